@@ -1,0 +1,180 @@
+"""A checkpoint: one .safetensors file with the score network's weights and all that translation needs to know."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from . import __version__
+from .errors import UserError
+from .intensity import SCALE_NAME
+from .lmi import GaussianKernel, HistogramKernel, LMICondition
+from .resources import bundled_checkpoints
+from .score_network import NetworkSettings, ScoreNetwork
+from .sde import VarianceExplodingSDE
+from .volume import atomic_path
+
+FORMAT_VERSION = 1
+_METADATA_KEY = "lmidiffusion"
+_KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
+    "gaussian": GaussianKernel,
+    "histogram": HistogramKernel,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        weights: the score network's parameters.
+        network: its shape.
+        condition: how LMI maps are built.
+        sde: noise levels seen in training.
+        modality: target modality, such as T1w.
+        pixel_size: side of the slices' pixels in millimetres.
+        intensity_scale: name of the intensity scale.
+        class_centres: K-Means centres of whole slices by number of clusters, ascending, in [0, 1].
+        tissue_centres: centres of CSF, grey and white matter inside training brains; None without masks.
+        training_data: what it was trained on.
+        licence: of the weights.
+        training_steps: optimiser steps.
+        library_version: of this library, when it was written.
+    """
+
+    weights: dict[str, Tensor]
+    network: NetworkSettings
+    condition: LMICondition
+    sde: VarianceExplodingSDE
+    modality: str
+    pixel_size: float
+    class_centres: dict[int, NDArray[np.float64]]
+    tissue_centres: NDArray[np.float64] | None
+    training_data: str
+    licence: str
+    training_steps: int
+    intensity_scale: str = SCALE_NAME
+    library_version: str = __version__
+
+    def score_network(self) -> ScoreNetwork:
+        """The network with these weights, in evaluation mode."""
+        network = ScoreNetwork(self.network)
+        network.load_state_dict({name: weight.float() for name, weight in self.weights.items()})
+        return network.eval().requires_grad_(False)
+
+    def metadata(self) -> dict[str, Any]:
+        """Everything but the weights, as plain JSON types."""
+        kernel = self.condition.kernel
+        kernel_name = next(name for name, kind in _KERNELS.items() if isinstance(kernel, kind))
+        return {
+            "format_version": FORMAT_VERSION,
+            "library_version": self.library_version,
+            "modality": self.modality,
+            "pixel_size": self.pixel_size,
+            "intensity_scale": self.intensity_scale,
+            "network": dataclasses.asdict(self.network),
+            "condition": {**dataclasses.asdict(self.condition), "kernel": {"name": kernel_name, **vars(kernel)}},
+            "sde": dataclasses.asdict(self.sde),
+            "class_centres": {str(count): centres.tolist() for count, centres in self.class_centres.items()},
+            "tissue_centres": None if self.tissue_centres is None else self.tissue_centres.tolist(),
+            "training_data": self.training_data,
+            "training_steps": self.training_steps,
+            "licence": self.licence,
+        }
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint with float16 weights, under a temporary name first."""
+    weights = {name: weight.half().contiguous().cpu() for name, weight in checkpoint.weights.items()}
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, {_METADATA_KEY: json.dumps(checkpoint.metadata())})
+
+
+def load_checkpoint(name_or_path: str) -> Checkpoint:
+    """Read a checkpoint by the name of a bundled one or by path.
+
+    Raises:
+        UserError: there is none, or it is damaged, of another kind, a pickle, or of a newer format.
+    """
+    path = _find(name_or_path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_METADATA_KEY)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise UserError(_unreadable(path, error)) from error
+    if text is None:
+        raise UserError(f"{path} is a safetensors file of another program; give an LMIDiffusion checkpoint.")
+    try:
+        return _from_metadata(json.loads(text), weights, path)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged (bad metadata or weights); copy or download it again.") from error
+
+
+def _find(name_or_path: str) -> Path:
+    bundled = bundled_checkpoints()
+    if name_or_path in bundled:
+        return bundled[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(sorted(bundled)) or "none"
+        raise UserError(f"There is no checkpoint {name_or_path}; give the path of one, or a bundled name ({known}).")
+    return path
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    start = path.read_bytes()[:2] if path.is_file() else b""
+    if start == b"PK" or start[:1] == b"\x80":
+        return f"{path} is a pickle, which can run any code and is never loaded; give a .safetensors checkpoint."
+    return f"{path} is no LMIDiffusion checkpoint, or truncated ({error}); copy or download it again."
+
+
+def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
+    if metadata["format_version"] > FORMAT_VERSION:
+        raise UserError(
+            f"{path} was written by LMIDiffusion {metadata['library_version']} in a newer format; update LMIDiffusion."
+        )
+    if metadata["intensity_scale"] != SCALE_NAME:
+        raise UserError(f"{path} uses another intensity scale ({metadata['intensity_scale']}); train it again.")
+    network, tissue_centres = metadata["network"], metadata["tissue_centres"]
+    checkpoint = Checkpoint(
+        weights=weights,
+        network=NetworkSettings(**{**network, "channels": tuple(network["channels"])}),
+        condition=_condition(metadata["condition"]),
+        sde=VarianceExplodingSDE(**metadata["sde"]),
+        modality=metadata["modality"],
+        pixel_size=metadata["pixel_size"],
+        class_centres={int(count): np.array(centres) for count, centres in metadata["class_centres"].items()},
+        tissue_centres=None if tissue_centres is None else np.array(tissue_centres),
+        training_data=metadata["training_data"],
+        licence=metadata["licence"],
+        training_steps=metadata["training_steps"],
+        library_version=metadata["library_version"],
+    )
+    _check_weights(checkpoint)
+    return checkpoint
+
+
+def _condition(settings: dict[str, Any]) -> LMICondition:
+    kernel = dict(settings["kernel"])
+    return LMICondition(**{**settings, "kernel": _KERNELS[kernel.pop("name")](**kernel)})
+
+
+def _check_weights(checkpoint: Checkpoint) -> None:
+    with torch.device("meta"):
+        expected = ScoreNetwork(checkpoint.network).state_dict()
+    found = {name: weight.shape for name, weight in checkpoint.weights.items()}
+    if found != {name: weight.shape for name, weight in expected.items()}:
+        raise ValueError("the weights do not fit the network")
+    if not all(weight.isfinite().all() for weight in checkpoint.weights.values()):
+        raise ValueError("the weights are not finite")

@@ -1,0 +1,45 @@
+"""The intensity scale that makes volumes of different scanners comparable."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCALE_NAME = "twice the median of the head"
+"""How checkpoints name this scale; a checkpoint trained with another one cannot be used."""
+
+_HISTOGRAM_BINS = 256
+# Ringing and coil noise give a few voxels below zero; only a volume whose background is negative is shifted.
+_BACKGROUND_PERCENTILE = 0.1
+
+
+def otsu_threshold(values: NDArray[np.floating]) -> float:
+    """Threshold that maximises the between-class variance of the histogram (Otsu 1979)."""
+    counts, edges = np.histogram(values, bins=_HISTOGRAM_BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, above = np.cumsum(counts)[:-1], counts.sum() - np.cumsum(counts)[:-1]
+    sums = np.cumsum(counts * centres)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
+    return float(centres[np.nanargmax(below * above * difference**2)])
+
+
+def head_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Voxels of the head: above 0.7 times Otsu's threshold."""
+    return np.asarray(volume > 0.7 * otsu_threshold(volume))
+
+
+def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
+    """Divide a volume by twice the median of its head and clip it to [0, 1].
+
+    A volume with a negative background (a z-scored one, for example) is first shifted so that its background is 0.
+
+    Raises:
+        ValueError: the volume is constant.
+    """
+    values = volume.astype(np.float64)
+    values -= min(0.0, float(np.percentile(values, _BACKGROUND_PERCENTILE)))
+    if values.min() == values.max():
+        raise ValueError("a constant volume has no intensity scale")
+    scale = 2 * float(np.median(values[head_mask(values)]))
+    return np.clip(values / scale, 0, 1).astype(np.float32)

@@ -1,0 +1,62 @@
+"""K-Means classes of target-modality intensities, fitted in training and never refitted on a translated image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TISSUES = ("CSF", "grey matter", "white matter")
+"""Names of the three classes inside a brain mask, darkest first: their order in a T1w image."""
+
+
+class IntensityKMeans:
+    """K-Means of single intensities with ordered centres.
+
+    Attributes:
+        centres_: (n_clusters,) cluster centres, ascending, set by `fit`.
+    """
+
+    def __init__(self, *, n_clusters: int = 5, seed: int = 0) -> None:
+        self.n_clusters = n_clusters
+        self.seed = seed
+
+    def fit(self, intensities: NDArray[np.floating]) -> IntensityKMeans:
+        """Fit the centres to intensities of any shape."""
+        from sklearn.cluster import KMeans  # needed in training only
+
+        kmeans = KMeans(self.n_clusters, n_init=4, random_state=self.seed).fit(intensities.reshape(-1, 1))
+        self.centres_ = np.sort(kmeans.cluster_centers_.ravel())
+        return self
+
+    def predict(self, intensities: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Index of the nearest centre, 0 for the darkest, of the same shape."""
+        return nearest_centre(intensities, self.centres_)
+
+
+def nearest_centre(intensities: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Index of the nearest of the ascending centres for every intensity."""
+    boundaries = (centres[:-1] + centres[1:]) / 2
+    return np.digitize(intensities, boundaries).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A label map: `labels` (uint8) holds 0 outside and i for `names[i - 1]`."""
+
+    labels: NDArray[np.uint8]
+    names: tuple[str, ...]
+
+
+def segment_classes(image: NDArray[np.floating], centres: NDArray[np.floating]) -> Segmentation:
+    """Intensity classes 1..k of a target-modality image, the darkest (air included) first."""
+    names = tuple(f"Class {number}" for number in range(1, len(centres) + 1))
+    return Segmentation(nearest_centre(image, centres) + np.uint8(1), names)
+
+
+def segment_tissues(
+    image: NDArray[np.floating], centres: NDArray[np.floating], brain: NDArray[np.bool_]
+) -> Segmentation:
+    """CSF, grey and white matter inside a brain mask, by the three centres fitted inside training brains."""
+    return Segmentation(np.where(brain, nearest_centre(image, centres) + 1, 0).astype(np.uint8), TISSUES)

@@ -1,0 +1,1 @@
+"""Training of score networks on target-modality volumes alone."""

@@ -1,0 +1,114 @@
+"""Random changes of training slices, on the device, drawn from one generator.
+
+`spatial` changes the target slice itself; `contrast` makes the copy of it whose LMI maps condition the network, so that
+the maps of any contrast look familiar to it. Both see target-modality slices only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far slices are changed.
+
+    Attributes:
+        rotation: largest angle in degrees.
+        scaling: largest relative change of size, each axis on its own.
+        translation: largest shift, as a share of the slice.
+        skull_stripping: share of slices reduced to their brain.
+        tone_points: inner control points of the random tone curve.
+        unchanged_tone: share of copies that keep the target's contrast.
+        bias_field: largest relative change of intensity over the slice.
+        noise: largest standard deviation of added noise.
+        blur: largest standard deviation of the Gaussian blur, in pixels.
+    """
+
+    rotation: float = 12.0
+    scaling: float = 0.12
+    translation: float = 0.05
+    skull_stripping: float = 0.35
+    tone_points: int = 5
+    unchanged_tone: float = 0.1
+    bias_field: float = 0.3
+    noise: float = 0.03
+    blur: float = 0.8
+
+    def spatial(self, images: Tensor, brains: Tensor, generator: torch.Generator) -> Tensor:
+        """Flip, rotate, scale and shift slices (B, 1, H, W) and reduce some to their brain (B, 1, H, W)."""
+        grid = functional.affine_grid(self._affine(images, generator), list(images.shape), align_corners=False)
+        moved = functional.grid_sample(images, grid, align_corners=False)
+        moved_brains = functional.grid_sample(brains, grid, align_corners=False)
+        grown = functional.max_pool2d(moved_brains, 3, stride=1, padding=1)
+        chance = _uniform(images, 2, generator)
+        brain = torch.where(chance[:, 1:] < 0.5, moved_brains, grown) > 0.5
+        # A slice below the brain would be left empty.
+        has_brain = brain.float().mean((2, 3), keepdim=True) > 0.02
+        stripped = (chance[:, :1] < self.skull_stripping) & has_brain
+        return torch.where(stripped, moved * brain, moved)
+
+    def contrast(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A copy of slices (B, 1, H, W) in [0, 1] in a random contrast, with a random bias field, blur and noise."""
+        toned = self._tone(images, generator)
+        biased = toned * self._bias(images, generator)
+        blurred = self._blur(biased, generator)
+        level = self.noise * _uniform(images, 1, generator)
+        return (blurred + level * _normal(images, generator)).clamp(0, 1)
+
+    def _affine(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        angle, scale_y, scale_x, shift_y, shift_x = (2 * _uniform(images, 5, generator) - 1).flatten(1).unbind(1)
+        flip = torch.where(_uniform(images, 1, generator).flatten() < 0.5, -1.0, 1.0)
+        angle = angle * math.radians(self.rotation)
+        aspect = images.shape[-2] / images.shape[-1]
+        rows = (1 + self.scaling * scale_y) * flip
+        columns = 1 + self.scaling * scale_x
+        # affine_grid has x along the columns and both axes in [-1, 1]: a rotation shears unless the aspect is put in.
+        first = torch.stack([angle.cos() * columns, -angle.sin() * aspect * rows, 2 * self.translation * shift_x], 1)
+        second = torch.stack([angle.sin() / aspect * columns, angle.cos() * rows, 2 * self.translation * shift_y], 1)
+        return torch.stack([first, second], 1)
+
+    def _tone(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A piecewise linear curve through random points; air stays dark, as in every MR contrast."""
+        batch, points = images.shape[0], self.tone_points
+        values = _uniform(images, points + 1, generator).flatten(1)
+        curve = torch.cat([0.1 * values[:, :1] * values[:, -1:], values], 1)
+        position = images.flatten(1) * points
+        lower = position.floor().clamp(0, points - 1).long()
+        share = position - lower
+        # The first segment is steep: intensities from a quarter of it on belong to tissue.
+        share = torch.where(lower == 0, (4 * share).clamp(max=1), share)
+        start, end = curve.gather(1, lower), curve.gather(1, lower + 1)
+        toned = (start + share * (end - start)).view_as(images)
+        unchanged = _uniform(images, 1, generator) < self.unchanged_tone
+        assert curve.shape == (batch, points + 2)
+        return torch.where(unchanged, images, toned)
+
+    def _bias(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        coarse = 2 * torch.rand(images.shape[0], 1, 3, 3, generator=generator, device=images.device) - 1
+        field = functional.interpolate(coarse, size=list(images.shape[-2:]), mode="bicubic", align_corners=True)
+        return (self.bias_field * field).exp()
+
+    def _blur(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        sigma = (self.blur * _uniform(images, 1, generator)).clamp(min=0.05)
+        distance = torch.arange(-2, 3, device=images.device, dtype=images.dtype)
+        kernel = (-(distance**2) / (2 * sigma.view(-1, 1) ** 2)).exp()
+        kernel = kernel / kernel.sum(1, keepdim=True)
+        batch = images.shape[0]
+        columns = functional.pad(images.transpose(0, 1), (2, 2, 2, 2), mode="replicate")
+        along_rows = functional.conv2d(columns, kernel.view(batch, 1, 5, 1), groups=batch)
+        return functional.conv2d(along_rows, kernel.view(batch, 1, 1, 5), groups=batch).transpose(0, 1)
+
+
+def _uniform(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` numbers in [0, 1) a slice, (B, count, 1, 1)."""
+    return torch.rand(images.shape[0], count, 1, 1, generator=generator, device=images.device)
+
+
+def _normal(images: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(images.shape, generator=generator, device=images.device)

@@ -1,0 +1,112 @@
+"""Denoising score matching of the score network (eq. 2), as a Lightning module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from ..lmi import LMICondition
+from ..score_network import NetworkSettings, ScoreNetwork
+from ..sde import VarianceExplodingSDE
+from .augmentation import Augmentation
+
+# Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
+_LOG_SIGMA_MEAN = 0.0
+_LOG_SIGMA_DEVIATION = 1.8
+_UNCONDITIONAL_SHARE = 0.1
+_WARM_UP_STEPS = 200
+_VALIDATION_SEED = 1
+
+
+class ScoreTraining(lightning.LightningModule):
+    """Trains a score network on target-modality slices; nothing else can be given to it.
+
+    Everything random in a step (augmentation, noise level, noise, dropped conditions) comes from a generator seeded by
+    (seed, step, rank): a resumed training draws what an uninterrupted one would have.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: NetworkSettings,
+        condition: LMICondition,
+        sde: VarianceExplodingSDE,
+        steps: int,
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = ScoreNetwork(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.condition = condition
+        self.sde = sde
+        self.augmentation = Augmentation()
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self.seed = seed
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with a linear warm-up and a cosine decay to a hundredth, stepped every batch."""
+        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(self.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Weighted squared error of the denoised slices."""
+        generator = self._generator(self.seed, self.global_step, self.global_rank)
+        slices = self.augmentation.spatial(*batch, generator)
+        sigma = self._draw_sigma(len(slices), generator)
+        maps, noisy = self._perturb(slices, sigma, generator)
+        dropped = torch.rand(len(slices), 1, 1, 1, generator=generator, device=self.device) < _UNCONDITIONAL_SHARE
+        loss = self._losses(slices, noisy, torch.where(dropped, 0, maps), sigma).mean()
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
+        slices = batch[0]
+        for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):
+            generator = self._generator(_VALIDATION_SEED, batch_index, self.global_rank)
+            sigma = torch.full((len(slices),), level, device=self.device)
+            maps, noisy = self._perturb(slices, sigma, generator)
+            self.log(f"validation/loss_{name}", self._losses(slices, noisy, maps, sigma).mean(), sync_dist=True)
+        error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
+        psnr = -10 * error.clamp(min=1e-10).log10().mean()
+        self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
+
+    def _generator(self, *seeds: int) -> torch.Generator:
+        mixed = 0
+        for seed in seeds:
+            mixed = (mixed * 1_000_003 + seed) % 2**63
+        return torch.Generator(self.device).manual_seed(mixed)
+
+    def _draw_sigma(self, count: int, generator: torch.Generator) -> Tensor:
+        normal = torch.randn(count, generator=generator, device=self.device)
+        return (_LOG_SIGMA_MEAN + _LOG_SIGMA_DEVIATION * normal).exp().clamp(self.sde.sigma_min, self.sde.sigma_max)
+
+    def _perturb(self, slices: Tensor, sigma: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Condition maps of a copy in a random contrast, and the noisy slices."""
+        copy = self.augmentation.contrast(slices, generator)
+        noise = torch.randn(slices.shape, generator=generator, device=self.device)
+        noisy = slices + sigma.view(-1, 1, 1, 1) * noise
+        with torch.autocast(self.device.type, enabled=False):
+            maps = torch.cat([self.condition.self_map(copy), self.condition.cross_map(copy, noisy)], 1)
+        return maps, noisy
+
+    def _losses(self, slices: Tensor, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        error = (self.network(noisy, maps, sigma) - slices).square().mean((1, 2, 3))
+        return self.network.loss_weight(sigma) * error
+
+
+def warm_up_and_cosine(steps: int) -> Callable[[int], float]:
+    """Factor of the learning rate at each step."""
+
+    def factor(step: int) -> float:
+        warm_up = min(1.0, (step + 1) / _WARM_UP_STEPS)
+        return warm_up * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2)
+
+    return factor

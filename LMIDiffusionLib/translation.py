@@ -1,0 +1,305 @@
+"""Translation of a source volume to the target modality of a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .checkpoint import Checkpoint
+from .errors import UserError
+from .intensity import head_mask, to_unit_scale
+from .lmi import LMICondition
+from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
+from .score_network import ScoreNetwork
+from .volume import AxialGrid, Volume, pad_to, padded_shape
+
+# Slices with less head than this, in square millimetres, are background.
+_MINIMUM_HEAD_AREA = 200.0
+_AUTO_BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
+
+
+class TranslationCancelled(Exception):
+    """The caller's `cancel` answered true."""
+
+
+@dataclass(frozen=True)
+class TranslationOptions:
+    """How a volume is translated.
+
+    Attributes:
+        sampler: name in `samplers.SAMPLERS`.
+        steps: denoiser evaluations a sample; None for the sampler's default.
+        samples: how many samples are averaged.
+        guidance: weight of the condition, 1 for plain conditional sampling.
+        slices: axial slices [first, stop) from the feet up; None for all.
+        batch_size: slices at once; None fits the device. Halved when memory runs out.
+        seed: of the noise.
+    """
+
+    sampler: str = "dpm-solver++"
+    steps: int | None = None
+    samples: int = 1
+    guidance: float = 1.0
+    slices: tuple[int, int] | None = None
+    batch_size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"There is no sampler {self.sampler}; choose one of {', '.join(SAMPLERS)}.")
+        for name, value, least in (
+            ("steps", self.steps, 2),
+            ("samples", self.samples, 1),
+            ("batch size", self.batch_size, 1),
+            ("seed", self.seed, 0),
+        ):
+            if value is not None and value < least:
+                raise UserError(f"The {name} cannot be {value}; give {least} or more.")
+
+    def solver(self) -> tuple[Sampler, int]:
+        """The sampler and its number of steps."""
+        sampler = SAMPLERS[self.sampler]
+        return sampler, self.steps or sampler.default_steps
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a translation stands.
+
+    Attributes:
+        slice: slices done, all samples taken together as one pass each.
+        slices: slices to do.
+        step: steps done of the present batch.
+        steps: steps a batch takes.
+        fraction: share of all work done, 0 to 1.
+        seconds_left: estimate.
+    """
+
+    slice: int
+    slices: int
+    step: int
+    steps: int
+    fraction: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Result on the source's grid, float32.
+
+    Attributes:
+        volume: target-modality intensities in [0, 1]; 0 in slices outside the head or the chosen range.
+        uncertainty: standard deviation over the samples; None for a single one.
+    """
+
+    volume: Volume
+    uncertainty: Volume | None
+
+
+def select_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UserError: it is unknown or not present.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in available:
+        raise UserError(f"There is no device {name}; choose auto, cpu, cuda, cuda:N or mps.")
+    if not available[device.type] or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise UserError(f"This machine has no {name} device that PyTorch can use; choose auto or cpu.")
+    return device
+
+
+def conditional_denoiser(
+    network: ScoreNetwork, condition: LMICondition, source: Tensor, *, guidance: float = 1.0
+) -> Denoiser:
+    """Denoiser of the target modality steered by the LMI between `source` (B, 1, H, W) and the slice being generated.
+
+    A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_LMI - D_0).
+    """
+    self_map = condition.self_map(source)
+
+    @torch.no_grad()
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        level = torch.full((len(noisy),), sigma, device=noisy.device)
+        maps = torch.cat([self_map, condition.cross_map(source, noisy)], 1)
+        conditional: Tensor = network(noisy, maps, level)
+        if guidance == 1:
+            return conditional
+        unconditional: Tensor = network(noisy, torch.zeros_like(maps), level)
+        return unconditional + guidance * (conditional - unconditional)
+
+    return denoise
+
+
+class Translator:
+    """Translates volumes with one checkpoint on one device."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self._network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def grid(self, volume: Volume) -> AxialGrid:
+        """Axial slices of a volume at the checkpoint's pixel size."""
+        return AxialGrid(volume.array.shape, volume.affine, pixel_size=self.checkpoint.pixel_size)
+
+    def translate(
+        self,
+        volume: Volume,
+        options: TranslationOptions = TranslationOptions(),
+        *,
+        cancel: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Progress | Translation]:
+        """Translate a volume; yields `Progress` after every step and the `Translation` at the end.
+
+        Args:
+            volume: any orientation, spacing and real dtype.
+            options: how.
+            cancel: asked after every step.
+
+        Raises:
+            UserError: the volume cannot be sliced, the slice range lies outside it, or one slice needs too much memory.
+            TranslationCancelled: `cancel` answered true.
+        """
+        grid = self.grid(volume)
+        mean = torch.zeros(grid.slice_count, 1, *grid.plane_shape)
+        spread = torch.zeros_like(mean)
+        for item in self.translate_slices(volume, options, cancel=cancel):
+            if isinstance(item, Progress):
+                yield item
+                continue
+            # Averaged on the volume's own pixels: a standard deviation cannot be resampled.
+            samples = torch.stack([grid.to_plane(sample) for sample in item.samples])
+            mean[item.indices] = samples.mean(0)
+            if options.samples > 1:
+                spread[item.indices] = samples.std(0)
+        translated = volume.with_array(grid.volume(mean))
+        uncertainty = volume.with_array(grid.volume(spread)) if options.samples > 1 else None
+        yield Translation(translated, uncertainty)
+
+    def translate_slices(
+        self,
+        volume: Volume,
+        options: TranslationOptions = TranslationOptions(),
+        *,
+        cancel: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Progress | SliceBatch]:
+        """As `translate`, but yields batches of slices on the checkpoint's grid."""
+        grid = self.grid(volume)
+        scaled = to_unit_scale(volume.array)
+        source = grid.slices(scaled)
+        indices = _head_slices(grid, scaled, options.slices, self.checkpoint.pixel_size)
+        _, steps = options.solver()
+        batch_size = options.batch_size or _AUTO_BATCH_SIZES[self.device.type]
+        clock = _Clock(slices=len(indices), samples=options.samples, steps=steps)
+        while indices:
+            batch = indices[:batch_size]
+            try:
+                samples = []
+                for number in range(options.samples):
+                    for step, state in enumerate(self._sample(source[batch], batch, number, options), 1):
+                        yield clock.progress(len(batch), number, step)
+                        if cancel():
+                            raise TranslationCancelled
+                        sample = state
+                    samples.append(pad_to(sample.clamp(0, 1).cpu(), grid.slice_shape))
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                batch_size = self._smaller(len(batch))
+                continue
+            yield SliceBatch(batch, torch.stack(samples))
+            clock.finish(len(batch))
+            indices = indices[len(batch) :]
+
+    def _sample(
+        self,
+        source: Tensor,
+        indices: list[int],
+        number: int,
+        options: TranslationOptions,
+    ) -> Iterator[Tensor]:
+        sampler, steps = options.solver()
+        shape = padded_shape((source.shape[-2], source.shape[-1]), self._network.settings.stride)
+        noise = SliceNoise([_noise_seed(options.seed, index, number) for index in indices], shape, self.device)
+        levels = self.checkpoint.sde.noise_levels(steps)
+        padded = pad_to(source, shape).to(self.device)
+        denoise = conditional_denoiser(self._network, self.checkpoint.condition, padded, guidance=options.guidance)
+        return sampler.solve(denoise, noise() * levels[0].item(), levels, draw_noise=noise)
+
+    def _smaller(self, batch_size: int) -> int:
+        if batch_size == 1:
+            raise UserError(
+                f"The {self.device.type} device has too little memory for one slice; free some or choose --device cpu."
+            )
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return batch_size // 2
+
+
+@dataclass(frozen=True)
+class SliceBatch:
+    """Translated slices on the checkpoint's grid.
+
+    Attributes:
+        indices: which axial slices, from the feet up.
+        samples: (K, B, 1, H, W) in [0, 1], one for each of K samples.
+    """
+
+    indices: list[int]
+    samples: Tensor
+
+
+def _head_slices(
+    grid: AxialGrid, scaled: NDArray[np.float32], chosen: tuple[int, int] | None, pixel_size: float
+) -> list[int]:
+    first, stop = chosen or (0, grid.slice_count)
+    if not 0 <= first < stop <= grid.slice_count:
+        raise UserError(
+            f"The slice range {first}:{stop} does not fit the volume; its axial slices are 0:{grid.slice_count}."
+        )
+    areas = grid.slices(head_mask(scaled)).sum((1, 2, 3)) * pixel_size**2
+    return [index for index in range(first, stop) if areas[index] >= _MINIMUM_HEAD_AREA]
+
+
+def _noise_seed(seed: int, index: int, number: int) -> int:
+    return int(np.random.SeedSequence((seed, index, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA raises a class of its own; the CPU and MPS say it in words."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+@dataclass
+class _Clock:
+    """Turns slices, samples and steps done into progress and an estimate of the time left."""
+
+    slices: int
+    samples: int
+    steps: int
+    _done: int = 0
+    _start: float = field(default_factory=time.monotonic)
+
+    def progress(self, batch: int, sample: int, step: int) -> Progress:
+        share = self._done + batch * (sample * self.steps + step) / (self.samples * self.steps)
+        fraction = share / self.slices
+        elapsed = time.monotonic() - self._start
+        return Progress(self._done, self.slices, step, self.steps, fraction, elapsed / fraction - elapsed)
+
+    def finish(self, batch: int) -> None:
+        self._done += batch

@@ -1,0 +1,223 @@
+"""Volumes: array and affine, NIfTI in and out, and axial slices on a checkpoint's grid with every step's inverse."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from .errors import UserError
+
+_MINIMUM_PIXELS = 16
+_GEOMETRY_FIELDS = [
+    *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
+    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scalar image in space.
+
+    Attributes:
+        array: (I, J, K) voxels, any real dtype, finite.
+        affine: (4, 4) matrix from voxel indices to millimetres, right-anterior-superior.
+        header: the NIfTI header it was read with, whose geometry is written back unchanged.
+    """
+
+    array: NDArray[np.number]
+    affine: NDArray[np.float64]
+    header: nib.Nifti1Header | None = None
+
+    def with_array(self, array: NDArray[np.number]) -> Volume:
+        """Another image on the same grid."""
+        return Volume(array, self.affine, self.header)
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a NIfTI file.
+
+    Raises:
+        UserError: the file is missing, unreadable, no NIfTI file, truncated, not scalar, not 3-D, not finite, constant,
+            or has no usable affine.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist or is no file; give the path of a NIfTI file.")
+    try:
+        image = nib.load(path)
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise UserError(f"{path} is no readable NIfTI file ({_first_line(error)}); convert it to .nii.gz.") from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise UserError(f"{path} is {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
+    if image.get_data_dtype().names or image.get_data_dtype().kind not in "iuf":
+        raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
+    try:
+        array = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.") from error
+    volume = Volume(_as_three_dimensional(array, path), np.asarray(image.affine, np.float64), image.header)
+    _check_values(volume, path)
+    return volume
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _as_three_dimensional(array: NDArray[np.number], path: Path) -> NDArray[np.number]:
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise UserError(f"{path} has {array.ndim} dimensions {array.shape}; give one 3-D volume of it.")
+    return array
+
+
+def _check_values(volume: Volume, path: Path) -> None:
+    array = volume.array
+    if array.size == 0:
+        raise UserError(f"{path} has no voxels (size {array.shape}); give a volume with an image in it.")
+    if not np.isfinite(array).all():
+        raise UserError(f"{path} holds NaN or infinite values; replace them, for example by 0.")
+    if array.min() == array.max():
+        raise UserError(f"{path} has the same value in every voxel; give a volume with an image in it.")
+    if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine[:3, :3])) < 1e-9:
+        raise UserError(f"{path} has no valid position in space (its affine is singular); repair its header.")
+
+
+def read_mask(path: Path, reference: Volume) -> NDArray[np.bool_]:
+    """Read a mask on the grid of `reference`; every voxel other than 0 is inside.
+
+    Raises:
+        UserError: as `read_volume`, or the mask lies on another grid.
+    """
+    mask = read_volume(path)
+    if mask.array.shape != reference.array.shape:
+        raise UserError(
+            f"The mask {path} has size {mask.array.shape} but the volume {reference.array.shape};"
+            " resample it to the volume's grid."
+        )
+    if not np.allclose(mask.affine, reference.affine, atol=1e-2):
+        raise UserError(f"The mask {path} lies elsewhere in space than the volume; resample it to the volume's grid.")
+    return np.asarray(mask.array != 0)
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write a NIfTI file, first under a temporary name in the same folder, then renamed."""
+    image_class: Any = nib.Nifti2Image if isinstance(volume.header, nib.Nifti2Header) else nib.Nifti1Image
+    image = image_class(volume.array, volume.affine)
+    if volume.header is not None:
+        for field in _GEOMETRY_FIELDS:
+            image.header[field] = volume.header[field]
+        image = image_class(volume.array, None, image.header)
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffixes, renamed to it on success and removed on failure."""
+    suffix = ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+    handle, name = tempfile.mkstemp(prefix=f".{path.name.removesuffix(suffix)}-", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class AxialGrid:
+    """Axial slices of a volume on square pixels, and the way back to the volume's own grid.
+
+    Voxel axes are permuted and flipped to the closest right-anterior-superior order, never resampled through the
+    slices; in the plane, the field of view is resampled to the whole number of pixels nearest to the pixel size.
+    """
+
+    def __init__(self, shape: tuple[int, ...], affine: NDArray[np.float64], *, pixel_size: float) -> None:
+        """
+        Args:
+            shape: (I, J, K) of the volume.
+            affine: (4, 4), voxel indices to millimetres.
+            pixel_size: side of the pixels in millimetres.
+
+        Raises:
+            UserError: the axial slices would be too small to hold a head.
+        """
+        self._orientation = io_orientation(affine)
+        self._shape = shape
+        canonical = affine @ inv_ornt_aff(self._orientation, shape)
+        columns = [int(np.flatnonzero(self._orientation[:, 0] == axis)[0]) for axis in range(3)]
+        self._canonical_shape = (shape[columns[0]], shape[columns[1]], shape[columns[2]])
+        spacing = np.linalg.norm(canonical[:3, :3], axis=0)
+        self.slice_spacing = float(spacing[2])
+        self.slice_count = self._canonical_shape[2]
+        self.plane_shape = self._canonical_shape[:2]
+        self.slice_shape = (
+            max(1, round(self._canonical_shape[0] * spacing[0] / pixel_size)),
+            max(1, round(self._canonical_shape[1] * spacing[1] / pixel_size)),
+        )
+        if min(self.slice_shape) < _MINIMUM_PIXELS:
+            extent = " x ".join(f"{n * s:.0f}" for n, s in zip(self._canonical_shape, spacing, strict=True))
+            raise UserError(
+                f"The volume is too thin to slice: it spans {extent} mm (right-left, front-back, up-down)"
+                f" and its axial slices need at least {_MINIMUM_PIXELS * pixel_size:.0f} mm each way."
+            )
+
+    def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
+        """Slices (S, 1, H, W), float32, from the feet up; rows run to the right, columns to the front."""
+        canonical = apply_orientation(array, self._orientation).astype(np.float32)
+        stack = torch.from_numpy(np.ascontiguousarray(np.moveaxis(canonical, 2, 0)))[:, None]
+        return _resample(stack, self.slice_shape)
+
+    def to_plane(self, slices: Tensor) -> Tensor:
+        """Slices (N, 1, H, W) resampled to the pixels of the volume's own grid."""
+        return _resample(slices, self.plane_shape)
+
+    def volume(self, plane_slices: Tensor) -> NDArray[np.float32]:
+        """Put all slices (S, 1, rows, columns) of the volume's own pixels back into an array of the volume's shape."""
+        canonical = np.moveaxis(plane_slices[:, 0].numpy(), 0, 2)
+        restored = apply_orientation(canonical, _inverse(self._orientation))
+        assert restored.shape == self._shape
+        return np.ascontiguousarray(restored)
+
+
+def _inverse(orientation: NDArray[np.float64]) -> NDArray[np.float64]:
+    inverse = np.empty_like(orientation)
+    for axis, (target, flip) in enumerate(orientation):
+        inverse[int(target)] = (axis, flip)
+    return inverse
+
+
+def _resample(slices: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Bilinear, with a wider kernel where it shrinks; both grids cover the same field of view."""
+    if tuple(slices.shape[-2:]) == shape:
+        return slices
+    return functional.interpolate(slices, size=shape, mode="bilinear", antialias=True, align_corners=False)
+
+
+def pad_to(slices: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Centre slices (..., H, W) on a larger or smaller plane of zeros."""
+    down, right = shape[0] - slices.shape[-2], shape[1] - slices.shape[-1]
+    return functional.pad(slices, (right // 2, right - right // 2, down // 2, down - down // 2))
+
+
+def padded_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:
+    """The smallest shape of multiples of `stride` that holds `shape`."""
+    return (-(-shape[0] // stride) * stride, -(-shape[1] // stride) * stride)
