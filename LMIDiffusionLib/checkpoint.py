@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from .lmi import GaussianKernel, HistogramKernel, LMICondition
 from .resources import bundled_checkpoints
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
+from .segmentation import TISSUES
 from .volume import atomic_path
 
 FORMAT_VERSION = 1
@@ -117,7 +120,7 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
         raise UserError(f"{path} is a safetensors file of another program; give an LMIDiffusion checkpoint.")
     try:
         return _from_metadata(json.loads(text), weights, path)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is damaged (bad metadata or weights); copy or download it again.") from error
 
 
@@ -154,15 +157,38 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         sde=VarianceExplodingSDE(**metadata["sde"]),
         modality=metadata["modality"],
         pixel_size=metadata["pixel_size"],
-        class_centres={int(count): np.array(centres) for count, centres in metadata["class_centres"].items()},
-        tissue_centres=None if tissue_centres is None else np.array(tissue_centres),
+        class_centres={
+            int(count): _centres(centres, int(count)) for count, centres in metadata["class_centres"].items()
+        },
+        tissue_centres=None if tissue_centres is None else _centres(tissue_centres, len(TISSUES)),
         training_data=metadata["training_data"],
         licence=metadata["licence"],
         training_steps=metadata["training_steps"],
         library_version=metadata["library_version"],
     )
+    for settings in (checkpoint, checkpoint.network, checkpoint.condition, checkpoint.condition.kernel, checkpoint.sde):
+        _check_settings(settings)
     _check_weights(checkpoint)
     return checkpoint
+
+
+def _centres(values: Any, count: int) -> NDArray[np.float64]:
+    centres = np.array(values, np.float64)
+    if centres.shape != (count,) or not np.isfinite(centres).all() or (np.diff(centres) < 0).any():
+        raise ValueError(f"expected {count} ascending centres")
+    return centres
+
+
+def _check_settings(settings: Any) -> None:
+    """Every text must be a text, and every number a positive one of its kind: JSON may hold anything in its place."""
+    kinds = {str: (str,), int: (int,), float: (int, float)}
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if kind in kinds and type(value) not in kinds[kind]:
+            raise TypeError(f"{name} is {value!r}")
+        least = 0 if name == "training_steps" else sys.float_info.min
+        if kind in (int, float) and not least <= value < math.inf:
+            raise ValueError(f"{name} is {value!r}")
 
 
 def _condition(settings: dict[str, Any]) -> LMICondition:

@@ -38,7 +38,8 @@ def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
         ValueError: the volume is constant.
     """
     values = volume.astype(np.float64)
-    values -= min(0.0, float(np.percentile(values, _BACKGROUND_PERCENTILE)))
+    # What is left below zero must not draw Otsu's threshold below the background.
+    values = np.maximum(values - min(0.0, float(np.percentile(values, _BACKGROUND_PERCENTILE))), 0)
     if values.min() == values.max():
         raise ValueError("a constant volume has no intensity scale")
     scale = 2 * float(np.median(values[head_mask(values)]))

@@ -27,6 +27,8 @@ Kernels = dict[Offset, Tensor]
 # Bytes of kernel images held at once: bounds the memory, yet gives every operation enough work.
 _CPU_TILE_BYTES = 40 * 2**20
 _GPU_TILE_BYTES = 512 * 2**20
+# Entropies below this many machine epsilons are the rounding of zero, as that of a constant patch.
+_ROUNDING = 16
 # A product of densities is taken before one logarithm; float32 must hold it.
 _LARGEST_PRODUCT = 1e30
 
@@ -161,6 +163,7 @@ def _largest_information(
     height, width = reference_entropy.shape[-2:]
     image_entropies = _entropy(image_kernels, patch_size)
     best = torch.full_like(reference_entropy, -math.inf)
+    smallest = _ROUNDING * torch.finfo(best.dtype).eps
     product = {offset: torch.empty_like(k) for offset, k in reference_kernels.items()}
     for down in range(2 * search + 1):
         for right in range(2 * search + 1):
@@ -171,7 +174,7 @@ def _largest_information(
             entropies = reference_entropy + image_entropy
             information = entropies - _entropy(product, patch_size)
             if normalized:
-                information = torch.where(entropies > 0, 2 * information / entropies, 0).clamp_(0, 1)
+                information = torch.where(entropies > smallest, 2 * information / entropies, 0).clamp_(0, 1)
             best = torch.maximum(best, information, out=best)
     return best
 
@@ -243,6 +246,10 @@ class LMICondition:
     patch_size: int = 3
     search_size: int = 3
     kernel: GaussianKernel | HistogramKernel = GaussianKernel()
+
+    def __post_init__(self) -> None:
+        if self.patch_size < 3:
+            raise ValueError(f"patch_size must be at least 3, not {self.patch_size}: one pixel has no information")
 
     def self_map(self, reference: Tensor) -> Tensor:
         """LMI(F, F) of (B, 1, H, W), in [0, 1]."""

@@ -2,17 +2,112 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from .volume import atomic_path
+from .volume import Volume, atomic_path
+
+Colours = NDArray[np.float32]
+"""(..., 3) red, green and blue in [0, 1]."""
+
+_PIXELS_PER_MILLIMETRE = 1.6
+_TITLE_HEIGHT = 24
+_MARGIN = 4
+# The palette is for telling classes apart; class 1 of an unmasked segmentation is mostly air and stays clear.
+_CLASS_COLOURS = np.array(
+    [[0.33, 0.74, 1.0], [0.95, 0.55, 0.25], [0.98, 0.95, 0.6], [0.55, 0.85, 0.45], [0.8, 0.5, 0.9]]
+)
+_OVERLAY_OPACITY = 0.45
 
 
-def save_picture(path: Path, values: NDArray[np.floating]) -> None:
+@dataclass(frozen=True)
+class Column:
+    """One column of a picture: a title and colours (I, J, K, 3) on the shared grid."""
+
+    title: str
+    colours: Colours
+
+
+def save_picture(path: Path, values: NDArray[np.number]) -> None:
     """Write grey values (H, W) or colours (H, W, 3) in [0, 1] as a PNG file."""
     pixels = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary)
+
+
+def grey(values: NDArray[np.number]) -> Colours:
+    """Intensities in [0, 1] as grey."""
+    return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
+
+
+def heat(values: NDArray[np.number]) -> Colours:
+    """Values in [0, 1] from black over red and yellow to white."""
+    ramps = [3 * values, 3 * values - 1, 3 * values - 2]
+    return np.clip(np.stack(ramps, axis=-1), 0, 1).astype(np.float32)
+
+
+def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colours:
+    """Labels from `first_label` on in colour over intensities in [0, 1]."""
+    opacity = np.where(labels >= first_label, _OVERLAY_OPACITY, 0)[..., None]
+    colours = _CLASS_COLOURS[np.maximum(labels.astype(int) - first_label, 0)]
+    return ((1 - opacity) * grey(values) + opacity * colours).astype(np.float32)
+
+
+def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
+    """Draw the columns side by side in three planes through the middle of the head.
+
+    Axial, coronal and sagittal from top to bottom, at true proportions; the patient's right is on the left.
+
+    Args:
+        path: PNG file to write.
+        reference: volume whose grid the columns share, and whose brightest part is the head.
+        columns: what to draw.
+    """
+    centre = _centre(reference)
+    images = [[_view(reference, column.colours, axis, centre) for column in columns] for axis in (2, 1, 0)]
+    widths = max(image.width for row in images for image in row)
+    heights = [max(image.height for image in row) for row in images]
+    total = (len(columns) * (widths + _MARGIN) + _MARGIN, _TITLE_HEIGHT + sum(heights) + len(heights) * _MARGIN)
+    sheet = Image.new("RGB", total)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for number, column in enumerate(columns):
+        left = _MARGIN + number * (widths + _MARGIN)
+        pen.text((left + widths / 2, _TITLE_HEIGHT / 2), column.title, fill="white", font=font, anchor="mm")
+        top = _TITLE_HEIGHT
+        for row, height in zip(images, heights, strict=True):
+            sheet.paste(row[number], (left + (widths - row[number].width) // 2, top))
+            top += height + _MARGIN
+    with atomic_path(path) as temporary:
+        sheet.save(temporary)
+
+
+def _centre(volume: Volume) -> tuple[int, int, int]:
+    """Centre of mass in canonical voxel indices."""
+    weights = nib.as_closest_canonical(nib.Nifti1Image(volume.array.astype(np.float32), volume.affine)).get_fdata()
+    weights = np.clip(weights - weights.min(), 0, np.percentile(weights, 99) - weights.min())
+    axes = [np.average(np.arange(n), weights=weights.sum(_others(axis))) for axis, n in enumerate(weights.shape)]
+    return round(axes[0]), round(axes[1]), round(axes[2])
+
+
+def _others(axis: int) -> tuple[int, int]:
+    first, second = (each for each in range(3) if each != axis)
+    return first, second
+
+
+def _view(reference: Volume, colours: Colours, axis: int, centre: tuple[int, int, int]) -> Image.Image:
+    """One plane as a picture: up is up (or front, in the axial plane), and right is left."""
+    channels = [
+        nib.as_closest_canonical(nib.Nifti1Image(colours[..., channel], reference.affine)) for channel in range(3)
+    ]
+    spacing = np.linalg.norm(channels[0].affine[:3, :3], axis=0)
+    plane = np.stack([np.asarray(each.dataobj).take(centre[axis], axis) for each in channels], axis=-1)
+    upright = plane.swapaxes(0, 1)[::-1, ::-1]
+    across, up = (spacing[each] * _PIXELS_PER_MILLIMETRE for each in _others(axis))
+    size = (round(upright.shape[1] * across), round(upright.shape[0] * up))
+    pixels = (upright * 255).round().astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC)

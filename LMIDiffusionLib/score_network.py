@@ -1,7 +1,9 @@
 """The score network s_theta(F_t, LMI maps, sigma): a preconditioned U-Net.
 
 It is trained as a denoiser; `sde.score` turns its estimate into the score. Preconditioning and loss weighting follow
-Karras et al. 2022 (EDM), which keeps inputs, outputs and gradients near unit size for every sigma.
+Karras et al. 2022 (EDM), which keeps outputs and gradients near unit size for every sigma, but for one change: the
+noisy slice enters as c_skip F_t / sigma_data, which has unit size for small sigma and fades for large. There it carries
+nothing but noise, which drowns the condition maps for many hundred steps if it enters at unit size too.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class NetworkSettings:
 
 
 class ScoreNetwork(nn.Module):
-    """Denoiser D(F_t, maps, sigma) = c_skip F_t + c_out U(c_in F_t, maps, log sigma), fully convolutional."""
+    """Denoiser D(F_t, maps, sigma) = c_skip F_t + c_out U(c_skip F_t / sigma_data, maps, log sigma)."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -62,8 +64,8 @@ class ScoreNetwork(nn.Module):
         sigma_data = self.settings.sigma_data
         sigma = sigma.to(noisy.dtype).view(-1, 1, 1, 1)
         total = sigma**2 + sigma_data**2
-        skip, out, scale = sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt()
-        estimate = self.unet(torch.cat([scale * noisy, maps], 1), sigma.log().flatten() / 4)
+        skip, out = sigma_data**2 / total, sigma * sigma_data / total.sqrt()
+        estimate = self.unet(torch.cat([skip / sigma_data * noisy, maps], 1), sigma.log().flatten() / 4)
         return skip * noisy + out * estimate.to(noisy.dtype)
 
     def loss_weight(self, sigma: Tensor) -> Tensor:

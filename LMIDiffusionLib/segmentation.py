@@ -22,7 +22,7 @@ class IntensityKMeans:
         self.n_clusters = n_clusters
         self.seed = seed
 
-    def fit(self, intensities: NDArray[np.floating]) -> IntensityKMeans:
+    def fit(self, intensities: NDArray[np.number]) -> IntensityKMeans:
         """Fit the centres to intensities of any shape."""
         from sklearn.cluster import KMeans  # needed in training only
 
@@ -30,15 +30,15 @@ class IntensityKMeans:
         self.centres_ = np.sort(kmeans.cluster_centers_.ravel())
         return self
 
-    def predict(self, intensities: NDArray[np.floating]) -> NDArray[np.uint8]:
+    def predict(self, intensities: NDArray[np.number]) -> NDArray[np.uint8]:
         """Index of the nearest centre, 0 for the darkest, of the same shape."""
         return nearest_centre(intensities, self.centres_)
 
 
-def nearest_centre(intensities: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[np.uint8]:
+def nearest_centre(intensities: NDArray[np.number], centres: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Index of the nearest of the ascending centres for every intensity."""
     boundaries = (centres[:-1] + centres[1:]) / 2
-    return np.digitize(intensities, boundaries).astype(np.uint8)
+    return np.searchsorted(boundaries, intensities, side="right").astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,12 @@ class Segmentation:
     names: tuple[str, ...]
 
 
-def segment_classes(image: NDArray[np.floating], centres: NDArray[np.floating]) -> Segmentation:
+def segment_classes(image: NDArray[np.number], centres: NDArray[np.floating]) -> Segmentation:
     """Intensity classes 1..k of a target-modality image, the darkest (air included) first."""
     names = tuple(f"Class {number}" for number in range(1, len(centres) + 1))
     return Segmentation(nearest_centre(image, centres) + np.uint8(1), names)
 
 
-def segment_tissues(
-    image: NDArray[np.floating], centres: NDArray[np.floating], brain: NDArray[np.bool_]
-) -> Segmentation:
+def segment_tissues(image: NDArray[np.number], centres: NDArray[np.floating], brain: NDArray[np.bool_]) -> Segmentation:
     """CSF, grey and white matter inside a brain mask, by the three centres fitted inside training brains."""
     return Segmentation(np.where(brain, nearest_centre(image, centres) + 1, 0).astype(np.uint8), TISSUES)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .checkpoint import Checkpoint
@@ -150,7 +149,7 @@ class Translator:
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self._network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def grid(self, volume: Volume) -> AxialGrid:
         """Axial slices of a volume at the checkpoint's pixel size."""
@@ -177,7 +176,7 @@ class Translator:
         grid = self.grid(volume)
         mean = torch.zeros(grid.slice_count, 1, *grid.plane_shape)
         spread = torch.zeros_like(mean)
-        for item in self.translate_slices(volume, options, cancel=cancel):
+        for item in self.translate_slices(volume, self.head_slices(volume, options.slices), options, cancel=cancel):
             if isinstance(item, Progress):
                 yield item
                 continue
@@ -190,18 +189,33 @@ class Translator:
         uncertainty = volume.with_array(grid.volume(spread)) if options.samples > 1 else None
         yield Translation(translated, uncertainty)
 
+    def head_slices(self, volume: Volume, chosen: tuple[int, int] | None = None) -> list[int]:
+        """Indices, from the feet up, of the axial slices [first, stop) that show some of the head.
+
+        Raises:
+            UserError: the range does not fit the volume.
+        """
+        grid = self.grid(volume)
+        first, stop = chosen or (0, grid.slice_count)
+        if not 0 <= first < stop <= grid.slice_count:
+            raise UserError(
+                f"The slice range {first}:{stop} does not fit the volume; its axial slices are 0:{grid.slice_count}."
+            )
+        pixels = grid.slices(head_mask(to_unit_scale(volume.array))).sum((1, 2, 3))
+        areas = pixels * self.checkpoint.pixel_size**2
+        return [index for index in range(first, stop) if areas[index] >= _MINIMUM_HEAD_AREA]
+
     def translate_slices(
         self,
         volume: Volume,
+        indices: list[int],
         options: TranslationOptions = TranslationOptions(),
         *,
         cancel: Callable[[], bool] = lambda: False,
     ) -> Iterator[Progress | SliceBatch]:
-        """As `translate`, but yields batches of slices on the checkpoint's grid."""
+        """As `translate`, but of given axial slices, and yields batches of them on the checkpoint's grid."""
         grid = self.grid(volume)
-        scaled = to_unit_scale(volume.array)
-        source = grid.slices(scaled)
-        indices = _head_slices(grid, scaled, options.slices, self.checkpoint.pixel_size)
+        source = grid.slices(to_unit_scale(volume.array))
         _, steps = options.solver()
         batch_size = options.batch_size or _AUTO_BATCH_SIZES[self.device.type]
         clock = _Clock(slices=len(indices), samples=options.samples, steps=steps)
@@ -233,11 +247,11 @@ class Translator:
         options: TranslationOptions,
     ) -> Iterator[Tensor]:
         sampler, steps = options.solver()
-        shape = padded_shape((source.shape[-2], source.shape[-1]), self._network.settings.stride)
+        shape = padded_shape((source.shape[-2], source.shape[-1]), self.network.settings.stride)
         noise = SliceNoise([_noise_seed(options.seed, index, number) for index in indices], shape, self.device)
         levels = self.checkpoint.sde.noise_levels(steps)
         padded = pad_to(source, shape).to(self.device)
-        denoise = conditional_denoiser(self._network, self.checkpoint.condition, padded, guidance=options.guidance)
+        denoise = conditional_denoiser(self.network, self.checkpoint.condition, padded, guidance=options.guidance)
         return sampler.solve(denoise, noise() * levels[0].item(), levels, draw_noise=noise)
 
     def _smaller(self, batch_size: int) -> int:
@@ -261,18 +275,6 @@ class SliceBatch:
 
     indices: list[int]
     samples: Tensor
-
-
-def _head_slices(
-    grid: AxialGrid, scaled: NDArray[np.float32], chosen: tuple[int, int] | None, pixel_size: float
-) -> list[int]:
-    first, stop = chosen or (0, grid.slice_count)
-    if not 0 <= first < stop <= grid.slice_count:
-        raise UserError(
-            f"The slice range {first}:{stop} does not fit the volume; its axial slices are 0:{grid.slice_count}."
-        )
-    areas = grid.slices(head_mask(scaled)).sum((1, 2, 3)) * pixel_size**2
-    return [index for index in range(first, stop) if areas[index] >= _MINIMUM_HEAD_AREA]
 
 
 def _noise_seed(seed: int, index: int, number: int) -> int:

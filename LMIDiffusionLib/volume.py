@@ -27,6 +27,12 @@ _GEOMETRY_FIELDS = [
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 ]
 
+# All that a damaged file has been seen to raise; a damaged header can ask for more memory than there is.
+_READ_ERRORS = (
+    *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, zlib.error),
+    *(ValueError, OverflowError, MemoryError),
+)
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -58,7 +64,7 @@ def read_volume(path: Path) -> Volume:
         raise UserError(f"{path} does not exist or is no file; give the path of a NIfTI file.")
     try:
         image = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+    except _READ_ERRORS as error:
         raise UserError(f"{path} is no readable NIfTI file ({_first_line(error)}); convert it to .nii.gz.") from error
     if not isinstance(image, nib.Nifti1Image):
         raise UserError(f"{path} is {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
@@ -66,7 +72,7 @@ def read_volume(path: Path) -> Volume:
         raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
     try:
         array = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except _READ_ERRORS as error:
         raise UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.") from error
     volume = Volume(_as_three_dimensional(array, path), np.asarray(image.affine, np.float64), image.header)
     _check_values(volume, path)
@@ -93,8 +99,14 @@ def _check_values(volume: Volume, path: Path) -> None:
         raise UserError(f"{path} holds NaN or infinite values; replace them, for example by 0.")
     if array.min() == array.max():
         raise UserError(f"{path} has the same value in every voxel; give a volume with an image in it.")
-    if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine[:3, :3])) < 1e-9:
+    if not _is_invertible(volume.affine):
         raise UserError(f"{path} has no valid position in space (its affine is singular); repair its header.")
+
+
+def _is_invertible(affine: NDArray[np.float64]) -> bool:
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        return False
+    return bool(np.isfinite(io_orientation(affine)).all())  # NaN where an axis is lost beside far longer ones
 
 
 def read_mask(path: Path, reference: Volume) -> NDArray[np.bool_]:
@@ -116,14 +128,19 @@ def read_mask(path: Path, reference: Volume) -> NDArray[np.bool_]:
 
 def write_volume(path: Path, volume: Volume) -> None:
     """Write a NIfTI file, first under a temporary name in the same folder, then renamed."""
+    with atomic_path(path) as temporary:
+        save_nifti(temporary, volume)
+
+
+def save_nifti(path: Path, volume: Volume) -> None:
+    """Write a NIfTI file in place, with the geometry of the header that the volume was read with."""
     image_class: Any = nib.Nifti2Image if isinstance(volume.header, nib.Nifti2Header) else nib.Nifti1Image
-    image = image_class(volume.array, volume.affine)
+    image = image_class(volume.array, volume.affine, dtype=volume.array.dtype)  # nibabel asks for a word on int64
     if volume.header is not None:
         for field in _GEOMETRY_FIELDS:
             image.header[field] = volume.header[field]
-        image = image_class(volume.array, None, image.header)
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
+        image = image_class(volume.array, None, image.header, dtype=volume.array.dtype)
+    nib.save(image, path)
 
 
 @contextlib.contextmanager
@@ -213,9 +230,10 @@ def _resample(slices: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def pad_to(slices: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Centre slices (..., H, W) on a larger or smaller plane of zeros."""
+    """Centre slices (..., H, W) on a larger or smaller plane of zeros; going back undoes a growth exactly."""
     down, right = shape[0] - slices.shape[-2], shape[1] - slices.shape[-1]
-    return functional.pad(slices, (right // 2, right - right // 2, down // 2, down - down // 2))
+    top, left = int(down / 2), int(right / 2)  # rounded towards 0, for padding and cropping alike
+    return functional.pad(slices, (left, right - left, top, down - top))
 
 
 def padded_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:

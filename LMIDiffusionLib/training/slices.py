@@ -137,21 +137,18 @@ class EpochSampler(Sampler[int]):
     An epoch is thus the same however often training was interrupted, and as long as wanted between two checkpoints.
     """
 
-    def __init__(self, size: int, *, per_epoch: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, size: int, *, per_epoch: int, seed: int, epoch: Callable[[], int], rank: int = 0, ranks: int = 1
+    ) -> None:
         self._size, self._per_epoch, self._seed = size, per_epoch, seed
-        self._rank, self._ranks = rank, ranks
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self._epoch = epoch
+        self._epoch, self._rank, self._ranks = epoch, rank, ranks
 
     def __len__(self) -> int:
         return self._per_epoch
 
     def __iter__(self) -> Iterator[int]:
         total = self._per_epoch * self._ranks
-        first = self._epoch * total
+        first = self._epoch() * total
         passes = range(first // self._size, (first + total - 1) // self._size + 1)
         permutations = {number: self._permutation(number) for number in passes}
         for position in range(first + self._rank, first + total, self._ranks):

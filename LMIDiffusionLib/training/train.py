@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -96,11 +97,19 @@ def train(options: TrainingOptions) -> Path:
     with warnings.catch_warnings():
         # Few workers are on purpose: slices are in memory already.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        trainer.fit(module, loaders, ckpt_path=resume_from, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        _fit(trainer, module, loaders, resume_from)
     exporter.export(trainer, module)
     return exporter.path
+
+
+def _fit(trainer: lightning.Trainer, module: ScoreTraining, loaders: TrainingData, resume_from: Path | None) -> None:
+    try:
+        trainer.fit(module, loaders, ckpt_path=resume_from, weights_only=True)
+    except SystemExit:
+        # Lightning leaves with a status of its own on Ctrl-C.
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _resume_file(options: TrainingOptions) -> Path | None:
@@ -152,7 +161,7 @@ def _trainer(options: TrainingOptions, callbacks: list[Callback]) -> lightning.T
         max_epochs=-1,
         devices=options.devices,
         num_nodes=options.nodes,
-        precision=options.precision,  # type: ignore[arg-type]
+        precision=_precision(options.precision),
         gradient_clip_val=1.0,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
@@ -162,6 +171,13 @@ def _trainer(options: TrainingOptions, callbacks: list[Callback]) -> lightning.T
         # The averaged weights are in place until `ema` hears of the validation's end: it must come last.
         callbacks=[*callbacks, ema, resume, TQDMProgressBar(refresh_rate=10)],
     )
+
+
+def _precision(name: str) -> Any:
+    """Lightning's name of a precision; `auto` is mixed where the hardware gains from it."""
+    if name == "auto":
+        return "bf16-mixed" if torch.cuda.is_available() else "32-true"
+    return name
 
 
 def _warmed_up_average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
@@ -178,13 +194,15 @@ class TrainingData(lightning.LightningDataModule):
         self._training, self._held_out, self._options = training, held_out, options
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        assert self.trainer is not None
+        trainer = self.trainer
+        assert trainer is not None
         sampler = EpochSampler(
             len(self._training),
             per_epoch=self._options.batch_size * self._options.steps_per_epoch,
             seed=self._options.seed,
-            rank=self.trainer.global_rank,
-            ranks=self.trainer.world_size,
+            epoch=lambda: trainer.current_epoch,
+            rank=trainer.global_rank,
+            ranks=trainer.world_size,
         )
         return self._loader(self._training, sampler)
 

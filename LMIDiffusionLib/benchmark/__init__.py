@@ -1,0 +1,1 @@
+"""How good and how fast: scores of translations against true targets, and timings."""

@@ -1,0 +1,194 @@
+"""`evaluate`: scores of translated volumes, and of untranslated ones beside them, against the true target."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..errors import UserError
+from ..intensity import head_mask, to_unit_scale
+from ..segmentation import TISSUES, nearest_centre
+from ..translation import Progress, TranslationOptions, Translator
+from ..volume import AxialGrid, Volume, atomic_path, read_volume
+
+_CLASSES = 5
+_MINIMUM_FOREGROUND = 0.1
+SOURCE, TRANSLATION = "source", "translation"
+_MEASURES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "agreement": "Agree", "macro_dice": "mDice"}
+_TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One source volume, the true target on the same grid, and optionally a brain mask or a map of tissues."""
+
+    source: Path
+    target: Path
+    brain: Path | None
+
+    @property
+    def name(self) -> str:
+        """How tables call the pair: the source's file name."""
+        return self.source.name.split(".nii")[0]
+
+
+@dataclass(frozen=True)
+class SliceScores:
+    """Scores of one method on one pair; each array has a value a slice, NaN where a measure does not apply."""
+
+    pair: str
+    method: str
+    values: dict[str, metrics.Scores]
+
+    def __len__(self) -> int:
+        return len(self.values["psnr"])
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Rows source,target[,mask] of a CSV file, with or without a heading; relative paths start at the file's folder.
+
+    Raises:
+        UserError: the file is missing or a row has another form.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give a CSV file with rows source,target[,mask].")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [[field.strip() for field in row] for row in csv.reader(file) if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV file; give one with rows source,target[,mask].") from error
+    rows = [row for row in rows if row[:2] != ["source", "target"]]
+    if not rows or any(len(row) not in (2, 3) for row in rows):
+        raise UserError(f"{path} needs one or more rows source,target[,mask], and nothing else.")
+    folder = path.parent
+    return [
+        Pair(folder / row[0], folder / row[1], folder / row[2] if len(row) == 3 and row[2] else None) for row in rows
+    ]
+
+
+def evaluate(
+    pairs: list[Pair],
+    translator: Translator,
+    options: TranslationOptions,
+    *,
+    every: int = 1,
+    on_progress: Callable[[str, Progress], None] = lambda name, progress: None,
+) -> Iterator[SliceScores]:
+    """Score source and translation of each pair on the checkpoint's grid.
+
+    Only axial slices with at least 10 % of the true target's head count, and of those every `every`-th.
+
+    Raises:
+        UserError: a file cannot be used, or the volumes of a pair lie on different grids.
+    """
+    for pair in pairs:
+        source, target = read_volume(pair.source), read_volume(pair.target)
+        _check_same_grid(pair.source, source, pair.target, target)
+        grid = translator.grid(source)
+        truth = grid.slices(to_unit_scale(target.array))
+        heads = grid.slices(head_mask(to_unit_scale(target.array))).mean((1, 2, 3))
+        indices = [i for i in range(grid.slice_count) if heads[i] >= _MINIMUM_FOREGROUND][::every]
+        if not indices:
+            raise UserError(f"{pair.target} has no axial slice with a tenth of it head; give a volume of a head.")
+        tissues = None if pair.brain is None else _tissues(pair, source, grid)[indices]
+        translated = torch.empty(len(indices), *truth.shape[1:])
+        position = 0
+        for item in translator.translate_slices(source, indices, options):
+            if isinstance(item, Progress):
+                on_progress(pair.name, item)
+                continue
+            translated[position : position + len(item.indices)] = item.samples.mean(0)
+            position += len(item.indices)
+        untranslated = grid.slices(to_unit_scale(source.array))[indices]
+        for method, images in ((SOURCE, untranslated), (TRANSLATION, translated)):
+            values = _scores(images[:, 0].numpy(), truth[indices][:, 0].numpy(), tissues, translator)
+            yield SliceScores(pair.name, method, values)
+
+
+def _check_same_grid(path: Path, volume: Volume, other_path: Path, other: Volume) -> None:
+    if volume.array.shape != other.array.shape or not np.allclose(volume.affine, other.affine, atol=1e-2):
+        raise UserError(f"{path} and {other_path} lie on different grids; register and resample one to the other.")
+
+
+def _tissues(pair: Pair, source: Volume, grid: AxialGrid) -> NDArray[np.uint8]:
+    """Labels 1 CSF, 2 grey, 3 white on the checkpoint's grid; 1 everywhere in the brain for a plain mask."""
+    assert pair.brain is not None
+    labels = read_volume(pair.brain)
+    _check_same_grid(pair.brain, labels, pair.source, source)
+    present = np.unique(labels.array)
+    kinds = (1, 2, 3) if {1, 2, 3} <= set(present.tolist()) else (None,)
+    shares = [grid.slices(labels.array != 0 if kind is None else labels.array == kind)[:, 0] for kind in kinds]
+    stacked = torch.stack(shares).numpy()
+    return np.where(stacked.sum(0) >= 0.5, stacked.argmax(0) + 1, 0).astype(np.uint8)
+
+
+def _scores(
+    images: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    tissues: NDArray[np.uint8] | None,
+    translator: Translator,
+) -> dict[str, metrics.Scores]:
+    checkpoint = translator.checkpoint
+    classes, true_classes = (nearest_centre(each, checkpoint.class_centres[_CLASSES]) for each in (images, truth))
+    values = {
+        "psnr": metrics.psnr(images, truth),
+        "ssim": metrics.ssim(images, truth),
+        "mae": metrics.mean_absolute_error(images, truth),
+        "agreement": metrics.label_agreement(classes, true_classes),
+        "macro_dice": metrics.macro_dice(classes, true_classes, classes=_CLASSES),
+    }
+    if tissues is None or checkpoint.tissue_centres is None:
+        return values
+    found = np.where(tissues > 0, nearest_centre(images, checkpoint.tissue_centres) + 1, 0)
+    if tissues.max() == 1:  # a plain mask: compare with the true target's own K-Means
+        tissues = np.where(tissues > 0, nearest_centre(truth, checkpoint.tissue_centres) + 1, 0)
+    for label, name in enumerate(_TISSUE_MEASURES, 1):
+        values[name] = metrics.dice(found, tissues, label)
+    return values
+
+
+def format_table(results: list[SliceScores]) -> str:
+    """Mean and standard deviation over slices, for each pair and method, and over all pairs."""
+    tissue = any("dice_csf" in result.values for result in results)
+    measures = {**_MEASURES, **(_TISSUE_MEASURES if tissue else {})}
+    width = max(len("all 00 pairs"), *(len(result.pair) for result in results))
+    lines = [f"{'':{width}}  {'method':<11} {'slices':>6}" + "".join(f" {title:>13}" for title in measures.values())]
+    pairs = list(dict.fromkeys(result.pair for result in results))
+    for name in [*pairs, None]:
+        for method in (SOURCE, TRANSLATION):
+            chosen = [r for r in results if r.method == method and name in (None, r.pair)]
+            title = name if name is not None else f"all {len(pairs)} pairs"
+            slices = sum(len(result) for result in chosen)
+            cells = "".join(f" {_mean_and_deviation(chosen, measure):>13}" for measure in measures)
+            lines.append(f"{title:{width}}  {method:<11} {slices:>6}" + cells)
+    if tissue:
+        lines.append(f"Tissue columns: Dice of {', '.join(TISSUES)} inside the brain mask.")
+    return "\n".join(lines)
+
+
+def _mean_and_deviation(results: list[SliceScores], measure: str) -> str:
+    values = np.concatenate([r.values.get(measure, np.full(len(r), np.nan)) for r in results])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "-"
+    digits = 2 if measure == "psnr" else 3
+    return f"{values.mean():.{digits}f} ±{values.std():.{digits}f}"
+
+
+def write_csv(results: list[SliceScores], path: Path) -> None:
+    """One row a pair, method and scored slice."""
+    measures = [*_MEASURES, *_TISSUE_MEASURES]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["pair", "method", "slice", *measures])
+        for result in results:
+            for index in range(len(result)):
+                scores = [result.values[m][index] if m in result.values else "" for m in measures]
+                writer.writerow([result.pair, result.method, index, *scores])

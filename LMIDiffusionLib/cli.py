@@ -1,0 +1,297 @@
+"""The command line. Heavy imports wait until a command needs them, so that `--help` and mistakes answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from . import __version__
+from .errors import UserError
+from .resources import DEFAULT_CHECKPOINT
+
+if TYPE_CHECKING:
+    from .translation import TranslationOptions
+
+_BAD_INPUT, _INTERRUPTED, _TERMINATED = 2, 130, 143
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 when done, 2 for bad input, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.command(parsed)
+    except UserError as error:
+        _report_error(parsed, str(error))
+        sys.exit(_BAD_INPUT)
+    except KeyboardInterrupt:
+        _report_error(parsed, "Interrupted; nothing was written.")
+        sys.exit(_INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("LMIDiffusionLib"):
+            raise
+        _report_error(parsed, f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'.")
+        sys.exit(_BAD_INPUT)
+    sys.exit(0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by an exception, so that temporary files are removed."""
+    sys.exit(_TERMINATED)
+
+
+def _report_error(parsed: argparse.Namespace, message: str) -> None:
+    if getattr(parsed, "events", False):
+        from .reporting import EventReporter
+
+        EventReporter().error(message)
+    print(f"lmidiffusion: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lmidiffusion",
+        description="Turn an MR volume of one contrast into another that segmentation tools can read.",
+        epilog="For research; no medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"lmidiffusion {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_translate(commands)
+    _add_train(commands)
+    _add_info(commands)
+    _add_evaluate(commands)
+    _add_demo(commands)
+    _add_benchmark(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # the only name of what add_subparsers returns
+
+
+def _add_command(
+    commands: _Commands[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    function: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=summary, description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_translate(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add_command(commands, "translate", "Translate a volume and segment the result.", _translate)
+    parser.add_argument("source", type=Path, help="NIfTI volume of any MR contrast")
+    parser.add_argument("output", type=Path, help="where the translated volume goes (.nii or .nii.gz)")
+    parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
+    parser.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
+    parser.add_argument("--clusters", type=int, choices=(3, 5), help="intensity classes without a mask; 5 if not given")
+    parser.add_argument("--uncertainty", type=Path, help="where the standard deviation over the samples goes")
+    parser.add_argument("--slices", type=_slice_range, metavar="A:B", help="axial slices A to B-1 only, 0 at the feet")
+    _add_sampling(parser)
+    parser.add_argument("--events", action="store_true", help="print one JSON object a line instead of a progress bar")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME_OR_PATH", help="trained model")
+    parser.add_argument("--samples", type=int, default=1, help="samples to average")
+    parser.add_argument("--sampler", default="dpm-solver++", help="dpm-solver++ or euler-maruyama")
+    parser.add_argument("--steps", type=int, help="network evaluations a sample; the sampler's default if not given")
+    parser.add_argument("--guidance", type=float, default=1.0, help="weight of the condition")
+    parser.add_argument("--batch-size", type=_batch_size, default="auto", help="slices at once; auto fits the device")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+
+
+def _slice_range(text: str) -> tuple[int, int]:
+    first, separator, stop = text.partition(":")
+    if not separator or not first.isdigit() or not stop.isdigit():
+        raise argparse.ArgumentTypeError(f"{text} is no slice range; write A:B, such as 40:60")
+    return int(first), int(stop)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
+
+
+def _positive_real(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return value
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text} is no batch size; give a number or auto")
+    return int(text)
+
+
+def _sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) -> TranslationOptions:
+    from .translation import TranslationOptions
+
+    return TranslationOptions(
+        sampler=parsed.sampler,
+        steps=parsed.steps,
+        samples=parsed.samples,
+        guidance=parsed.guidance,
+        slices=slices,
+        batch_size=parsed.batch_size,
+        seed=parsed.seed,
+    )
+
+
+def _translate(parsed: argparse.Namespace) -> None:
+    from .reporting import EventReporter, TerminalReporter
+    from .translation_job import TranslationJob
+
+    job = TranslationJob(
+        source=parsed.source,
+        output=parsed.output,
+        checkpoint=parsed.checkpoint,
+        segmentation=parsed.segmentation,
+        mask=parsed.mask,
+        clusters=parsed.clusters,
+        uncertainty=parsed.uncertainty,
+        device=parsed.device,
+        overwrite=parsed.overwrite,
+        options=_sampling(parsed, parsed.slices),
+    )
+    with contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter:
+        job.run(reporter)
+
+
+def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add_command(commands, "train", "Train a checkpoint on scans of the target modality alone.", _train)
+    parser.add_argument("data", type=Path, help="folder of NAME_<modality>.nii.gz files")
+    parser.add_argument("--output", type=Path, required=True, help="folder for logs, pictures and the checkpoint")
+    parser.add_argument("--name", default="checkpoint", help="of the exported checkpoint file")
+    parser.add_argument("--modality", default="T1w", help="target modality, as file names have it")
+    parser.add_argument("--brain-suffix", default="mask", help="NAME_<suffix>.nii.gz is a brain mask, where it exists")
+    parser.add_argument("--pixel-size", type=_positive_real, default=2.0, help="in-plane, in millimetres")
+    parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
+    parser.add_argument(
+        "--channels", type=_positive, nargs="+", default=[32, 64, 128], help="features of the U-Net's levels"
+    )
+    parser.add_argument("--blocks", type=_positive, default=1, help="residual blocks a level")
+    parser.add_argument("--steps", type=_positive, default=20_000, help="optimiser steps in all")
+    parser.add_argument(
+        "--steps-per-epoch", type=_positive, default=200, help="steps between two states to resume from"
+    )
+    parser.add_argument("--batch-size", type=_positive, default=8, help="slices a step and device")
+    parser.add_argument("--learning-rate", type=_positive_real, default=6e-4, help="largest of the schedule")
+    parser.add_argument("--held-out", type=_positive, default=10, help="subjects for validation")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of all that is random")
+    parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
+    parser.add_argument("--nodes", type=_positive, default=1, help="machines")
+    parser.add_argument(
+        "--precision", default="auto", help="as Lightning takes it; auto: bf16-mixed on CUDA, else 32-true"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that read slices")
+    parser.add_argument("--resume", action="store_true", help="go on where the training in --output was stopped")
+    parser.add_argument("--training-data", default="", help="what the data are, for the checkpoint's description")
+    parser.add_argument("--licence", default="", help="of the weights, for the checkpoint's description")
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    from .training.train import TrainingOptions, train
+
+    chosen = {name: value for name, value in vars(parsed).items() if name != "command"}
+    chosen["channels"] = tuple(chosen["channels"])
+    print(f"Wrote {train(TrainingOptions(**chosen))}")
+
+
+def _add_info(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add_command(commands, "info", "Describe a checkpoint.", _info)
+    parser.add_argument("checkpoint", nargs="?", default=DEFAULT_CHECKPOINT, help="bundled name or path")
+
+
+def _info(parsed: argparse.Namespace) -> None:
+    from .checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(parsed.checkpoint)
+    parameters = sum(weight.numel() for weight in checkpoint.weights.values())
+    for name, value in {"parameters": f"{parameters:,}", **checkpoint.metadata()}.items():
+        print(f"{name.replace('_', ' '):<16} {value}")
+
+
+def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
+    summary = "Score translations, and the untranslated sources, against true targets."
+    parser = _add_command(commands, "evaluate", summary, _evaluate)
+    parser.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
+    parser.add_argument("--csv", type=Path, help="where the scores of every slice go")
+    parser.add_argument("--every", type=_positive, default=1, help="score every N-th slice")
+    _add_sampling(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing CSV file")
+
+
+def _evaluate(parsed: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from .benchmark.evaluation import evaluate, format_table, read_pairs, write_csv
+    from .checkpoint import load_checkpoint
+    from .translation import Progress, Translator, select_device
+    from .translation_job import check_output
+
+    if parsed.csv is not None:
+        check_output(parsed.csv, overwrite=parsed.overwrite, suffixes=(".csv",))
+    pairs = read_pairs(parsed.pairs)
+    translator = Translator(load_checkpoint(parsed.checkpoint), device=select_device(parsed.device))
+    with tqdm(total=len(pairs), unit="pair", disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}|") as bar:
+
+        def show(name: str, progress: Progress) -> None:
+            bar.set_description_str(name, refresh=False)
+            bar.update(int(bar.n) + progress.fraction - bar.n)
+
+        results = list(evaluate(pairs, translator, _sampling(parsed), every=parsed.every, on_progress=show))
+    print(format_table(results))
+    if parsed.csv is not None:
+        write_csv(results, parsed.csv)
+
+
+def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add_command(commands, "demo", "Translate the bundled PDw scan and draw the result.", _demo)
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results, made if needed")
+    _add_device(parser)
+
+
+def _demo(parsed: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    run_demo(parsed.output, device=parsed.device)
+
+
+def _add_benchmark(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("benchmark", help="Measure.", description="Measure.")
+    kinds = parser.add_subparsers(title="what", required=True, metavar="WHAT")
+    speed = _add_command(kinds, "speed", "Time LMI, the network and a whole translation.", _benchmark_speed)
+    speed.add_argument(
+        "--authors-code", type=Path, help="folder of the public mgh-ccni/midiffusion code to compare with"
+    )
+    _add_device(speed)
+
+
+def _benchmark_speed(parsed: argparse.Namespace) -> None:
+    from .benchmark.speed import run_speed_benchmark
+
+    run_speed_benchmark(device_name=parsed.device, authors_code=parsed.authors_code)

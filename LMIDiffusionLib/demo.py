@@ -1,0 +1,63 @@
+"""`demo`: the whole job on the bundled PDw scan, with a picture of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .intensity import to_unit_scale
+from .pictures import Column, grey, heat, overlay, save_planes
+from .reporting import TerminalReporter
+from .resources import DEFAULT_CHECKPOINT, resource
+from .translation import TranslationOptions
+from .translation_job import TranslationJob
+from .volume import read_volume
+
+_SAMPLES = 3
+# A standard deviation of 0.2, a fifth of the intensity range, is drawn white.
+_LARGEST_SPREAD = 0.2
+
+
+def sample_scan(name: str) -> Path:
+    """Path of a bundled scan."""
+    return resource("SampleData", f"{name}.nii.gz")
+
+
+def run_demo(folder: Path, *, device: str) -> None:
+    """Translate the bundled PDw scan, segment it and draw it beside the true T1w.
+
+    Raises:
+        UserError: a bundled file is missing, or the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    job = TranslationJob(
+        source=sample_scan("sri24_PDw"),
+        output=folder / "translation.nii.gz",
+        checkpoint=DEFAULT_CHECKPOINT,
+        segmentation=folder / "segmentation.nii.gz",
+        mask=sample_scan("sri24_tissue"),
+        uncertainty=folder / "uncertainty.nii.gz",
+        device=device,
+        overwrite=True,
+        options=TranslationOptions(samples=_SAMPLES),
+    )
+    print(f"Translating {job.source.name} (PDw to T1w, {_SAMPLES} samples averaged) ...")
+    job.run(TerminalReporter())
+    _draw(job, folder / "demo.png")
+    print(f"Wrote {folder / 'demo.png'}")
+
+
+def _draw(job: TranslationJob, path: Path) -> None:
+    assert job.segmentation is not None and job.uncertainty is not None
+    source = read_volume(job.source)
+    translation, labels, spread = (read_volume(each).array for each in (job.output, job.segmentation, job.uncertainty))
+    truth = to_unit_scale(read_volume(sample_scan("sri24_T1w")).array)
+    columns = [
+        Column("source (PDw)", grey(to_unit_scale(source.array))),
+        Column("translation (T1w-like)", grey(translation)),
+        Column("uncertainty", heat(spread.astype(np.float32) / _LARGEST_SPREAD)),
+        Column("segmentation", overlay(translation, labels.astype(np.uint8))),
+        Column("true T1w", grey(truth)),
+    ]
+    save_planes(path, source, columns)

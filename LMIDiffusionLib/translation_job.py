@@ -1,0 +1,151 @@
+"""`translate`: from files to files, all of them or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .errors import UserError
+from .reporting import ClassVolume, Reporter, Result
+from .segmentation import Segmentation, segment_classes, segment_tissues
+from .translation import Progress, Translation, TranslationOptions, Translator, select_device
+from .volume import Volume, atomic_path, read_mask, read_volume, save_nifti
+
+_DEFAULT_CLUSTERS = 5
+
+
+@dataclass(frozen=True)
+class TranslationJob:
+    """Which files to read and to write, and how to translate.
+
+    Attributes:
+        source: volume to translate.
+        output: where the translation goes.
+        checkpoint: name or path.
+        segmentation: where the label map goes, if wanted.
+        mask: brain mask on the source's grid; makes the segmentation one of tissues.
+        clusters: K-Means classes without a mask; None for 5.
+        uncertainty: where the standard deviation over samples goes, if wanted.
+        device: name as `select_device` takes it.
+        overwrite: replace existing files.
+        options: of the translation itself.
+    """
+
+    source: Path
+    output: Path
+    checkpoint: str
+    segmentation: Path | None = None
+    mask: Path | None = None
+    clusters: int | None = None
+    uncertainty: Path | None = None
+    device: str = "auto"
+    overwrite: bool = False
+    options: TranslationOptions = TranslationOptions()
+
+    def run(self, reporter: Reporter) -> Translation:
+        """Translate, segment and write.
+
+        Raises:
+            UserError: something is wrong with the request, a file or the device; nothing has been written then.
+        """
+        start = time.monotonic()
+        self._check_request()
+        device = select_device(self.device)
+        reporter.stage("reading")
+        volume = read_volume(self.source)
+        brain = None if self.mask is None else read_mask(self.mask, volume)
+        reporter.stage("loading")
+        checkpoint = load_checkpoint(self.checkpoint)
+        self._check_checkpoint(checkpoint)
+        reporter.stage("translating")
+        translation: Translation | None = None
+        for item in Translator(checkpoint, device=device).translate(volume, self.options):
+            if isinstance(item, Progress):
+                reporter.progress(item)
+            else:
+                translation = item
+        assert translation is not None
+        reporter.stage("segmenting")
+        segmentation = None if self.segmentation is None else self._segment(translation.volume, brain, checkpoint)
+        reporter.stage("writing")
+        self._write(translation, segmentation)
+        classes = [] if segmentation is None else _class_volumes(segmentation, volume)
+        seconds = time.monotonic() - start
+        reporter.result(Result(self.output, self.segmentation, self.uncertainty, classes, seconds))
+        return translation
+
+    def _check_request(self) -> None:
+        """Find what cannot work before minutes are spent."""
+        if self.mask is not None and self.segmentation is None:
+            raise UserError("A mask only serves the segmentation; add --segmentation, or leave out --mask.")
+        if self.clusters is not None and self.segmentation is None:
+            raise UserError("The number of clusters only serves the segmentation; add --segmentation.")
+        if self.mask is not None and self.clusters not in (None, 3):
+            raise UserError(f"A brain mask gives three tissues; leave out --mask or --clusters {self.clusters}.")
+        if self.uncertainty is not None and self.options.samples < 2:
+            raise UserError("The uncertainty is the spread of several samples; add --samples 2 or more.")
+        outputs = [path for path in (self.output, self.segmentation, self.uncertainty) if path is not None]
+        named = [path.resolve() for path in (self.source, self.mask, *outputs) if path is not None]
+        if len(set(named)) < len(named):
+            raise UserError("Two of the given files are the same; give each input and output a path of its own.")
+        for path in outputs:
+            check_output(path, overwrite=self.overwrite, suffixes=(".nii", ".nii.gz"))
+
+    def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
+        if self.mask is not None and checkpoint.tissue_centres is None:
+            raise UserError("This checkpoint was trained without brain masks and knows no tissues; leave out --mask.")
+
+    def _segment(self, volume: Volume, brain: NDArray[np.bool_] | None, checkpoint: Checkpoint) -> Segmentation:
+        if brain is None:
+            return segment_classes(volume.array, checkpoint.class_centres[self.clusters or _DEFAULT_CLUSTERS])
+        assert checkpoint.tissue_centres is not None
+        return segment_tissues(volume.array, checkpoint.tissue_centres, brain)
+
+    def _write(self, translation: Translation, segmentation: Segmentation | None) -> None:
+        """Write every file under a temporary name before the first is renamed."""
+        files = {self.output: translation.volume}
+        if self.uncertainty is not None and translation.uncertainty is not None:
+            files[self.uncertainty] = translation.uncertainty
+        if self.segmentation is not None and segmentation is not None:
+            files[self.segmentation] = translation.volume.with_array(segmentation.labels)
+        try:
+            with contextlib.ExitStack() as stack:
+                for path, volume in files.items():
+                    save_nifti(stack.enter_context(atomic_path(path)), volume)
+        except OSError as error:
+            message = f"The result cannot be written ({error.strerror}); free space or choose another folder."
+            raise UserError(message) from error
+
+
+def check_output(path: Path, *, overwrite: bool, suffixes: tuple[str, ...]) -> None:
+    """Make sure that a file can be written there.
+
+    Raises:
+        UserError: its name, its folder or an existing file stands in the way.
+    """
+    if not path.name.endswith(suffixes):
+        raise UserError(f"The output {path} must end in {' or '.join(suffixes)}.")
+    if path.is_dir():
+        raise UserError(f"The output {path} is a folder; give the path of a file.")
+    if path.exists() and not overwrite:
+        raise UserError(f"The output {path} exists already; add --overwrite to replace it.")
+    if not path.parent.is_dir():
+        raise UserError(f"The folder {path.parent} of the output does not exist; make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"The folder {path.parent} cannot be written to; choose another.")
+
+
+def _class_volumes(segmentation: Segmentation, volume: Volume) -> list[ClassVolume]:
+    voxel = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+    counts = np.bincount(segmentation.labels.ravel(), minlength=len(segmentation.names) + 1)
+    return [
+        ClassVolume(label, name, round(float(counts[label]) * voxel, 3))
+        for label, name in enumerate(segmentation.names, 1)
+    ]

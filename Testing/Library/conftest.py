@@ -1,0 +1,142 @@
+"""What the tests share: a tiny checkpoint, a synthetic head on any grid, and the way to real scans."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.lmi import LMICondition
+from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
+from LMIDiffusionLib.sde import VarianceExplodingSDE
+from LMIDiffusionLib.volume import Volume
+
+Affine = NDArray[np.float64]
+HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
+
+SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
+HEAD_SHAPE = (40, 48, 20)
+HEAD_SPACING = 2.0
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real scans."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real scans (shared/data beside the checkout) are not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def head_on() -> HeadMaker:
+    """Makes the same head, of nested soft-edged ellipsoids and texture, on any grid around the world's origin."""
+
+    def make(shape: tuple[int, int, int], affine: Affine) -> Volume:
+        voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+        x, y, z = np.moveaxis(voxels @ affine[:3, :3].T + affine[:3, 3], -1, 0)
+        image = np.zeros(shape)
+        for level, radii, centre in (
+            (900, (36, 44, 17), (0, 0, 0)),
+            (300, (32, 40, 15), (0, 0, 0)),
+            (800, (29, 37, 13), (0, 1, 0)),
+            (1100, (20, 27, 9), (1, -2, 1)),
+            (250, (6, 14, 5), (2, 3, -1)),
+            (1400, (5, 4, 4), (-14, 12, 3)),  # on one side only, so that no flip goes unseen
+        ):
+            distance = np.sqrt(sum(((w - c) / r) ** 2 for w, c, r in zip((x, y, z), centre, radii, strict=True)))
+            inside = 1 / (1 + np.exp(np.clip((distance - 1) * min(radii[:2]) / 0.8, -50, 50)))
+            image = image * (1 - inside) + level * inside
+        texture = np.sin(x / 4.1) * np.cos(y / 5.3 + 1) + np.sin(z / 3.7 + x / 6 + 0.5)
+        return Volume((image * (1 + 0.1 * texture)).astype(np.float32), affine)
+
+    return make
+
+
+def centred_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Affine:
+    """Right-anterior-superior axes with the middle of the field of view at the world's origin."""
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = [-(n - 1) / 2 * s for n, s in zip(shape, spacing, strict=True)]
+    return affine
+
+
+@pytest.fixture(scope="session")
+def centred() -> Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]:
+    """`centred_affine`, of a shape and a spacing."""
+    return centred_affine
+
+
+@pytest.fixture(scope="session")
+def head(head_on: HeadMaker) -> Volume:
+    """40 x 48 x 20 voxels of 2 mm in right-anterior-superior order; the outer axial slices show air alone."""
+    return head_on(HEAD_SHAPE, centred_affine(HEAD_SHAPE, (HEAD_SPACING,) * 3))
+
+
+def reoriented(volume: Volume, permutation: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:
+    """The same image in space with its voxel axes reversed where told and then permuted."""
+    backwards = np.eye(4)
+    array = volume.array
+    for axis in range(3):
+        if flips[axis]:
+            array = np.flip(array, axis)
+            backwards[axis, axis], backwards[axis, 3] = -1, volume.array.shape[axis] - 1
+    columns = (volume.affine @ backwards)[:, [*permutation, 3]]
+    return Volume(np.ascontiguousarray(array.transpose(permutation)), columns)
+
+
+@pytest.fixture(scope="session")
+def orientations() -> Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]:
+    """Yields a volume in its 48 orientations, each with the way of an array back to the original one."""
+
+    def all_of(volume: Volume) -> Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]:
+        for permutation in itertools.permutations(range(3)):
+            for flips in itertools.product((False, True), repeat=3):
+
+                def back(
+                    array: NDArray[np.number],
+                    permutation: tuple[int, ...] = permutation,
+                    flips: tuple[bool, ...] = flips,
+                ) -> NDArray[np.number]:
+                    flipped = [axis for axis in range(3) if flips[axis]]
+                    return np.flip(array.transpose(np.argsort(permutation)), flipped)
+
+                yield reoriented(volume, permutation, flips), back
+
+    return all_of
+
+
+def random_network(settings: NetworkSettings, seed: int) -> ScoreNetwork:
+    """Random weights everywhere, the last layers too, which start at zero; its estimates lie around 0.5."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ScoreNetwork(settings)
+        for parameter in network.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+        last = network.unet.last[-1]
+        assert isinstance(last, torch.nn.Conv2d) and last.bias is not None
+        torch.nn.init.constant_(last.bias, 0.5 / settings.sigma_data)
+    return network
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Checkpoint:
+    """An untrained T1w checkpoint for slices of 2 mm, small enough for hundreds of translations."""
+    settings = NetworkSettings(channels=(8, 16), blocks=1, unshuffle=2, attention_heads=2)
+    weights = {name: weight.half().float() for name, weight in random_network(settings, 0).state_dict().items()}
+    return Checkpoint(
+        weights=weights,
+        network=settings,
+        condition=LMICondition(),
+        sde=VarianceExplodingSDE(0.01, 5.0),
+        modality="T1w",
+        pixel_size=HEAD_SPACING,
+        class_centres={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
+        tissue_centres=np.array([0.15, 0.45, 0.65]),
+        training_data="none: random weights",
+        licence="CC0",
+        training_steps=0,
+    )

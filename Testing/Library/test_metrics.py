@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from LMIDiffusionLib import metrics
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).random((3, 40, 31)).astype(np.float32)
+
+
+@pytest.fixture
+def noisy(images: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(1).normal(0, 0.1, images.shape)
+    return np.clip(images + noise, 0, 1).astype(np.float32)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 5, (4, 16, 12))
+
+
+def test_psnr_equals_scikit_image(images: np.ndarray, noisy: np.ndarray) -> None:
+    expected = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(images, noisy, strict=True)]
+    np.testing.assert_allclose(metrics.psnr(noisy, images), expected, atol=1e-6)
+
+
+def test_psnr_of_a_constant_offset_is_its_level_in_decibels(images: np.ndarray) -> None:
+    np.testing.assert_allclose(metrics.psnr(images.astype(float) + 0.05, images), -20 * np.log10(0.05), atol=1e-6)
+
+
+def test_psnr_of_equal_slices_is_infinite(images: np.ndarray) -> None:
+    assert np.isposinf(metrics.psnr(images, images)).all()
+
+
+def test_ssim_equals_scikit_image(images: np.ndarray, noisy: np.ndarray) -> None:
+    expected = [
+        structural_similarity(a, b, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        for a, b in zip(images.astype(float), noisy.astype(float), strict=True)
+    ]
+    np.testing.assert_allclose(metrics.ssim(noisy, images), expected, atol=1e-6)
+
+
+def test_ssim_of_equal_slices_is_one(images: np.ndarray) -> None:
+    np.testing.assert_allclose(metrics.ssim(images, images), 1)
+
+
+def test_a_single_slice_gives_a_single_score(images: np.ndarray, noisy: np.ndarray) -> None:
+    assert metrics.ssim(images[:1], noisy[:1]).shape == (1,)
+
+
+def test_mean_absolute_error_of_a_constant_offset_is_the_offset(images: np.ndarray) -> None:
+    np.testing.assert_allclose(metrics.mean_absolute_error(images.astype(float) - 0.2, images), 0.2)
+
+
+def test_agreement_counts_equal_pixels_background_included(labels: np.ndarray) -> None:
+    other = labels.copy()
+    other[:, 0] = (other[:, 0] + 1) % 5
+    np.testing.assert_allclose(metrics.label_agreement(labels, other), 15 / 16)
+
+
+def test_dice_equals_the_definition_by_sets(labels: np.ndarray) -> None:
+    other = np.roll(labels, 1, axis=0)
+    for index in range(len(labels)):
+        first = set(map(tuple, np.argwhere(labels[index] == 2)))
+        second = set(map(tuple, np.argwhere(other[index] == 2)))
+        expected = 2 * len(first & second) / (len(first) + len(second))
+        assert metrics.dice(labels, other, 2)[index] == pytest.approx(expected)
+
+
+def test_dice_is_symmetric_and_one_on_itself(labels: np.ndarray) -> None:
+    other = labels[::-1]
+    np.testing.assert_array_equal(metrics.dice(labels, other, 1), metrics.dice(other, labels, 1))
+    np.testing.assert_array_equal(metrics.dice(labels, labels, 1), 1)
+
+
+def test_dice_of_a_label_in_neither_map_is_not_a_number(labels: np.ndarray) -> None:
+    assert np.isnan(metrics.dice(labels, labels, 9)).all()
+
+
+def test_macro_dice_is_the_mean_of_the_classes_present_without_background() -> None:
+    first = np.array([[[0, 1, 1, 2]]])
+    second = np.array([[[0, 1, 2, 2]]])
+    assert metrics.macro_dice(first, second, classes=5)[0] == pytest.approx((2 / 3 + 2 / 3) / 2)
+
+
+def test_macro_dice_of_background_alone_is_not_a_number() -> None:
+    assert np.isnan(metrics.macro_dice(np.zeros((1, 2, 2), int), np.zeros((1, 2, 2), int), classes=5))[0]

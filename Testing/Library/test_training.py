@@ -1,0 +1,228 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from LMIDiffusionLib.checkpoint import load_checkpoint
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.training.augmentation import Augmentation
+from LMIDiffusionLib.training.bias_field import correct_bias_field
+from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
+
+_TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
+_TINY = [
+    *("--brain-suffix", "brain", "--channels", "8", "16", "--held-out", "1", "--batch-size", "2"),
+    *("--steps", "12", "--steps-per-epoch", "3", "--seed", "3", "--devices", "1", "--pixel-size", "4"),
+]
+
+
+def _head(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    axes = np.meshgrid(*(np.linspace(-1.2, 1.2, n) for n in shape), indexing="ij")
+    radius = np.sqrt(sum(axis**2 for axis in axes))
+    texture = np.random.default_rng(seed).normal(0, 0.02, shape)
+    return np.where(radius < 1, np.where(radius < 0.7, 0.8, 0.4) + texture, 0) * 1000
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    for number in range(3):
+        head = _head((36, 44, 20), number)
+        nib.save(nib.Nifti1Image(head.astype(np.int16), affine), folder / f"s{number}_T1w.nii.gz")
+        nib.save(nib.Nifti1Image((head > 600).astype(np.uint8), affine), folder / f"s{number}_brain.nii.gz")
+    return folder
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def _train(data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [*_TRAIN, str(data), "--output", str(output), *_TINY, *more]
+    return subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+
+
+def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
+    whole = _train(data, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    command = [*_TRAIN, str(data), "--output", str(tmp_path / "killed"), *_TINY]
+    process = subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pictures = tmp_path / "killed" / "pictures"
+    while process.poll() is None and not (pictures / "step-0000006.png").exists():
+        time.sleep(0.005)
+    assert process.poll() is None, "the training ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (pictures / "step-0000012.png").exists()
+    resumed = _train(data, tmp_path / "killed", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    expected, found = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "killed"))
+    assert expected.keys() == found.keys()
+    for name in expected:
+        assert torch.equal(expected[name], found[name]), name
+    checkpoint = load_checkpoint(str(tmp_path / "killed" / "checkpoint.safetensors"))
+    assert checkpoint.training_steps == 12
+    assert sorted(checkpoint.class_centres) == [3, 5]
+    assert checkpoint.tissue_centres is not None
+    assert len(list((tmp_path / "whole" / "pictures").glob("*.png"))) == 4
+    assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
+
+
+def test_a_second_training_in_the_same_folder_and_resuming_nothing_are_refused(data: Path, tmp_path: Path) -> None:
+    nothing = _train(data, tmp_path / "new", "--resume")
+    assert nothing.returncode == 2
+    assert "nothing to resume" in nothing.stderr
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "last.ckpt").touch()
+    used = _train(data, tmp_path / "used")
+    assert used.returncode == 2
+    assert "holds a training already" in used.stderr
+
+
+def test_an_interrupted_training_exits_with_130(data: Path, tmp_path: Path) -> None:
+    command = [*_TRAIN, str(data), "--output", str(tmp_path / "out"), *_TINY, "--steps", "100000"]
+    process = subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while process.poll() is None and not (tmp_path / "out" / "last.ckpt").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors.decode()
+
+
+def test_subjects_are_found_with_their_masks(data: Path) -> None:
+    subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
+    assert [subject.name for subject in subjects] == ["s0", "s1", "s2"]
+    assert all(subject.brain is not None for subject in subjects)
+    assert find_subjects(data, modality="T1w", brain_suffix="none")[0].brain is None
+
+
+def test_a_folder_without_the_modality_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no file named"):
+        find_subjects(data, modality="T2w", brain_suffix="brain")
+    with pytest.raises(UserError, match="no folder"):
+        find_subjects(tmp_path / "missing", modality="T1w", brain_suffix="brain")
+
+
+def test_the_split_is_by_subject_complete_and_set_by_the_seed(data: Path) -> None:
+    subjects = find_subjects(data, modality="T1w", brain_suffix="brain") * 5
+    training, held_out = split_subjects(subjects, held_out=4, seed=1)
+    assert (len(training), len(held_out)) == (11, 4)
+    assert split_subjects(subjects, held_out=4, seed=1) == (training, held_out)
+    assert any(split_subjects(subjects, held_out=4, seed=seed) != (training, held_out) for seed in range(2, 6))
+    for count in (0, 15):
+        with pytest.raises(UserError, match="cannot be held out"):
+            split_subjects(subjects, held_out=count, seed=1)
+
+
+def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
+    subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
+    slices = read_slices(subjects, pixel_size=4.0, stride=8)
+    image, brain = slices[len(slices) // 6]
+    assert image.shape == brain.shape == (1, 40, 48)
+    assert image.min() >= 0
+    assert image.max() <= 1
+    assert (slices.images() > 0.1).float().mean((1, 2, 3)).min() > 0.05
+    assert set(brain.unique().tolist()) == {0.0, 1.0}
+
+
+def test_an_epochs_slices_depend_on_seed_and_epoch_alone() -> None:
+    def draw(epoch: int, seed: int = 0) -> list[int]:
+        return list(EpochSampler(10, per_epoch=7, seed=seed, epoch=lambda: epoch))
+
+    assert draw(3) == draw(3)
+    assert draw(3) != draw(4)
+    assert draw(3) != draw(3, seed=1)
+    passes = [index for epoch in range(10) for index in draw(epoch)]
+    assert len(passes) == 70
+    for first in range(0, 70, 10):
+        assert sorted(passes[first : first + 10]) == list(range(10))
+
+
+def test_ranks_share_the_slices_of_one_process() -> None:
+    def draw(per_epoch: int, **ranks: int) -> list[int]:
+        return list(EpochSampler(10, per_epoch=per_epoch, seed=0, epoch=lambda: 1, **ranks))
+
+    whole, shares = draw(8), [draw(4, rank=rank, ranks=2) for rank in (0, 1)]
+    assert [index for pair in zip(*shares, strict=True) for index in pair] == whole
+
+
+@pytest.fixture
+def slices() -> torch.Tensor:
+    heads = torch.from_numpy(_head((40, 48, 4), 0) / 1000).float()
+    return heads.permute(2, 0, 1)[:, None].contiguous()
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class TestAugmentation:
+    def test_is_set_by_the_generator(self, slices: torch.Tensor) -> None:
+        augmentation, brains = Augmentation(), torch.ones_like(slices)
+        first, again, other = (augmentation.spatial(slices, brains, _generator(seed)) for seed in (0, 0, 1))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        copies = [augmentation.contrast(slices, _generator(seed)) for seed in (0, 0, 1)]
+        assert torch.equal(copies[0], copies[1])
+        assert not torch.equal(copies[0], copies[2])
+
+    def test_all_amounts_at_zero_is_identity_or_mirror(self, slices: torch.Tensor) -> None:
+        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=0)
+        moved = still.spatial(slices, torch.ones_like(slices), _generator())
+        for before, after in zip(slices, moved, strict=True):
+            same = torch.allclose(before, after, atol=1e-5)
+            assert same or torch.allclose(before.flip(1), after, atol=1e-5)
+
+    def test_rotation_leaves_a_disc_round(self) -> None:
+        disc = torch.hypot(*torch.meshgrid(torch.arange(-30.0, 30), torch.arange(-40.0, 40), indexing="ij")) < 20
+        image = disc.float()[None, None].repeat(6, 1, 1, 1)
+        turning = Augmentation(rotation=40, scaling=0, translation=0, skull_stripping=0)
+        turned = turning.spatial(image, torch.ones_like(image), _generator())
+        assert (turned - image).abs().mean() < 0.025
+        for extent in ((each > 0.5).any(axis).sum() for each in turned[:, 0] for axis in (0, 1)):
+            assert abs(extent - 39) <= 2
+
+    def test_stripping_leaves_the_brain_alone(self, slices: torch.Tensor) -> None:
+        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
+        brains = (slices > 0.6).float()
+        stripped = still.spatial(slices, brains, _generator())
+        assert (stripped > 0).sum() < (slices > 0).sum()
+        assert (stripped > 0).sum() >= brains.sum()
+
+    def test_a_slice_without_brain_is_not_stripped(self, slices: torch.Tensor) -> None:
+        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
+        assert (still.spatial(slices, torch.zeros_like(slices), _generator()) > 0).any()
+
+    def test_a_copy_without_changes_is_the_slice(self, slices: torch.Tensor) -> None:
+        plain = Augmentation(unchanged_tone=1, bias_field=0, noise=0, blur=0)
+        torch.testing.assert_close(plain.contrast(slices.clamp(0, 1), _generator()), slices.clamp(0, 1))
+
+    def test_copies_lie_in_the_unit_range_and_invert_some_contrasts(self, slices: torch.Tensor) -> None:
+        many = slices[1:2].clamp(0, 1).repeat(64, 1, 1, 1)
+        copies = Augmentation(noise=0).contrast(many, _generator())
+        assert copies.min() >= 0
+        assert copies.max() <= 1
+        inner, rim = (many > 0.6), (many > 0.3) & (many < 0.5)
+        darker = [(copy[i].mean() < copy[r].mean()).item() for copy, i, r in zip(copies, inner, rim, strict=True)]
+        assert 10 < sum(darker) < 54
+
+
+def test_bias_correction_flattens_a_shaded_head() -> None:
+    head = _head((48, 56, 40), 0).astype(np.float32)
+    shading = np.linspace(0.7, 1.3, 48, dtype=np.float32)[:, None, None]
+    inside = head > 600
+
+    def variation(volume: np.ndarray) -> float:
+        return float(volume[inside].std() / volume[inside].mean())
+
+    corrected = correct_bias_field(head * shading)
+    assert variation(corrected) < 0.5 * variation(head * shading)
