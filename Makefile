@@ -11,7 +11,7 @@ demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
 
 test: lint
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

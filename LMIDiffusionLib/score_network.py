@@ -165,7 +165,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, features: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = math.gcd(heads, features)
         self.norm = _norm(features)
         self.project_in = nn.Conv2d(features, 3 * features, 1)
         self.project_out = _zeroed(nn.Conv2d(features, features, 1))
@@ -200,7 +200,7 @@ class Upsample(nn.Module):
 
 
 def _norm(features: int) -> nn.GroupNorm:
-    return nn.GroupNorm(max(1, features // 16), features)
+    return nn.GroupNorm(math.gcd(max(1, features // 16), features), features)
 
 
 def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:

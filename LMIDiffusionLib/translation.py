@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class TranslationOptions:
         ):
             if value is not None and value < least:
                 raise UserError(f"The {name} cannot be {value}; give {least} or more.")
+        if not math.isfinite(self.guidance):
+            raise UserError(f"The guidance cannot be {self.guidance}; give a number, 1 for plain sampling.")
 
     def solver(self) -> tuple[Sampler, int]:
         """The sampler and its number of steps."""
@@ -256,9 +259,8 @@ class Translator:
 
     def _smaller(self, batch_size: int) -> int:
         if batch_size == 1:
-            raise UserError(
-                f"The {self.device.type} device has too little memory for one slice; free some or choose --device cpu."
-            )
+            way_out = "free some" if self.device.type == "cpu" else "free some or choose --device cpu"
+            raise UserError(f"The {self.device.type} device has too little memory for one slice; {way_out}.")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return batch_size // 2
@@ -295,13 +297,15 @@ class _Clock:
     samples: int
     steps: int
     _done: int = 0
+    _fraction: float = 0.0
     _start: float = field(default_factory=time.monotonic)
 
     def progress(self, batch: int, sample: int, step: int) -> Progress:
         share = self._done + batch * (sample * self.steps + step) / (self.samples * self.steps)
-        fraction = share / self.slices
+        self._fraction = max(self._fraction, share / self.slices)  # a batch that is halved half-way starts anew
         elapsed = time.monotonic() - self._start
-        return Progress(self._done, self.slices, step, self.steps, fraction, elapsed / fraction - elapsed)
+        left = elapsed / self._fraction - elapsed
+        return Progress(self._done, self.slices, step, self.steps, self._fraction, left)
 
     def finish(self, batch: int) -> None:
         self._done += batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import tempfile
 import zlib
@@ -22,6 +23,8 @@ from torch.nn import functional
 from .errors import UserError
 
 _MINIMUM_PIXELS = 16
+# In millimetres: beyond it the header is in other units, and the slices could fill all memory.
+_MAXIMUM_EXTENT = 3000.0
 _GEOMETRY_FIELDS = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -71,12 +74,21 @@ def read_volume(path: Path) -> Volume:
     if image.get_data_dtype().names or image.get_data_dtype().kind not in "iuf":
         raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
     try:
+        _verify_checksum(path)
         array = np.asanyarray(image.dataobj)
     except _READ_ERRORS as error:
         raise UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.") from error
     volume = Volume(_as_three_dimensional(array, path), np.asarray(image.affine, np.float64), image.header)
     _check_values(volume, path)
     return volume
+
+
+def _verify_checksum(path: Path) -> None:
+    """Decompress to the end, where the checksum is: nibabel stops at the last voxel and takes damage for an image."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as file:
+            while file.read(2**20):
+                pass
 
 
 def _first_line(error: BaseException) -> str:
@@ -175,7 +187,7 @@ class AxialGrid:
             pixel_size: side of the pixels in millimetres.
 
         Raises:
-            UserError: the axial slices would be too small to hold a head.
+            UserError: the axial slices would be too small to hold a head, or too large to be one.
         """
         self._orientation = io_orientation(affine)
         self._shape = shape
@@ -190,11 +202,16 @@ class AxialGrid:
             max(1, round(self._canonical_shape[0] * spacing[0] / pixel_size)),
             max(1, round(self._canonical_shape[1] * spacing[1] / pixel_size)),
         )
+        extent = " x ".join(f"{n * s:.0f}" for n, s in zip(self._canonical_shape, spacing, strict=True))
         if min(self.slice_shape) < _MINIMUM_PIXELS:
-            extent = " x ".join(f"{n * s:.0f}" for n, s in zip(self._canonical_shape, spacing, strict=True))
             raise UserError(
                 f"The volume is too thin to slice: it spans {extent} mm (right-left, front-back, up-down)"
                 f" and its axial slices need at least {_MINIMUM_PIXELS * pixel_size:.0f} mm each way."
+            )
+        if max(self.slice_shape) * pixel_size > _MAXIMUM_EXTENT:
+            raise UserError(
+                f"The volume is too large for a head: it spans {extent} mm (right-left, front-back, up-down);"
+                " correct the voxel size in its header."
             )
 
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:

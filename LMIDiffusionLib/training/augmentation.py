@@ -23,7 +23,7 @@ class Augmentation:
         scaling: largest relative change of size, each axis on its own.
         translation: largest shift, as a share of the slice.
         skull_stripping: share of slices reduced to their brain.
-        tone_points: inner control points of the random tone curve.
+        tone_points: control points of the random tone curve, air not counted.
         unchanged_tone: share of copies that keep the target's contrast.
         bias_field: largest relative change of intensity over the slice.
         noise: largest standard deviation of added noise.
@@ -74,10 +74,17 @@ class Augmentation:
         return torch.stack([first, second], 1)
 
     def _tone(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """A piecewise linear curve through random points; air stays dark, as in every MR contrast."""
-        batch, points = images.shape[0], self.tone_points
-        values = _uniform(images, points + 1, generator).flatten(1)
-        curve = torch.cat([0.1 * values[:, :1] * values[:, -1:], values], 1)
+        """A piecewise linear curve through random points about a rising or a falling line.
+
+        Air stays dark, as in every MR contrast.
+        """
+        points = self.tone_points
+        values, line, share_of_line, air = (
+            _uniform(images, count, generator).flatten(1) for count in (points, 1, 1, 1)
+        )
+        rising = torch.arange(1, points + 1, device=images.device) / points
+        values = torch.lerp(values, torch.where(line < 0.5, rising, rising.flip(0)), share_of_line)
+        curve = torch.cat([0.1 * air * values[:, :1], values], 1)
         position = images.flatten(1) * points
         lower = position.floor().clamp(0, points - 1).long()
         share = position - lower
@@ -86,7 +93,6 @@ class Augmentation:
         start, end = curve.gather(1, lower), curve.gather(1, lower + 1)
         toned = (start + share * (end - start)).view_as(images)
         unchanged = _uniform(images, 1, generator) < self.unchanged_tone
-        assert curve.shape == (batch, points + 2)
         return torch.where(unchanged, images, toned)
 
     def _bias(self, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,10 +16,10 @@ from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
-_LOG_SIGMA_MEAN = 0.0
+_LOG_SIGMA_MEAN = 0.5
 _LOG_SIGMA_DEVIATION = 1.8
 _UNCONDITIONAL_SHARE = 0.1
-_WARM_UP_STEPS = 200
+_WARM_UP_STEPS = 100
 _VALIDATION_SEED = 1
 
 
@@ -38,8 +38,19 @@ class ScoreTraining(lightning.LightningModule):
         sde: VarianceExplodingSDE,
         steps: int,
         learning_rate: float,
+        crop: tuple[int, int] | None = None,
         seed: int,
     ) -> None:
+        """
+        Args:
+            network: shape of the U-Net.
+            condition: how LMI maps are built.
+            sde: noise levels.
+            steps: optimiser steps in all, which the learning rate's schedule spans.
+            learning_rate: largest of the schedule.
+            crop: train on windows of this size, drawn at random; None for whole slices.
+            seed: of all that is random.
+        """
         super().__init__()
         self.network = ScoreNetwork(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.condition = condition
@@ -47,6 +58,7 @@ class ScoreTraining(lightning.LightningModule):
         self.augmentation = Augmentation()
         self.steps = steps
         self.learning_rate = learning_rate
+        self.crop = crop
         self.seed = seed
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -58,7 +70,7 @@ class ScoreTraining(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
         generator = self._generator(self.seed, self.global_step, self.global_rank)
-        slices = self.augmentation.spatial(*batch, generator)
+        slices = self._window(self.augmentation.spatial(*batch, generator), generator)
         sigma = self._draw_sigma(len(slices), generator)
         maps, noisy = self._perturb(slices, sigma, generator)
         dropped = torch.rand(len(slices), 1, 1, 1, generator=generator, device=self.device) < _UNCONDITIONAL_SHARE
@@ -77,6 +89,13 @@ class ScoreTraining(lightning.LightningModule):
         error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
         psnr = -10 * error.clamp(min=1e-10).log10().mean()
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
+
+    def _window(self, slices: Tensor, generator: torch.Generator) -> Tensor:
+        if self.crop is None:
+            return slices
+        margins = (slices.shape[-2] - self.crop[0], slices.shape[-1] - self.crop[1])
+        top, left = (int(torch.randint(max(0, m) + 1, (), generator=generator, device=self.device)) for m in margins)
+        return slices[..., top : top + self.crop[0], left : left + self.crop[1]]
 
     def _generator(self, *seeds: int) -> torch.Generator:
         mixed = 0

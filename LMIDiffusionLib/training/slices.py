@@ -17,8 +17,9 @@ from ..errors import UserError
 from ..intensity import head_mask, to_unit_scale
 from ..volume import AxialGrid, pad_to, padded_shape, read_mask, read_volume
 
-# A training slice shows at least this share of head.
-_MINIMUM_FOREGROUND = 0.1
+# A training slice shows at least this share of head and, where the brain is known, of brain.
+_MINIMUM_HEAD = 0.1
+_MINIMUM_BRAIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def read_slices(
     stride: int,
     preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]] = to_unit_scale,
 ) -> SliceSet:
-    """All axial slices with enough head in them, padded alike to multiples of `stride`.
+    """All axial slices with enough head and brain in them, padded alike to multiples of `stride`.
 
     Args:
         subjects: whose files to read.
@@ -126,9 +127,11 @@ def _subject_slices(
     grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
     scaled = preprocess(volume.array.astype(np.float32))
     brain = np.ones(scaled.shape, bool) if subject.brain is None else read_mask(subject.brain, volume)
-    head = grid.slices(head_mask(scaled)).mean((1, 2, 3)) >= _MINIMUM_FOREGROUND
-    images = (grid.slices(scaled)[head] * 255).round().to(torch.uint8)
-    return images, (grid.slices(brain)[head] >= 0.5).to(torch.uint8)
+    brains = (grid.slices(brain) >= 0.5).float()
+    chosen = grid.slices(head_mask(scaled)).mean((1, 2, 3)) >= _MINIMUM_HEAD
+    chosen &= brains.mean((1, 2, 3)) >= _MINIMUM_BRAIN
+    images = (grid.slices(scaled)[chosen] * 255).round().to(torch.uint8)
+    return images, brains[chosen].to(torch.uint8)
 
 
 class EpochSampler(Sampler[int]):

@@ -45,7 +45,7 @@ def head_on() -> HeadMaker:
             (800, (29, 37, 13), (0, 1, 0)),
             (1100, (20, 27, 9), (1, -2, 1)),
             (250, (6, 14, 5), (2, 3, -1)),
-            (1400, (5, 4, 4), (-14, 12, 3)),  # on one side only, so that no flip goes unseen
+            (2400, (5, 4, 4), (-14, 12, 3)),  # on one side only, so that no flip goes unseen
         ):
             distance = np.sqrt(sum(((w - c) / r) ** 2 for w, c, r in zip((x, y, z), centre, radii, strict=True)))
             inside = 1 / (1 + np.exp(np.clip((distance - 1) * min(radii[:2]) / 0.8, -50, 50)))
@@ -100,7 +100,7 @@ def orientations() -> Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArra
                     permutation: tuple[int, ...] = permutation,
                     flips: tuple[bool, ...] = flips,
                 ) -> NDArray[np.number]:
-                    flipped = [axis for axis in range(3) if flips[axis]]
+                    flipped = tuple(axis for axis in range(3) if flips[axis])
                     return np.flip(array.transpose(np.argsort(permutation)), flipped)
 
                 yield reoriented(volume, permutation, flips), back
@@ -109,13 +109,17 @@ def orientations() -> Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArra
 
 
 def random_network(settings: NetworkSettings, seed: int) -> ScoreNetwork:
-    """Random weights everywhere, the last layers too, which start at zero; its estimates lie around 0.5."""
+    """Random weights everywhere, the last layers too, which start at zero.
+
+    The estimates lie around 0.5 and follow the maps, as those of a trained network do.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = ScoreNetwork(settings)
         for parameter in network.parameters():
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)
+        network.unet.first.weight.data[:, settings.unshuffle**2 :] *= 4
         last = network.unet.last[-1]
         assert isinstance(last, torch.nn.Conv2d) and last.bias is not None
         torch.nn.init.constant_(last.bias, 0.5 / settings.sigma_data)

@@ -1,0 +1,365 @@
+"""Properties of checkpoint files."""
+
+import dataclasses
+import json
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from LMIDiffusionLib import checkpoint as checkpoint_module
+from LMIDiffusionLib.checkpoint import FORMAT_VERSION, Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, LMICondition
+from LMIDiffusionLib.resources import bundled_checkpoints
+from LMIDiffusionLib.score_network import NetworkSettings
+from LMIDiffusionLib.sde import VarianceExplodingSDE
+
+METADATA_KEY = "lmidiffusion"
+BUNDLED = sorted(bundled_checkpoints())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.safetensors"
+
+
+@pytest.fixture
+def saved(tiny_checkpoint: Checkpoint, path: Path) -> Path:
+    save_checkpoint(tiny_checkpoint, path)
+    return path
+
+
+def save_raw(path: Path, weights: dict[str, Tensor], metadata: Any) -> None:
+    """A checkpoint file of half weights with any metadata, whether they make sense or not."""
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    save_file({name: weight.half().contiguous() for name, weight in weights.items()}, path, {METADATA_KEY: text})
+
+
+def refusal(path: Path) -> str:
+    """The message with which a file is refused: one sentence that names it."""
+    with pytest.raises(UserError) as refused:
+        load_checkpoint(str(path))
+    message = str(refused.value)
+    assert str(path) in message
+    assert message.endswith(".") and not message.endswith("..")
+    assert "\n" not in message and ". " not in message
+    return message
+
+
+# Round trip -----------------------------------------------------------------------------------------------------------
+
+
+def test_round_trip_keeps_the_weights_to_half_precision(tiny_checkpoint: Checkpoint, saved: Path) -> None:
+    loaded = load_checkpoint(str(saved)).weights
+    assert loaded.keys() == tiny_checkpoint.weights.keys()
+    for name, weight in tiny_checkpoint.weights.items():
+        assert loaded[name].dtype == torch.float16
+        assert torch.equal(loaded[name], weight.half()), name
+
+
+CONDITIONS = pytest.mark.parametrize(
+    "condition",
+    [
+        LMICondition(),
+        LMICondition(patch_size=5, search_size=1, kernel=GaussianKernel(bandwidth=0.123)),
+        LMICondition(patch_size=3, search_size=5, kernel=HistogramKernel(bins=11)),
+    ],
+    ids=["default", "gaussian", "histogram"],
+)
+
+
+@CONDITIONS
+@pytest.mark.parametrize("tissue_centres", [None, np.array([0.1234567890123, 0.4, 0.7])], ids=["no tissues", "tissues"])
+def test_round_trip_keeps_all_metadata(
+    tiny_checkpoint: Checkpoint, path: Path, condition: LMICondition, tissue_centres: Any
+) -> None:
+    original = dataclasses.replace(
+        tiny_checkpoint,
+        condition=condition,
+        tissue_centres=tissue_centres,
+        sde=VarianceExplodingSDE(0.0123, 34.5),
+        modality="T2w ü",
+        pixel_size=1.7,
+        class_centres={2: np.array([0.1, 1 / 3]), 5: np.linspace(0.1, 0.9, 5)},
+        training_data='"quoted", 2 lines\nlong',
+        licence="CC BY-SA 3.0",
+        training_steps=1234,
+        library_version="0.0.9",
+    )
+    save_checkpoint(original, path)
+    loaded = load_checkpoint(str(path))
+    for field in dataclasses.fields(Checkpoint):
+        if field.name not in ("weights", "class_centres", "tissue_centres"):
+            assert getattr(loaded, field.name) == getattr(original, field.name), field.name
+    assert loaded.class_centres.keys() == {2, 5}
+    for count, centres in original.class_centres.items():
+        np.testing.assert_array_equal(loaded.class_centres[count], centres)
+    if tissue_centres is None:
+        assert loaded.tissue_centres is None
+    else:
+        np.testing.assert_array_equal(loaded.tissue_centres, tissue_centres)
+    assert loaded.metadata() == original.metadata()
+
+
+@CONDITIONS
+def test_a_loaded_condition_makes_the_same_maps(
+    tiny_checkpoint: Checkpoint, path: Path, condition: LMICondition
+) -> None:
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, condition=condition), path)
+    image, other = torch.rand(2, 1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(load_checkpoint(str(path)).condition.cross_map(image, other), condition.cross_map(image, other))
+
+
+def test_the_loaded_network_estimates_what_the_saved_one_does(tiny_checkpoint: Checkpoint, saved: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = (
+        torch.rand(2, 1, 16, 16, generator=generator),
+        torch.rand(2, 2, 16, 16, generator=generator),
+        torch.ones(2),
+    )
+    network = load_checkpoint(str(saved)).score_network()
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    torch.testing.assert_close(network(*inputs), tiny_checkpoint.score_network()(*inputs), atol=0, rtol=0)
+
+
+def test_saving_again_replaces_the_file_and_leaves_no_other(tiny_checkpoint: Checkpoint, saved: Path) -> None:
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, modality="T2w"), saved)
+    assert load_checkpoint(str(saved)).modality == "T2w"
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.skipif(not BUNDLED, reason="no checkpoint is bundled with this checkout")
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_checkpoint_loads_by_its_name(name: str) -> None:
+    checkpoint = load_checkpoint(name)
+    assert checkpoint.metadata() == load_checkpoint(str(bundled_checkpoints()[name])).metadata()
+    assert checkpoint.score_network().settings == checkpoint.network
+
+
+# Files that are no checkpoint -----------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
+    refusal(tmp_path / "missing.safetensors")
+    refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0" * 100, b"\xff" * 100, b"These are\nmy notes.\n" * 20, struct.pack("<Q", 5) + b"{]}\n."],
+    ids=["empty", "zeros", "ones", "text", "broken header"],
+)
+def test_a_file_of_anything_else_is_refused(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    refusal(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.0001, 0.01, 0.1, 0.5, 0.9, 0.9999])
+def test_a_truncated_checkpoint_is_refused(saved: Path, share: float) -> None:
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(share * len(data))])
+    refusal(saved)
+
+
+class Exploit:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_refused_and_never_executed(tmp_path: Path, path: Path, protocol: int) -> None:
+    mark = tmp_path / "executed"
+    path.write_bytes(pickle.dumps(Exploit(mark), protocol))
+    message = refusal(path)
+    assert not mark.exists()
+    assert protocol < 2 or "pickle" in message  # the older ones are plain text
+    pickle.loads(path.read_bytes())
+    assert mark.exists(), "the pickle does no harm, so that this test shows nothing"
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_torch_save_is_refused_and_never_executed(
+    tmp_path: Path, path: Path, tiny_checkpoint: Checkpoint, zipped: bool
+) -> None:
+    mark = tmp_path / "executed"
+    content = {"state_dict": tiny_checkpoint.weights, "exploit": Exploit(mark)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert "pickle" in refusal(path)
+    assert not mark.exists()
+    torch.load(path.rename(tmp_path / "checkpoint.pt"), weights_only=False)
+    assert mark.exists(), "the pickle does no harm, so that this test shows nothing"
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
+def test_a_safetensors_file_of_another_program_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"weight": torch.zeros(3)}, path, metadata)
+    assert "another program" in refusal(path)
+
+
+# Metadata and weights that do not fit ---------------------------------------------------------------------------------
+
+
+def test_a_newer_format_is_refused_with_the_advice_to_update(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    metadata = {**tiny_checkpoint.metadata(), "format_version": FORMAT_VERSION + 1, "library_version": "9.9"}
+    save_raw(path, tiny_checkpoint.weights, metadata)
+    message = refusal(path)
+    assert "update" in message and "9.9" in message
+
+
+def test_a_newer_format_that_lacks_what_this_one_has_is_still_called_newer(path: Path) -> None:
+    save_raw(path, {}, {"format_version": FORMAT_VERSION + 1, "library_version": "9.9"})
+    assert "update" in refusal(path)
+
+
+def test_another_intensity_scale_is_refused(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    save_raw(path, tiny_checkpoint.weights, {**tiny_checkpoint.metadata(), "intensity_scale": "percentile"})
+    assert "percentile" in refusal(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"text"', "{}", "\x00", "[1, 2"])
+def test_broken_metadata_are_refused(tiny_checkpoint: Checkpoint, path: Path, text: str) -> None:
+    save_raw(path, tiny_checkpoint.weights, text)
+    refusal(path)
+
+
+KEYS = [
+    *("format_version", "library_version", "modality", "pixel_size", "intensity_scale", "network", "condition", "sde"),
+    *("class_centres", "tissue_centres", "training_data", "training_steps", "licence"),
+]
+
+
+def test_the_keys_under_test_are_all_there_are(tiny_checkpoint: Checkpoint) -> None:
+    assert set(tiny_checkpoint.metadata()) == set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_metadata_without_a_key_are_refused(tiny_checkpoint: Checkpoint, path: Path, key: str) -> None:
+    metadata = tiny_checkpoint.metadata()
+    del metadata[key]
+    save_raw(path, tiny_checkpoint.weights, metadata)
+    refusal(path)
+
+
+WRONG: dict[tuple[str, ...], list[Any]] = {
+    ("format_version",): [None, "1", []],
+    ("pixel_size",): [None, "2", 0, -2.0, True, [2.0], float("nan"), float("inf")],
+    ("modality",): [None, 1, ["T1w"]],
+    ("training_steps",): [None, "many", -1, 1.5],
+    ("network",): [None, [], {}, "unet"],
+    ("network", "channels"): [None, [], 8, ["8", "16"], [8, 32], [8, 16, 16]],
+    ("network", "blocks"): [None, "1", 2, 0],
+    ("network", "sigma_data"): [None, "0.25", 0, -0.25, float("nan")],
+    ("network", "attention_heads"): [None, 0, -1, 1.5],
+    ("network", "layers"): [3],
+    ("condition",): [None, [], {}],
+    ("condition", "patch_size"): [None, "3", 3.0, -3],
+    ("condition", "search_size"): [None, "3", 3.0, 0],
+    ("condition", "kernel"): [None, {}, {"name": "cosine"}, {"name": "gaussian", "bins": 3}],
+    ("condition", "kernel", "bandwidth"): [None, "wide", 0, -1, float("nan")],
+    ("sde",): [None, [], {"sigma": 3}],
+    ("sde", "sigma_max"): [None, "50", 0.001, float("inf"), float("nan")],
+    ("class_centres",): [None, [0.1, 0.5], {"three": [0.1, 0.2, 0.3]}],
+    ("class_centres", "3"): [None, "x", 0.5, [], [0.1, 0.2], [0.3, 0.2, 0.1], [0.1, None, 0.3], [0, 1, float("nan")]],
+    ("tissue_centres",): ["x", 0.5, [], [0.1, 0.2], [0.3, 0.2, 0.1], [0, 1, "x"], [0, 1, float("inf")]],
+}
+
+
+@pytest.mark.parametrize(("keys", "value"), [(keys, value) for keys, values in WRONG.items() for value in values])
+def test_metadata_of_the_wrong_kind_are_refused(
+    tiny_checkpoint: Checkpoint, path: Path, keys: tuple[str, ...], value: Any
+) -> None:
+    metadata = json.loads(json.dumps(tiny_checkpoint.metadata()))
+    part = metadata
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    save_raw(path, tiny_checkpoint.weights, metadata)
+    refusal(path)
+
+
+def test_weights_of_another_shape_are_refused(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    name = "unet.first.weight"
+    weights = {**tiny_checkpoint.weights, name: tiny_checkpoint.weights[name].flatten()}
+    save_raw(path, weights, tiny_checkpoint.metadata())
+    refusal(path)
+
+
+def test_missing_and_additional_weights_are_refused(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    weights = dict(tiny_checkpoint.weights)
+    weights.pop("unet.first.bias")
+    save_raw(path, weights, tiny_checkpoint.metadata())
+    refusal(path)
+    save_raw(path, {**tiny_checkpoint.weights, "unet.surplus": torch.zeros(3)}, tiny_checkpoint.metadata())
+    refusal(path)
+
+
+def test_weights_of_another_network_are_refused(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    other = dataclasses.replace(tiny_checkpoint, network=NetworkSettings(channels=(8, 24), attention_heads=2))
+    save_raw(path, tiny_checkpoint.weights, other.metadata())
+    refusal(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(tiny_checkpoint: Checkpoint, path: Path, value: float) -> None:
+    weights = {name: weight.clone() for name, weight in tiny_checkpoint.weights.items()}
+    weights["unet.first.weight"].view(-1)[7] = value
+    save_raw(path, weights, tiny_checkpoint.metadata())
+    refusal(path)
+
+
+# Saving that fails ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_left_when_the_disk_fills_up_half_way(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(weights: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        save_file(weights, path, metadata)
+        path.write_bytes(path.read_bytes()[:1000])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_module, "save_file", half)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tiny_checkpoint, tmp_path / "new.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_former_checkpoint_survives_a_save_that_fails(
+    tiny_checkpoint: Checkpoint, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = saved.read_bytes()
+    monkeypatch.setattr(checkpoint_module, "save_file", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(dataclasses.replace(tiny_checkpoint, modality="T2w"), saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_nothing_is_left_where_the_folder_is_a_file(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    with pytest.raises(OSError, match="file"):
+        save_checkpoint(tiny_checkpoint, tmp_path / "file" / "new.safetensors")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    assert (tmp_path / "file").read_text() == "content"
+
+
+def test_saving_leaves_the_checkpoint_in_memory_as_it_was(tiny_checkpoint: Checkpoint, saved: Path) -> None:
+    assert all(weight.dtype == torch.float32 for weight in tiny_checkpoint.weights.values())
+    assert all(weight.dtype == torch.float16 for weight in load_file(saved).values())

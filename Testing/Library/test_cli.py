@@ -1,0 +1,232 @@
+"""The commands as a user types them, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT, bundled_checkpoints
+from LMIDiffusionLib.volume import read_volume
+
+_SCAN = sample_scan("sri24_PDw")
+_TISSUE = sample_scan("sri24_tissue")
+_FAST = ["--slices", "36:38", "--steps", "2", "--device", "cpu"]
+
+
+def _command(arguments: Sequence[object]) -> list[str]:
+    return [sys.executable, "-m", "LMIDiffusionLib", *map(str, arguments)]
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(_command(arguments), capture_output=True, text=True, check=False, env=environment)
+
+
+def _load(path: Path) -> Any:
+    return nib.load(path)
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_volumes(tmp_path: Path) -> None:
+    outputs = {name: tmp_path / f"{name}.nii.gz" for name in ("t1w", "labels", "spread")}
+    done = _run(
+        *("translate", _SCAN, outputs["t1w"], "--segmentation", outputs["labels"], "--mask", _TISSUE),
+        *("--uncertainty", outputs["spread"], "--samples", "2", *_FAST),
+    )
+    assert done.returncode == 0, done.stderr
+    assert _files(tmp_path) == {path.name for path in outputs.values()}
+    source = _load(_SCAN)
+    for path in outputs.values():
+        image = _load(path)
+        assert image.shape == source.shape
+        np.testing.assert_array_equal(image.affine, source.affine)
+        assert image.header["sform_code"] == source.header["sform_code"]
+    assert _load(outputs["t1w"]).get_data_dtype() == np.float32
+    labels = read_volume(outputs["labels"]).array
+    np.testing.assert_array_equal(labels > 0, read_volume(_TISSUE).array > 0)
+    for name in ("CSF", "grey matter", "white matter"):
+        assert name in done.stdout
+    voxels = np.count_nonzero(labels == 2)
+    assert f"{voxels * 0.008:.1f} ml" in done.stdout
+
+
+def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path) -> None:
+    output, labels = tmp_path / "t1w.nii", tmp_path / "labels.nii"
+    done = _run("translate", _SCAN, output, "--segmentation", labels, "--clusters", "3", "--events", *_FAST)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    stages = [event["stage"] for event in events if event["event"] == "stage"]
+    assert stages == ["reading", "loading", "translating", "segmenting", "writing"]
+    progress = [event for event in events if event["event"] == "progress"]
+    assert progress[-1]["fraction"] == 1
+    assert progress[0]["slices"] == 2
+    assert events[-1]["event"] == "result"
+    assert events[-1]["output"] == str(output)
+    assert [each["name"] for each in events[-1]["classes"]] == ["Class 1", "Class 2", "Class 3"]
+
+
+def test_info_describes_the_bundled_checkpoint() -> None:
+    done = _run("info")
+    assert done.returncode == 0
+    for text in ("T1w", "pixel size", "CC BY-SA 3.0", "IXI", "training steps"):
+        assert text in done.stdout
+
+
+def test_evaluate_prints_source_and_translation_and_writes_every_slice(tmp_path: Path) -> None:
+    pairs, scores = tmp_path / "pairs.csv", tmp_path / "scores.csv"
+    pairs.write_text(f"source,target,mask\n{_SCAN},{sample_scan('sri24_T1w')},{_TISSUE}\n")
+    done = _run("evaluate", pairs, "--csv", scores, "--every", "30", "--steps", "2", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("sri24_PDw")] == ["source", "translation"]
+    rows = scores.read_text().splitlines()
+    assert rows[0].startswith("pair,method,slice,psnr,ssim,mae,agreement,macro_dice,dice_csf")
+    slices = int(lines[1].split()[2])
+    assert len(rows) == 1 + 2 * slices
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    path = tmp_path / "inputs" / "volume.nii.gz"
+    path.parent.mkdir()
+    nib.save(_load(_SCAN), path)
+    return path
+
+
+def _save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    nib.save(nib.Nifti1Image(array, np.diag([2.0, 2, 2, 1]) if affine is None else affine), path)
+    return path
+
+
+def _bad_inputs(folder: Path, volume: Path) -> dict[str, list[object]]:
+    """Arguments of `translate` after which nothing may be written, by what is wrong with them."""
+    array = np.random.default_rng(0).random((40, 40, 10)).astype(np.float32)
+    text, truncated, pickle = folder / "text.nii", folder / "truncated.nii.gz", folder / "pickle.safetensors"
+    text.write_text("no image")
+    truncated.write_bytes(volume.read_bytes()[:50_000])
+    torch.save({"weights": torch.zeros(3)}, pickle)
+    corrupt = folder / "corrupt.safetensors"
+    corrupt.write_bytes(bundled_checkpoints()[DEFAULT_CHECKPOINT].read_bytes()[:100_000])
+    holes = array.copy()
+    holes[3, 3, 3] = np.nan
+    colours = np.zeros((20, 20, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    mask = _save(folder / "mask.nii.gz", np.ones((5, 5, 5), np.uint8))
+    existing = _save(folder / "existing.nii.gz", array)
+    output = folder / "new.nii.gz"
+    return {
+        "does not exist": [folder / "missing.nii.gz", output],
+        "no readable NIfTI file": [text, output],
+        "damaged or truncated": [truncated, output],
+        "dimensions": [_save(folder / "4d.nii.gz", np.stack([array, array], -1)), output],
+        "colours": [_save(folder / "rgb.nii.gz", colours), output],
+        "NaN or infinite": [_save(folder / "nan.nii.gz", holes), output],
+        "same value in every voxel": [_save(folder / "constant.nii.gz", np.ones_like(array)), output],
+        "too thin to slice": [_save(folder / "thin.nii.gz", array[:, :3]), output],
+        "resample it to the volume's grid": [volume, output, "--segmentation", folder / "s.nii", "--mask", mask],
+        "There is no checkpoint": [volume, output, "--checkpoint", folder / "missing"],
+        "is a pickle": [volume, output, "--checkpoint", pickle],
+        "no LMIDiffusion checkpoint": [volume, output, "--checkpoint", corrupt],
+        "There is no device": [volume, output, "--device", "quantum"],
+        "no cuda device": [volume, output, "--device", "cuda"],
+        "exists already": [volume, existing],
+        "must end in .nii or .nii.gz": [volume, folder / "new.mgz"],
+        "of the output does not exist": [volume, folder / "nowhere" / "new.nii.gz"],
+        "slice range 70:99 does not fit": [volume, output, "--slices", "70:99"],
+        "no slice range": [volume, output, "--slices", "a:b"],
+        "There is no sampler": [volume, output, "--sampler", "magic"],
+        "The steps cannot be 1": [volume, output, "--steps", "1"],
+        "several samples": [volume, output, "--uncertainty", folder / "u.nii.gz"],
+        "Two of the given files are the same": [volume, output, "--segmentation", output],
+        "add --segmentation, or leave out --mask": [volume, output, "--mask", _TISSUE],
+        "leave out --mask or --clusters 5": [
+            *(volume, output, "--mask", _TISSUE, "--segmentation", folder / "s.nii", "--clusters", "5")
+        ],
+    }
+
+
+def test_every_bad_input_gets_one_sentence_and_exit_2_and_leaves_nothing(tmp_path: Path, volume: Path) -> None:
+    cuda = torch.cuda.is_available()
+    cases = {text: case for text, case in _bad_inputs(tmp_path, volume).items() if not (cuda and "cuda" in text)}
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+    for text, arguments in cases.items():
+        done = _run("translate", *arguments)
+        message = done.stderr.strip().splitlines()[-1]
+        assert done.returncode == 2, (text, done.stderr)
+        assert text in message
+        assert "Traceback" not in done.stderr
+        assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before, text
+
+
+def test_errors_are_events_too(tmp_path: Path) -> None:
+    done = _run("translate", tmp_path / "missing.nii.gz", tmp_path / "new.nii.gz", "--events")
+    assert done.returncode == 2
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "error"
+
+
+def test_an_existing_output_is_replaced_only_on_request(tmp_path: Path, volume: Path) -> None:
+    output = tmp_path / "out.nii.gz"
+    output.write_text("precious")
+    assert _run("translate", volume, output, *_FAST).returncode == 2
+    assert output.read_text() == "precious"
+    assert _run("translate", volume, output, "--overwrite", *_FAST).returncode == 0
+    assert _load(output).shape == _load(volume).shape
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_the_translation_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    command = _command(["translate", _SCAN, tmp_path / "out.nii.gz", "--events", "--device", "cpu", "--steps", "500"])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    while "progress" not in process.stdout.readline():
+        assert process.poll() is None
+    start = time.monotonic()
+    process.send_signal(number)
+    process.stdout.read()
+    assert process.wait(timeout=30) == status
+    assert time.monotonic() - start < 30
+    assert _files(tmp_path) == set()
+
+
+def test_a_full_disk_leaves_neither_output_nor_temporary_file(tmp_path: Path, volume: Path) -> None:
+    code = (
+        "import resource, signal, sys; from LMIDiffusionLib.cli import main;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); main(sys.argv[1:])"
+    )
+    arguments = ["translate", str(volume), str(tmp_path / "out.nii.gz"), *_FAST]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written" in done.stderr
+    assert _files(tmp_path) == {"inputs"}
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; from LMIDiffusionLib.cli import _parser; _parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_library_imports_nothing_of_slicer() -> None:
+    forbidden = ("slicer", "qt", "ctk", "vtk")
+    library = Path(__file__).parents[2] / "LMIDiffusionLib"
+    for path in library.rglob("*.py"):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]):
+                assert words[1].split(".")[0] not in forbidden, path

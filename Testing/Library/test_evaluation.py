@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from LMIDiffusionLib import metrics
+from LMIDiffusionLib.benchmark.evaluation import SliceScores, evaluate, format_table, read_pairs, write_csv
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.intensity import head_mask, to_unit_scale
+from LMIDiffusionLib.translation import TranslationOptions, Translator
+from LMIDiffusionLib.volume import read_volume
+
+_PDW, _T1W, _TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
+_QUICK = TranslationOptions(steps=2)
+
+
+def _pairs(folder: Path, *rows: str) -> Path:
+    path = folder / "pairs.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+@pytest.fixture
+def translator(tiny_checkpoint: Checkpoint) -> Translator:
+    return Translator(tiny_checkpoint, device=torch.device("cpu"))
+
+
+def _evaluate(path: Path, translator: Translator, every: int = 20) -> list[SliceScores]:
+    return list(evaluate(read_pairs(path), translator, _QUICK, every=every))
+
+
+def test_pairs_are_read_with_and_without_heading_mask_and_folder(tmp_path: Path) -> None:
+    pairs = read_pairs(_pairs(tmp_path, "source,target,mask", "a.nii.gz,/elsewhere/b.nii.gz", "", "c.nii,d.nii, e.nii"))
+    assert [pair.name for pair in pairs] == ["a", "c"]
+    assert pairs[0].source == tmp_path / "a.nii.gz"
+    assert pairs[0].target == Path("/elsewhere/b.nii.gz")
+    assert pairs[0].brain is None
+    assert pairs[1].brain == tmp_path / "e.nii"
+
+
+@pytest.mark.parametrize("rows", [["source,target"], ["one"], ["a,b,c,d"], []])
+def test_a_file_without_pairs_is_refused(tmp_path: Path, rows: list[str]) -> None:
+    with pytest.raises(UserError, match=r"needs one or more rows"):
+        read_pairs(_pairs(tmp_path, *rows))
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        read_pairs(tmp_path / "none.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x80,\x81")
+    with pytest.raises(UserError, match="no CSV file"):
+        read_pairs(tmp_path / "binary.csv")
+
+
+def test_volumes_on_different_grids_are_refused(tmp_path: Path, translator: Translator) -> None:
+    moved = nib.Nifti1Image(np.asarray(nib.load(_T1W).dataobj), nib.load(_T1W).affine + np.eye(4, k=3))
+    nib.save(moved, tmp_path / "moved.nii.gz")
+    with pytest.raises(UserError, match="lie on different grids"):
+        _evaluate(_pairs(tmp_path, f"{_PDW},moved.nii.gz"), translator)
+
+
+def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, translator: Translator) -> None:
+    source, _ = _evaluate(_pairs(tmp_path, f"{_PDW},{_T1W}"), translator)
+    volumes = [np.flip(to_unit_scale(read_volume(path).array), 0) for path in (_PDW, _T1W)]  # stored right to left
+    images, truth = (np.moveaxis(volume, 2, 0) for volume in volumes)
+    chosen = np.flatnonzero(head_mask(truth).mean((1, 2)) >= 0.1)[::20]
+    np.testing.assert_allclose(source.values["psnr"], metrics.psnr(images[chosen], truth[chosen]), rtol=1e-6)
+    np.testing.assert_allclose(source.values["ssim"], metrics.ssim(images[chosen], truth[chosen]), rtol=1e-6)
+
+
+def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, translator: Translator) -> None:
+    source, translation = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), translator)
+    assert np.isposinf(source.values["psnr"]).all()
+    for measure in ("ssim", "agreement", "macro_dice"):
+        np.testing.assert_allclose(source.values[measure], 1)
+    assert translation.values["ssim"].max() < 1
+
+
+def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_classes(
+    tmp_path: Path, translator: Translator
+) -> None:
+    anatomical, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), translator)
+    brain = nib.Nifti1Image((np.asarray(nib.load(_TISSUE).dataobj) > 0).astype(np.uint8), nib.load(_TISSUE).affine)
+    nib.save(brain, tmp_path / "brain.nii.gz")
+    own, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},brain.nii.gz"), translator)
+    assert 0 < np.nanmean(anatomical.values["dice_white"]) < 1
+    for tissue in ("dice_csf", "dice_grey", "dice_white"):
+        assert np.nanmin(own.values[tissue]) == 1
+
+
+def test_table_and_csv_hold_the_same_means(tmp_path: Path) -> None:
+    values = {name: np.array([0.25, 0.75]) for name in ("ssim", "mae", "agreement", "macro_dice")}
+    results = [
+        SliceScores(pair, method, {"psnr": np.array([20.0, 30.0]) + shift, **values})
+        for pair, shift in (("a", 0), ("b", 2))
+        for method in ("source", "translation")
+    ]
+    table = format_table(results).splitlines()
+    assert "25.00 ±5.00" in table[1]
+    assert "0.500 ±0.250" in table[1]
+    assert table[-1].startswith("all 2 pairs")
+    assert "26.00 ±5.10" in table[-1]
+    write_csv(results, tmp_path / "scores.csv")
+    rows = (tmp_path / "scores.csv").read_text().splitlines()
+    assert len(rows) == 1 + 8
+    assert rows[1].startswith("a,source,0,20.0,0.25")

@@ -1,0 +1,116 @@
+"""Properties of the intensity scale."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
+
+from LMIDiffusionLib.intensity import head_mask, otsu_threshold, to_unit_scale
+from LMIDiffusionLib.volume import Volume
+
+DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"]
+
+
+def scan_intensities(seed: int, *, air: int, contrast: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Air with Rician noise, three tissues and a tail of bright fat."""
+    generator = np.random.default_rng(seed)
+    tissues = [generator.normal(mean, 40, 8000) for mean in contrast]
+    return np.concatenate(
+        [generator.rayleigh(15, air), *tissues, generator.gamma(9, 150, 1500), generator.uniform(0, 300, 500)]
+    )
+
+
+@pytest.mark.parametrize("air", [2000, 20000, 100000])
+@pytest.mark.parametrize("contrast", [(250, 600, 900), (1200, 800, 600), (700, 700, 720)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16"])
+def test_otsu_threshold_is_that_of_scikit_image_to_a_bin(
+    air: int, contrast: tuple[float, float, float], dtype: str
+) -> None:
+    values = scan_intensities(0, air=air, contrast=contrast).astype(dtype)
+    width = (float(values.max()) - float(values.min())) / 256
+    # As floating point, of which scikit-image makes a histogram of 256 bins too.
+    assert otsu_threshold(values) == pytest.approx(threshold_otsu(values.astype(np.float64)), abs=width)
+
+
+def test_otsu_threshold_lies_between_two_values() -> None:
+    values = np.repeat([-3.0, 7.0], [900, 100])
+    assert -3 < otsu_threshold(values) < 7
+
+
+def test_head_mask_is_above_seven_tenths_of_otsus_threshold(head: Volume) -> None:
+    values = head.array.astype(np.float64)
+    mask = head_mask(values)
+    width = values.max() / 256
+    threshold = 0.7 * threshold_otsu(values)
+    assert mask.dtype == bool
+    assert mask[values > threshold + width].all()
+    assert not mask[values < threshold - width].any()
+
+
+@pytest.mark.parametrize("factor", [1e-4, 0.37, 3.0, 4096.0, 1e9])
+def test_scale_is_invariant_to_multiplication(head: Volume, factor: float) -> None:
+    values = head.array.astype(np.float64)
+    np.testing.assert_allclose(to_unit_scale(values * factor), to_unit_scale(values), atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [-0.5, -700.0, -1e5])
+def test_scale_is_invariant_to_a_shift_into_a_negative_background(head: Volume, shift: float) -> None:
+    values = head.array.astype(np.float64)
+    np.testing.assert_allclose(to_unit_scale(values + shift), to_unit_scale(values), atol=1e-6)
+
+
+def test_scale_of_a_z_scored_volume_is_that_of_the_volume(head: Volume) -> None:
+    values = head.array.astype(np.float64)
+    z_scored = (values - values.mean()) / values.std()
+    np.testing.assert_allclose(to_unit_scale(z_scored), to_unit_scale(values), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scale_is_float32_in_the_unit_interval_and_the_same_for_every_dtype(head: Volume, dtype: str) -> None:
+    values = np.round(head.array * (120 / head.array.max()))
+    scaled = to_unit_scale(values.astype(dtype))
+    assert scaled.dtype == np.float32
+    assert scaled.shape == values.shape
+    assert scaled.min() == 0
+    assert 0.9 < scaled.max() <= 1
+    np.testing.assert_array_equal(scaled, to_unit_scale(values))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64"])
+def test_scale_of_signed_integers_with_a_negative_background(head: Volume, dtype: str) -> None:
+    values = np.round(head.array * (120 / head.array.max()))
+    np.testing.assert_array_equal(to_unit_scale((values - 100).astype(dtype)), to_unit_scale(values))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_median_of_the_head_becomes_one_half(head: Volume, seed: int) -> None:
+    values = np.abs(head.array + np.random.default_rng(seed).normal(0, 30, head.array.shape))
+    assert np.median(to_unit_scale(values)[head_mask(values)]) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_scale_is_linear_below_its_upper_end(head: Volume) -> None:
+    values = head.array.astype(np.float64)
+    scale = 2 * np.median(values[head_mask(values)])
+    assert (values > scale).any(), "the head has nothing to clip"
+    np.testing.assert_allclose(to_unit_scale(values), np.minimum(values / scale, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3, 15])
+def test_a_few_voxels_far_below_zero_change_nothing_elsewhere(head: Volume, count: int) -> None:
+    outliers = head.array.copy()
+    outliers[0, 0, :count] = -32768
+    np.testing.assert_allclose(to_unit_scale(outliers), to_unit_scale(head.array), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+def test_scale_leaves_its_input_as_it_was(head: Volume, dtype: str) -> None:
+    values = head.array.astype(dtype) - 50
+    before = values.copy()
+    to_unit_scale(values)
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("value", [-3.0, 0.0, 5.0])
+def test_a_constant_volume_has_no_scale(value: float) -> None:
+    with pytest.raises(ValueError, match="constant"):
+        to_unit_scale(np.full((5, 6, 7), value))

@@ -1,0 +1,587 @@
+"""Properties of the translation of whole volumes."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from skimage.filters import threshold_otsu
+from torch import Tensor
+
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.lmi import HistogramKernel, LMICondition
+from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.translation import (
+    Progress,
+    SliceBatch,
+    Translation,
+    TranslationCancelled,
+    TranslationOptions,
+    Translator,
+    select_device,
+)
+from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+
+Affine = NDArray[np.float64]
+Array = NDArray[np.number]
+HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
+Centred = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
+Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[Array], Array]]]]
+Forward = Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]
+
+STEPS = 3
+MIDDLE = (9, 12)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def translator(tiny_checkpoint: Checkpoint) -> Translator:
+    return Translator(tiny_checkpoint, device=CPU)
+
+
+def translate(translator: Translator, volume: Volume, **options: Any) -> Translation:
+    *_, last = translator.translate(volume, TranslationOptions(**{"steps": STEPS, **options}))
+    assert isinstance(last, Translation)
+    return last
+
+
+def image(translator: Translator, volume: Volume, **options: Any) -> Array:
+    return translate(translator, volume, **options).volume.array
+
+
+def samples_of(translator: Translator, volume: Volume, **options: Any) -> Tensor:
+    """Samples (K, S, 1, H, W) of the middle slices on the checkpoint's grid."""
+    batches = translator.translate_slices(
+        volume, list(range(*MIDDLE)), TranslationOptions(**{"steps": STEPS, **options})
+    )
+    return torch.cat([item.samples for item in batches if isinstance(item, SliceBatch)], 1)
+
+
+@pytest.fixture(scope="module")
+def whole(translator: Translator, head: Volume) -> Array:
+    """The translation of the canonical head."""
+    return image(translator, head)
+
+
+@pytest.fixture(scope="module")
+def middle(translator: Translator, head: Volume) -> Array:
+    """The translation of some middle slices of the canonical head."""
+    return image(translator, head, slices=MIDDLE)
+
+
+# Progress and result --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("samples", "batch_size"), [(1, None), (1, 5), (3, 4), (2, 1)])
+def test_progress_rises_to_one_and_a_single_translation_ends_it(
+    translator: Translator, head: Volume, samples: int, batch_size: int | None
+) -> None:
+    options = TranslationOptions(steps=STEPS, samples=samples, batch_size=batch_size, slices=(5, 14))
+    *events, last = translator.translate(head, options)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert len(progress) == len(events), "a translation came before the end"
+    assert isinstance(last, Translation)
+    fractions = [event.fraction for event in progress]
+    assert fractions == sorted(set(fractions))
+    assert 0 < fractions[0] <= 1 / len(fractions) + 1e-9 if batch_size is None else 0 < fractions[0] < 1
+    assert fractions[-1] == pytest.approx(1, abs=1e-12)
+    batches = -(-9 // (batch_size or 8))
+    assert [event.step for event in progress] == [1, 2, 3] * (samples * batches)
+    assert {(event.slices, event.steps) for event in progress} == {(9, STEPS)}
+    done = [event.slice for event in progress]
+    assert done == sorted(done) and done[0] == 0 and done[-1] < 9
+    assert all(event.seconds_left >= 0 for event in progress)
+    assert progress[-1].seconds_left == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", ">i2", "float32", "float64"])
+def test_result_is_float32_in_the_unit_interval_on_the_grid_of_the_source(
+    translator: Translator, head: Volume, dtype: str
+) -> None:
+    source = head.with_array((head.array / 12).astype(dtype))
+    before = source.array.copy()
+    result = translate(translator, source, slices=MIDDLE).volume
+    assert result.array.dtype == np.float32
+    assert result.array.shape == source.array.shape
+    np.testing.assert_array_equal(result.affine, source.affine)
+    assert 0 <= result.array.min() < result.array.max() <= 1
+    np.testing.assert_array_equal(source.array, before)
+
+
+def test_the_translation_depends_on_the_source(translator: Translator, head: Volume, middle: Array) -> None:
+    mirrored = head.with_array(head.array[::-1].copy())
+    assert np.abs(image(translator, mirrored, slices=MIDDLE) - middle).max() > 0.1
+
+
+def test_the_checkpoint_in_use_may_have_another_kernel(
+    tiny_checkpoint: Checkpoint, head: Volume, middle: Array
+) -> None:
+    other = dataclasses.replace(tiny_checkpoint, condition=LMICondition(kernel=HistogramKernel(bins=8)))
+    assert np.abs(image(Translator(other, device=CPU), head, slices=MIDDLE) - middle).max() > 0.01
+
+
+@pytest.mark.parametrize("factor", [0.125, 3.7, 1e4])
+def test_scaling_the_source_intensities_changes_nothing(
+    translator: Translator, head: Volume, middle: Array, factor: float
+) -> None:
+    scaled = head.with_array(head.array * np.float32(factor))
+    np.testing.assert_allclose(image(translator, scaled, slices=MIDDLE), middle, atol=1e-4)
+
+
+# Geometry -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_48_orientations_of_a_volume_are_translated_alike(
+    translator: Translator, head: Volume, middle: Array, orientations: Orientations
+) -> None:
+    count = 0
+    for volume, back in orientations(head):
+        result = translate(translator, volume, slices=MIDDLE).volume
+        np.testing.assert_array_equal(result.affine, volume.affine)
+        np.testing.assert_allclose(back(result.array), middle, atol=1e-6)
+        count += 1
+    assert count == 48
+
+
+@pytest.mark.parametrize("degrees", [(40, 0, 0), (0, -40, 0), (0, 0, 40), (15, -20, 25)])
+def test_an_oblique_volume_is_translated_as_without_its_rotation(
+    translator: Translator, head: Volume, middle: Array, degrees: tuple[float, float, float]
+) -> None:
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    result = translate(translator, Volume(head.array, turn @ head.affine), slices=MIDDLE).volume
+    np.testing.assert_allclose(result.array, middle, atol=1e-6)
+    np.testing.assert_array_equal(result.affine, turn @ head.affine)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((80, 96, 20), (1.0, 1.0, 2.0)),
+        ((53, 107, 20), (80 / 53, 96 / 107, 2.0)),
+        ((41, 47, 20), (80 / 41, 96 / 47, 2.0)),
+        ((27, 33, 20), (80 / 27, 96 / 33, 2.0)),
+    ],
+    ids=["finer", "anisotropic", "odd", "coarser"],
+)
+def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolation(
+    translator: Translator,
+    head: Volume,
+    whole: Array,
+    head_on: HeadMaker,
+    centred: Centred,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+) -> None:
+    result = translate(translator, head_on(shape, centred(shape, spacing))).volume
+    resampled = torch.nn.functional.interpolate(
+        torch.from_numpy(np.moveaxis(whole, 2, 0).copy())[:, None],
+        size=shape[:2],
+        mode="bilinear",
+        antialias=True,
+    )
+    expected = np.moveaxis(resampled[:, 0].numpy(), 0, 2)
+    difference = np.abs(result.array - expected).mean()
+    mirrored = image(translator, head.with_array(head.array[::-1].copy()))
+    assert difference < 0.02
+    assert difference < np.abs(mirrored - whole).mean() / 3, "another source makes no greater difference"
+
+
+@pytest.mark.parametrize("cut", [(1, 1, 2, 2), (1, 2, 1, 2), (0, 1, 1, 2)])
+def test_an_odd_size_is_translated_as_if_its_margin_were_there(
+    translator: Translator, head: Volume, cut: tuple[int, int, int, int]
+) -> None:
+    """The padding to the network's stride is a margin of zeros, and what is cut off afterwards is that very margin."""
+    inner = np.s_[cut[0] : -cut[1] or None, cut[2] : -cut[3] or None]
+    padded = np.zeros_like(head.array)
+    padded[inner] = head.array[inner]
+    expected = image(translator, head.with_array(padded), slices=MIDDLE)
+    result = image(translator, Volume(head.array[inner].copy(), head.affine), slices=MIDDLE)
+    np.testing.assert_allclose(result, expected[inner], atol=1e-3)
+
+
+def test_a_left_handed_file_is_translated_as_the_canonical_volume_and_keeps_its_header(
+    translator: Translator, head: Volume, middle: Array, tmp_path: Path
+) -> None:
+    affine = head.affine @ np.diag([-1.0, 1, 1, 1])
+    affine[0, 3] = -head.affine[0, 3]
+    nifti = nib.Nifti1Image(head.array[::-1], affine)
+    nifti.set_qform(affine, 1)
+    nib.save(nifti, tmp_path / "left.nii.gz")
+    source = read_volume(tmp_path / "left.nii.gz")
+    assert np.linalg.det(source.affine) < 0
+    write_volume(tmp_path / "result.nii.gz", translate(translator, source, slices=MIDDLE).volume)
+    result = read_volume(tmp_path / "result.nii.gz")
+    np.testing.assert_allclose(result.array[::-1], middle, atol=1e-6)
+    np.testing.assert_array_equal(result.affine, source.affine)
+
+
+@pytest.mark.parametrize("shape", [(40, 7, 20), (7, 48, 20)])
+def test_a_volume_too_thin_is_refused(translator: Translator, head: Volume, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="too thin"):
+        translate(translator, Volume(head.array[tuple(slice(n) for n in shape)], head.affine))
+
+
+# Noise ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", ["dpm-solver++", "euler-maruyama"])
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_the_batch_size_changes_nothing(translator: Translator, head: Volume, sampler: str, batch_size: int) -> None:
+    first, second = (
+        image(translator, head, slices=(6, 14), sampler=sampler, batch_size=size) for size in (batch_size, 5)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["dpm-solver++", "euler-maruyama"])
+@pytest.mark.parametrize("chosen", [(0, 20), (9, 10), (3, 8), (12, 20)])
+def test_a_range_of_slices_is_that_part_of_the_whole_and_zero_elsewhere(
+    translator: Translator, head: Volume, sampler: str, chosen: tuple[int, int]
+) -> None:
+    expected = np.zeros_like(head.array)
+    inside = np.s_[..., chosen[0] : chosen[1]]
+    expected[inside] = image(translator, head, sampler=sampler)[inside]
+    result = image(translator, head, sampler=sampler, slices=chosen)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+    np.testing.assert_array_equal(result == 0, expected == 0)
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another_result(
+    translator: Translator, tiny_checkpoint: Checkpoint, head: Volume
+) -> None:
+    first = image(translator, head, slices=MIDDLE, seed=5)
+    torch.manual_seed(123)  # the noise has no part in the global state
+    np.testing.assert_array_equal(image(Translator(tiny_checkpoint, device=CPU), head, slices=MIDDLE, seed=5), first)
+    assert np.abs(image(translator, head, slices=MIDDLE, seed=6) - first).mean() > 0.01
+
+
+def test_translation_leaves_the_global_random_state_alone(translator: Translator, head: Volume) -> None:
+    before = torch.get_rng_state()
+    image(translator, head, slices=MIDDLE, sampler="euler-maruyama")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_slice_has_noise_of_its_own(translator: Translator, head: Volume) -> None:
+    same = head.with_array(np.repeat(head.array[..., 10:11], 20, axis=2))
+    result = image(translator, same, slices=(9, 11))
+    assert np.abs(result[..., 9] - result[..., 10]).mean() > 0.01
+
+
+# Samples --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_single_sample_has_no_uncertainty(translator: Translator, head: Volume) -> None:
+    assert translate(translator, head, slices=MIDDLE).uncertainty is None
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_mean_and_uncertainty_are_those_of_the_single_samples(translator: Translator, head: Volume, count: int) -> None:
+    samples = np.moveaxis(samples_of(translator, head, samples=count)[:, :, 0].numpy(), 1, 3)
+    assert len(samples) == count
+    result = translate(translator, head, slices=MIDDLE, samples=count)
+    assert result.uncertainty is not None
+    inside = np.s_[..., slice(*MIDDLE)]
+    np.testing.assert_allclose(result.volume.array[inside], samples.mean(0), atol=1e-6)
+    np.testing.assert_allclose(result.uncertainty.array[inside], samples.std(0, ddof=1), atol=1e-6)
+    assert result.uncertainty.array.dtype == np.float32
+    assert result.uncertainty.array.shape == head.array.shape
+    np.testing.assert_array_equal(result.uncertainty.affine, head.affine)
+    assert not result.uncertainty.array[..., : MIDDLE[0]].any()
+    assert not result.uncertainty.array[..., MIDDLE[1] :].any()
+
+
+def test_uncertainty_on_another_grid_is_the_spread_of_the_resampled_samples(
+    translator: Translator, head_on: HeadMaker, centred: Centred
+) -> None:
+    shape, spacing = (61, 75, 20), (80 / 61, 96 / 75, 2.0)
+    source = head_on(shape, centred(shape, spacing))
+    grid = translator.grid(source)
+    planes = torch.stack([grid.to_plane(sample) for sample in samples_of(translator, source, samples=3)])
+    result = translate(translator, source, slices=MIDDLE, samples=3)
+    assert result.uncertainty is not None
+    inside = np.s_[..., slice(*MIDDLE)]
+    for volume, expected in ((result.volume, planes.mean(0)), (result.uncertainty, planes.std(0))):
+        np.testing.assert_allclose(volume.array[inside], np.moveaxis(expected[:, 0].numpy(), 0, 2), atol=1e-6)
+
+
+def test_samples_differ_and_the_first_is_the_single_one(translator: Translator, head: Volume) -> None:
+    samples = samples_of(translator, head, samples=3)
+    torch.testing.assert_close(samples[:1], samples_of(translator, head))
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert (samples[first] - samples[second]).abs().mean() > 0.01
+
+
+# Samplers and guidance ------------------------------------------------------------------------------------------------
+
+
+def test_samplers_and_numbers_of_steps_differ(translator: Translator, head: Volume, middle: Array) -> None:
+    euler = image(translator, head, slices=MIDDLE, sampler="euler-maruyama")
+    assert 0 <= euler.min() < euler.max() <= 1
+    assert np.abs(euler - middle).mean() > 0.001
+    assert np.abs(image(translator, head, slices=MIDDLE, steps=5) - middle).mean() > 0.001
+
+
+@pytest.mark.parametrize("sampler", ["dpm-solver++", "euler-maruyama"])
+def test_a_guidance_of_one_is_plain_sampling(
+    translator: Translator, head: Volume, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = image(translator, head, slices=MIDDLE, sampler=sampler)
+    evaluations = counted(monkeypatch)
+    np.testing.assert_array_equal(image(translator, head, slices=MIDDLE, sampler=sampler, guidance=1.0), plain)
+    assert len(evaluations) == STEPS
+
+
+def test_a_guidance_close_to_one_is_close_to_plain_sampling(
+    translator: Translator, head: Volume, middle: Array
+) -> None:
+    difference = np.abs(image(translator, head, slices=MIDDLE, guidance=1 + 1e-5) - middle).max()
+    assert 0 < difference < 1e-3
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 2.0])
+def test_another_guidance_makes_a_difference(
+    translator: Translator, head: Volume, middle: Array, guidance: float
+) -> None:
+    assert np.abs(image(translator, head, slices=MIDDLE, guidance=guidance) - middle).mean() > 0.001
+
+
+def test_a_guidance_of_zero_ignores_the_source(translator: Translator, head: Volume) -> None:
+    mirrored = head.with_array(head.array[::-1].copy())
+    first, second = (image(translator, each, slices=MIDDLE, guidance=0.0) for each in (head, mirrored))
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampler": "heun"},
+        {"steps": 1},
+        {"steps": 0},
+        {"steps": -5},
+        {"samples": 0},
+        {"batch_size": 0},
+        {"batch_size": -1},
+        {"seed": -1},
+        {"guidance": float("nan")},
+        {"guidance": float("inf")},
+    ],
+    ids=str,
+)
+def test_invalid_options_are_refused_in_one_sentence(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as refusal:
+        TranslationOptions(**options)
+    message = str(refusal.value)
+    assert message.endswith(".") and "\n" not in message
+    assert str(next(iter(options.values()))) in message
+
+
+@pytest.mark.parametrize("chosen", [(-1, 5), (5, 5), (7, 5), (0, 21), (20, 21), (25, 30)])
+def test_a_range_of_slices_outside_the_volume_is_refused_with_the_right_one(
+    translator: Translator, head: Volume, chosen: tuple[int, int]
+) -> None:
+    with pytest.raises(UserError, match="0:20") as refusal:
+        translate(translator, head, slices=chosen)
+    assert f"{chosen[0]}:{chosen[1]}" in str(refusal.value)
+    assert str(refusal.value).endswith(".")
+
+
+# Background -----------------------------------------------------------------------------------------------------------
+
+
+def head_areas(head: Volume) -> NDArray[np.float64]:
+    """Square millimetres of head in each axial slice of the canonical head."""
+    return np.asarray((head.array > 0.7 * threshold_otsu(head.array)).sum((0, 1)) * 4.0)
+
+
+def test_slices_without_head_are_zero_and_neither_translated_nor_counted(
+    translator: Translator, head: Volume, whole: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    areas = head_areas(head)
+    assert 0 < (areas < 200).sum() < 20, "the head has no slices of both kinds"
+    evaluations = counted(monkeypatch)
+    first = next(iter(translator.translate(head, TranslationOptions(steps=STEPS, batch_size=20))))
+    assert isinstance(first, Progress)
+    assert first.slices == (areas >= 200).sum() == evaluations[0]
+    np.testing.assert_array_equal(whole.any((0, 1)), areas >= 200)
+
+
+def test_noise_in_the_background_does_not_count_as_head(translator: Translator, head: Volume) -> None:
+    noisy = np.abs(head.array + np.random.default_rng(0).normal(0, 15, head.array.shape))
+    assert translator.head_slices(head.with_array(noisy)) == translator.head_slices(head)
+
+
+def test_a_range_without_head_is_zero_at_once(translator: Translator, head: Volume) -> None:
+    (only,) = translator.translate(head, TranslationOptions(steps=STEPS, slices=(0, 1)))
+    assert isinstance(only, Translation)
+    assert not only.volume.array.any()
+    assert only.volume.array.shape == head.array.shape
+
+
+# Cancelling -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [1, 7, 18])
+def test_cancelling_at_any_step_ends_it_there_and_leaves_no_thread_or_state(
+    translator: Translator, head: Volume, middle: Array, at: int
+) -> None:
+    threads = set(threading.enumerate())
+    options = TranslationOptions(steps=STEPS, samples=2, slices=MIDDLE, batch_size=1)
+    asked: list[int] = []
+    items: list[object] = []
+
+    def cancel() -> bool:
+        asked.append(1)
+        return len(asked) == at
+
+    def consume() -> None:
+        items.extend(translator.translate(head, options, cancel=cancel))
+
+    with pytest.raises(TranslationCancelled):
+        consume()
+    assert len(asked) == at
+    assert not any(isinstance(item, Translation) for item in items)
+    assert set(threading.enumerate()) == threads
+    np.testing.assert_array_equal(image(translator, head, slices=MIDDLE), middle)
+
+
+def test_cancel_is_asked_after_every_step(translator: Translator, head: Volume) -> None:
+    asked: list[int] = []
+    options = TranslationOptions(steps=STEPS, samples=2, slices=MIDDLE, batch_size=2)
+    events = list(translator.translate(head, options, cancel=lambda: bool(asked.append(1))))
+    assert len(asked) == len(events) - 1 == STEPS * 2 * 2
+
+
+def test_a_translation_that_is_abandoned_leaves_no_state(translator: Translator, head: Volume, middle: Array) -> None:
+    abandoned = iter(translator.translate(head, TranslationOptions(steps=STEPS)))
+    next(abandoned)
+    np.testing.assert_array_equal(image(translator, head, slices=MIDDLE), middle)
+    del abandoned
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def counted(
+    monkeypatch: pytest.MonkeyPatch, refuse: Callable[[int, int], Exception | None] = lambda batch, call: None
+) -> list[int]:
+    """Batch sizes that the network is given from now on; `refuse` may answer a call with an exception."""
+    batches: list[int] = []
+    forward: Forward = ScoreNetwork.forward
+
+    def watched(network: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        batches.append(len(noisy))
+        error = refuse(len(noisy), len(batches))
+        if error is not None:
+            raise error
+        return forward(network, noisy, maps, sigma)
+
+    monkeypatch.setattr(ScoreNetwork, "forward", watched)
+    return batches
+
+
+OUT_OF_MEMORY = pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.5 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+    ids=["cuda", "mps", "cpu"],
+)
+
+
+@OUT_OF_MEMORY
+def test_out_of_memory_halves_the_batch_and_changes_no_result(
+    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    undisturbed = image(translator, head, slices=(4, 15))
+    batches = counted(monkeypatch, lambda batch, call: error if batch > 2 else None)
+    *events, last = translator.translate(head, TranslationOptions(steps=STEPS, slices=(4, 15)))
+    assert batches[:3] == [8, 4, 2]
+    assert set(batches[2:]) == {2, 1}, "the batch grew again"
+    assert isinstance(last, Translation)
+    np.testing.assert_allclose(last.volume.array, undisturbed, atol=1e-4)
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+
+
+def test_out_of_memory_half_way_through_a_batch_starts_it_anew_and_progress_never_falls(
+    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = image(translator, head, slices=(4, 15), samples=2)
+    error = torch.OutOfMemoryError("CUDA out of memory.")
+    counted(monkeypatch, lambda batch, call: error if call == STEPS + 2 else None)
+    *events, last = translator.translate(head, TranslationOptions(steps=STEPS, slices=(4, 15), samples=2))
+    assert isinstance(last, Translation)
+    np.testing.assert_allclose(last.volume.array, undisturbed, atol=1e-4)
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+
+
+@OUT_OF_MEMORY
+def test_out_of_memory_for_a_single_slice_is_told_to_the_user(
+    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    batches = counted(monkeypatch, lambda batch, call: error)
+    with pytest.raises(UserError, match="too little memory") as refusal:
+        translate(translator, head)
+    assert batches == [8, 4, 2, 1]
+    message = str(refusal.value)
+    assert message.endswith(".") and "\n" not in message
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), ValueError("memory"), KeyboardInterrupt()])
+def test_any_other_error_passes_through(
+    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    batches = counted(monkeypatch, lambda batch, call: error)
+    with pytest.raises(type(error)) as raised:
+        translate(translator, head)
+    assert raised.value is error
+    assert len(batches) == 1
+
+
+# Devices --------------------------------------------------------------------------------------------------------------
+
+NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+NO_MPS = pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "gpu", "cuda:x", "cuda:-1", "meta", "xpu", "Cpu", "cpu:3", f"cuda:{max(7, torch.cuda.device_count())}"),
+        *(pytest.param(name, marks=NO_CUDA) for name in ("cuda", "cuda:0", "cuda:7")),
+        pytest.param("mps", marks=NO_MPS),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_in_one_sentence(name: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        select_device(name)
+    message = str(refusal.value)
+    assert name in message
+    assert message.endswith(".") and "\n" not in message
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert select_device("cpu") == CPU
+
+
+@NO_CUDA
+@NO_MPS
+def test_auto_is_the_cpu_where_there_is_nothing_else() -> None:
+    assert select_device("auto") == CPU
