@@ -3,7 +3,8 @@
 It is trained as a denoiser; `sde.score` turns its estimate into the score. Preconditioning and loss weighting follow
 Karras et al. 2022 (EDM), which keeps outputs and gradients near unit size for every sigma, but for one change: the
 noisy slice enters as c_skip F_t / sigma_data, which has unit size for small sigma and fades for large. There it carries
-nothing but noise, which drowns the condition maps for many hundred steps if it enters at unit size too.
+nothing but noise, which drowns the condition maps for many hundred steps if it enters at unit size too. The maps, whose
+spread is about that of the slices, are divided by sigma_data as well.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class ScoreNetwork(nn.Module):
         sigma = sigma.to(noisy.dtype).view(-1, 1, 1, 1)
         total = sigma**2 + sigma_data**2
         skip, out = sigma_data**2 / total, sigma * sigma_data / total.sqrt()
-        estimate = self.unet(torch.cat([skip / sigma_data * noisy, maps], 1), sigma.log().flatten() / 4)
+        images = torch.cat([skip * noisy, maps], 1) / sigma_data
+        estimate = self.unet(images, sigma.log().flatten() / 4)
         return skip * noisy + out * estimate.to(noisy.dtype)
 
     def loss_weight(self, sigma: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ class Augmentation:
         blur: largest standard deviation of the Gaussian blur, in pixels.
     """
 
-    rotation: float = 12.0
-    scaling: float = 0.12
-    translation: float = 0.05
+    rotation: float = 8.0
+    scaling: float = 0.08
+    translation: float = 0.04
     skull_stripping: float = 0.35
     tone_points: int = 5
     unchanged_tone: float = 0.1

@@ -90,7 +90,7 @@ def test_preconditioning_is_that_of_karras_et_al_but_for_a_fading_noisy_slice() 
     total = sigma**2 + 0.4**2
     with torch.no_grad():
         actual = network(noisy, maps, sigma.flatten())
-        inner = network.unet(torch.cat([0.4 / total * noisy, maps], 1), sigma.flatten().log() / 4)
+        inner = network.unet(torch.cat([0.4 / total * noisy, maps / 0.4], 1), sigma.flatten().log() / 4)
     expected = 0.4**2 / total * noisy + 0.4 * sigma / total.sqrt() * inner
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
