@@ -73,6 +73,8 @@ def read_volume(path: Path) -> Volume:
         raise UserError(f"{path} is {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
     if image.get_data_dtype().names or image.get_data_dtype().kind not in "iuf":
         raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
+    if 0 in image.shape:
+        raise UserError(f"{path} has no voxels (size {image.shape}); give a volume with an image in it.")
     try:
         _verify_checksum(path)
         array = np.asanyarray(image.dataobj)
@@ -105,8 +107,6 @@ def _as_three_dimensional(array: NDArray[np.number], path: Path) -> NDArray[np.n
 
 def _check_values(volume: Volume, path: Path) -> None:
     array = volume.array
-    if array.size == 0:
-        raise UserError(f"{path} has no voxels (size {array.shape}); give a volume with an image in it.")
     if not np.isfinite(array).all():
         raise UserError(f"{path} holds NaN or infinite values; replace them, for example by 0.")
     if array.min() == array.max():

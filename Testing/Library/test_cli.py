@@ -15,13 +15,21 @@ import numpy as np
 import pytest
 import torch
 
+from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT, bundled_checkpoints
 from LMIDiffusionLib.volume import read_volume
 
 _SCAN = sample_scan("sri24_PDw")
 _TISSUE = sample_scan("sri24_tissue")
 _FAST = ["--slices", "36:38", "--steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint file: the commands, not the translation, are what is tested here."""
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(tiny_checkpoint, path)
+    return path
 
 
 def _command(arguments: Sequence[object]) -> list[str]:
@@ -41,11 +49,13 @@ def _files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_volumes(tmp_path: Path) -> None:
+def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_volumes(
+    tmp_path: Path, model: Path
+) -> None:
     outputs = {name: tmp_path / f"{name}.nii.gz" for name in ("t1w", "labels", "spread")}
     done = _run(
         *("translate", _SCAN, outputs["t1w"], "--segmentation", outputs["labels"], "--mask", _TISSUE),
-        *("--uncertainty", outputs["spread"], "--samples", "2", *_FAST),
+        *("--uncertainty", outputs["spread"], "--samples", "2", "--checkpoint", model, *_FAST),
     )
     assert done.returncode == 0, done.stderr
     assert _files(tmp_path) == {path.name for path in outputs.values()}
@@ -64,9 +74,21 @@ def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_vol
     assert f"{voxels * 0.008:.1f} ml" in done.stdout
 
 
-def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path) -> None:
+def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path, model: Path) -> None:
     output, labels = tmp_path / "t1w.nii", tmp_path / "labels.nii"
-    done = _run("translate", _SCAN, output, "--segmentation", labels, "--clusters", "3", "--events", *_FAST)
+    done = _run(
+        "translate",
+        _SCAN,
+        output,
+        "--segmentation",
+        labels,
+        "--clusters",
+        "3",
+        "--events",
+        "--checkpoint",
+        model,
+        *_FAST,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -80,17 +102,17 @@ def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path) -> None:
     assert [each["name"] for each in events[-1]["classes"]] == ["Class 1", "Class 2", "Class 3"]
 
 
-def test_info_describes_the_bundled_checkpoint() -> None:
-    done = _run("info")
+def test_info_describes_a_checkpoint(model: Path) -> None:
+    done = _run("info", model)
     assert done.returncode == 0
-    for text in ("T1w", "pixel size", "CC BY-SA 3.0", "IXI", "training steps"):
+    for text in ("T1w", "pixel size", "CC0", "random weights", "training steps", "sigma_max"):
         assert text in done.stdout
 
 
-def test_evaluate_prints_source_and_translation_and_writes_every_slice(tmp_path: Path) -> None:
+def test_evaluate_prints_source_and_translation_and_writes_every_slice(tmp_path: Path, model: Path) -> None:
     pairs, scores = tmp_path / "pairs.csv", tmp_path / "scores.csv"
     pairs.write_text(f"source,target,mask\n{_SCAN},{sample_scan('sri24_T1w')},{_TISSUE}\n")
-    done = _run("evaluate", pairs, "--csv", scores, "--every", "30", "--steps", "2", "--device", "cpu")
+    done = _run("evaluate", pairs, "--csv", scores, "--every", "30", "--steps", "2", "--checkpoint", model)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("sri24_PDw")] == ["source", "translation"]
@@ -113,7 +135,7 @@ def _save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Pa
     return path
 
 
-def _bad_inputs(folder: Path, volume: Path) -> dict[str, list[object]]:
+def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[object]]:
     """Arguments of `translate` after which nothing may be written, by what is wrong with them."""
     array = np.random.default_rng(0).random((40, 40, 10)).astype(np.float32)
     text, truncated, pickle = folder / "text.nii", folder / "truncated.nii.gz", folder / "pickle.safetensors"
@@ -121,11 +143,11 @@ def _bad_inputs(folder: Path, volume: Path) -> dict[str, list[object]]:
     truncated.write_bytes(volume.read_bytes()[:50_000])
     torch.save({"weights": torch.zeros(3)}, pickle)
     corrupt = folder / "corrupt.safetensors"
-    corrupt.write_bytes(bundled_checkpoints()[DEFAULT_CHECKPOINT].read_bytes()[:100_000])
+    corrupt.write_bytes(model.read_bytes()[:5000])
     holes = array.copy()
     holes[3, 3, 3] = np.nan
     colours = np.zeros((20, 20, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    mask = _save(folder / "mask.nii.gz", np.ones((5, 5, 5), np.uint8))
+    mask = _save(folder / "mask.nii.gz", np.eye(5, dtype=np.uint8)[..., None].repeat(5, 2))
     existing = _save(folder / "existing.nii.gz", array)
     output = folder / "new.nii.gz"
     return {
@@ -159,12 +181,14 @@ def _bad_inputs(folder: Path, volume: Path) -> dict[str, list[object]]:
     }
 
 
-def test_every_bad_input_gets_one_sentence_and_exit_2_and_leaves_nothing(tmp_path: Path, volume: Path) -> None:
+def test_every_bad_input_gets_one_sentence_and_exit_2_and_leaves_nothing(
+    tmp_path: Path, volume: Path, model: Path
+) -> None:
     cuda = torch.cuda.is_available()
-    cases = {text: case for text, case in _bad_inputs(tmp_path, volume).items() if not (cuda and "cuda" in text)}
+    cases = {text: case for text, case in _bad_inputs(tmp_path, volume, model).items() if not (cuda and "cuda" in text)}
     before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
     for text, arguments in cases.items():
-        done = _run("translate", *arguments)
+        done = _run("translate", *arguments, *([] if "--checkpoint" in arguments else ["--checkpoint", model]))
         message = done.stderr.strip().splitlines()[-1]
         assert done.returncode == 2, (text, done.stderr)
         assert text in message
@@ -178,20 +202,21 @@ def test_errors_are_events_too(tmp_path: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["event"] == "error"
 
 
-def test_an_existing_output_is_replaced_only_on_request(tmp_path: Path, volume: Path) -> None:
+def test_an_existing_output_is_replaced_only_on_request(tmp_path: Path, volume: Path, model: Path) -> None:
     output = tmp_path / "out.nii.gz"
     output.write_text("precious")
-    assert _run("translate", volume, output, *_FAST).returncode == 2
+    assert _run("translate", volume, output, "--checkpoint", model, *_FAST).returncode == 2
     assert output.read_text() == "precious"
-    assert _run("translate", volume, output, "--overwrite", *_FAST).returncode == 0
+    assert _run("translate", volume, output, "--overwrite", "--checkpoint", model, *_FAST).returncode == 0
     assert _load(output).shape == _load(volume).shape
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_ends_the_translation_and_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, status: int
+    tmp_path: Path, model: Path, number: signal.Signals, status: int
 ) -> None:
-    command = _command(["translate", _SCAN, tmp_path / "out.nii.gz", "--events", "--device", "cpu", "--steps", "500"])
+    output = tmp_path / "out.nii.gz"
+    command = _command(["translate", _SCAN, output, "--events", "--checkpoint", model, "--steps", "5000"])
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     while "progress" not in process.stdout.readline():
@@ -204,13 +229,13 @@ def test_an_interrupt_ends_the_translation_and_leaves_nothing(
     assert _files(tmp_path) == set()
 
 
-def test_a_full_disk_leaves_neither_output_nor_temporary_file(tmp_path: Path, volume: Path) -> None:
+def test_a_full_disk_leaves_neither_output_nor_temporary_file(tmp_path: Path, volume: Path, model: Path) -> None:
     code = (
         "import resource, signal, sys; from LMIDiffusionLib.cli import main;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); main(sys.argv[1:])"
     )
-    arguments = ["translate", str(volume), str(tmp_path / "out.nii.gz"), *_FAST]
+    arguments = ["translate", str(volume), str(tmp_path / "out.nii.gz"), "--checkpoint", str(model), *_FAST]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "cannot be written" in done.stderr

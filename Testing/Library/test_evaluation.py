@@ -12,7 +12,7 @@ from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask, to_unit_scale
 from LMIDiffusionLib.translation import TranslationOptions, Translator
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.volume import read_volume, write_volume
 
 _PDW, _T1W, _TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
 _QUICK = TranslationOptions(steps=2)
@@ -57,7 +57,8 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_volumes_on_different_grids_are_refused(tmp_path: Path, translator: Translator) -> None:
-    moved = nib.Nifti1Image(np.asarray(nib.load(_T1W).dataobj), nib.load(_T1W).affine + np.eye(4, k=3))
+    target = read_volume(_T1W)
+    moved = nib.Nifti1Image(target.array, target.affine + np.eye(4, k=3))
     nib.save(moved, tmp_path / "moved.nii.gz")
     with pytest.raises(UserError, match="lie on different grids"):
         _evaluate(_pairs(tmp_path, f"{_PDW},moved.nii.gz"), translator)
@@ -84,12 +85,12 @@ def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_cla
     tmp_path: Path, translator: Translator
 ) -> None:
     anatomical, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), translator)
-    brain = nib.Nifti1Image((np.asarray(nib.load(_TISSUE).dataobj) > 0).astype(np.uint8), nib.load(_TISSUE).affine)
-    nib.save(brain, tmp_path / "brain.nii.gz")
+    tissue = read_volume(_TISSUE)
+    write_volume(tmp_path / "brain.nii.gz", tissue.with_array((tissue.array > 0).astype(np.uint8)))
     own, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},brain.nii.gz"), translator)
     assert 0 < np.nanmean(anatomical.values["dice_white"]) < 1
-    for tissue in ("dice_csf", "dice_grey", "dice_white"):
-        assert np.nanmin(own.values[tissue]) == 1
+    for measure in ("dice_csf", "dice_grey", "dice_white"):
+        assert np.nanmin(own.values[measure]) == 1
 
 
 def test_table_and_csv_hold_the_same_means(tmp_path: Path) -> None:

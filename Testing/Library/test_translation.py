@@ -26,6 +26,7 @@ from LMIDiffusionLib.translation import (
     TranslationCancelled,
     TranslationOptions,
     Translator,
+    conditional_denoiser,
     select_device,
 )
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
@@ -345,6 +346,20 @@ def test_a_guidance_close_to_one_is_close_to_plain_sampling(
 ) -> None:
     difference = np.abs(image(translator, head, slices=MIDDLE, guidance=1 + 1e-5) - middle).max()
     assert 0 < difference < 1e-3
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_every_estimate_is_steered_by_the_maps_of_the_source_and_of_the_slice_so_far(
+    tiny_checkpoint: Checkpoint, guidance: float
+) -> None:
+    source, noisy = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    network, condition, level = tiny_checkpoint.score_network(), tiny_checkpoint.condition, torch.full((3,), 0.3)
+    maps = torch.cat([condition.self_map(source), condition.cross_map(source, noisy)], 1)
+    conditional, unconditional = network(noisy, maps, level), network(noisy, torch.zeros_like(maps), level)
+    expected = (1 - guidance) * unconditional + guidance * conditional
+    denoise = conditional_denoiser(network, condition, source, guidance=guidance)
+    denoise(noisy + 1, 0.7)  # an earlier step leaves nothing behind
+    torch.testing.assert_close(denoise(noisy, 0.3), expected)
 
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 2.0])
