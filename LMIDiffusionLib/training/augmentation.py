@@ -35,10 +35,10 @@ class Augmentation:
     translation: float = 0.04
     skull_stripping: float = 0.35
     tone_points: int = 5
-    unchanged_tone: float = 0.1
-    bias_field: float = 0.3
-    noise: float = 0.03
-    blur: float = 0.8
+    unchanged_tone: float = 0.3
+    bias_field: float = 0.2
+    noise: float = 0.01
+    blur: float = 0.6
 
     def spatial(self, images: Tensor, brains: Tensor, generator: torch.Generator) -> Tensor:
         """Flip, rotate, scale and shift slices (B, 1, H, W) and reduce some to their brain (B, 1, H, W)."""

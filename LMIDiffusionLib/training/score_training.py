@@ -16,7 +16,7 @@ from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
-_LOG_SIGMA_MEAN = 0.6
+_LOG_SIGMA_MEAN = 0.0
 _LOG_SIGMA_DEVIATION = 1.8
 _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
