@@ -1,6 +1,7 @@
 """What the tests share: a tiny checkpoint, a synthetic head on any grid, and the way to real scans."""
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,14 @@ HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 HEAD_SHAPE = (40, 48, 20)
 HEAD_SPACING = 2.0
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> Iterator[None]:
+    """Let processes that tests start hear SIGINT, also where a shell runs the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
