@@ -200,7 +200,6 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--batch-size", type=_positive, default=8, help="slices a step and device")
     parser.add_argument("--learning-rate", type=_positive_real, default=1e-3, help="largest of the schedule")
-    parser.add_argument("--crop", type=_positive, nargs=2, help="train on windows of this height and width; faster")
     parser.add_argument("--held-out", type=_positive, default=10, help="subjects for validation")
     parser.add_argument("--seed", type=int, default=0, help="of the split and of all that is random")
     parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
@@ -219,7 +218,6 @@ def _train(parsed: argparse.Namespace) -> None:
 
     chosen = {name: value for name, value in vars(parsed).items() if name != "command"}
     chosen["channels"] = tuple(chosen["channels"])
-    chosen["crop"] = chosen["crop"] and tuple(chosen["crop"])
     print(f"Wrote {train(TrainingOptions(**chosen))}")
 
 

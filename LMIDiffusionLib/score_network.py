@@ -2,9 +2,9 @@
 
 It is trained as a denoiser; `sde.score` turns its estimate into the score. Preconditioning and loss weighting follow
 Karras et al. 2022 (EDM), which keeps outputs and gradients near unit size for every sigma, but for one change: the
-noisy slice enters as c_skip F_t / sigma_data, which has unit size for small sigma and fades for large. There it carries
-nothing but noise, which drowns the condition maps for many hundred steps if it enters at unit size too. The maps, whose
-spread is about that of the slices, are divided by sigma_data as well.
+noisy slice enters as c_skip F_t / sigma_data, which has unit size for small sigma and fades for large, where it carries
+little but noise and the condition has to decide. The maps, whose spread is about that of the slices, are divided by
+sigma_data as well.
 """
 
 from __future__ import annotations

@@ -38,7 +38,6 @@ class ScoreTraining(lightning.LightningModule):
         sde: VarianceExplodingSDE,
         steps: int,
         learning_rate: float,
-        crop: tuple[int, int] | None = None,
         seed: int,
     ) -> None:
         """
@@ -48,7 +47,6 @@ class ScoreTraining(lightning.LightningModule):
             sde: noise levels.
             steps: optimiser steps in all, which the learning rate's schedule spans.
             learning_rate: largest of the schedule.
-            crop: train on windows of this size, drawn at random; None for whole slices.
             seed: of all that is random.
         """
         super().__init__()
@@ -58,7 +56,6 @@ class ScoreTraining(lightning.LightningModule):
         self.augmentation = Augmentation()
         self.steps = steps
         self.learning_rate = learning_rate
-        self.crop = crop
         self.seed = seed
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -70,7 +67,7 @@ class ScoreTraining(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
         generator = self._generator(self.seed, self.global_step, self.global_rank)
-        slices = self._window(self.augmentation.spatial(*batch, generator), generator)
+        slices = self.augmentation.spatial(*batch, generator)
         sigma = self._draw_sigma(len(slices), generator)
         maps, noisy = self._perturb(slices, sigma, generator)
         dropped = torch.rand(len(slices), 1, 1, 1, generator=generator, device=self.device) < _UNCONDITIONAL_SHARE
@@ -89,13 +86,6 @@ class ScoreTraining(lightning.LightningModule):
         error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
         psnr = -10 * error.clamp(min=1e-10).log10().mean()
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
-
-    def _window(self, slices: Tensor, generator: torch.Generator) -> Tensor:
-        if self.crop is None:
-            return slices
-        margins = (slices.shape[-2] - self.crop[0], slices.shape[-1] - self.crop[1])
-        top, left = (int(torch.randint(max(0, m) + 1, (), generator=generator, device=self.device)) for m in margins)
-        return slices[..., top : top + self.crop[0], left : left + self.crop[1]]
 
     def _generator(self, *seeds: int) -> torch.Generator:
         mixed = 0

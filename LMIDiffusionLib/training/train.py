@@ -55,7 +55,6 @@ class TrainingOptions:
     steps_per_epoch: int
     batch_size: int
     learning_rate: float
-    crop: tuple[int, int] | None
     held_out: int
     seed: int
     devices: str
@@ -76,7 +75,6 @@ def train(options: TrainingOptions) -> Path:
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
-    _check_crop(options)
     resume_from = _resume_file(options)
     lightning.seed_everything(options.seed, verbose=False)
     training, held_out = _read(options)
@@ -90,7 +88,6 @@ def train(options: TrainingOptions) -> Path:
         sde=VarianceExplodingSDE(_SIGMA_MIN, round(largest_distance(slices), 1)),
         steps=options.steps,
         learning_rate=options.learning_rate,
-        crop=options.crop,
         seed=options.seed,
     )
     centres, tissue_centres = _centres(training)
@@ -113,12 +110,6 @@ def _fit(trainer: lightning.Trainer, module: ScoreTraining, loaders: TrainingDat
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-
-
-def _check_crop(options: TrainingOptions) -> None:
-    stride = NetworkSettings(channels=options.channels).stride
-    if options.crop is not None and any(side % stride for side in options.crop):
-        raise UserError(f"The crop {options.crop} does not fit the network; give multiples of {stride}.")
 
 
 def _resume_file(options: TrainingOptions) -> Path | None:
