@@ -1,10 +1,8 @@
 """The score network s_theta(F_t, LMI maps, sigma): a preconditioned U-Net.
 
 It is trained as a denoiser; `sde.score` turns its estimate into the score. Preconditioning and loss weighting follow
-Karras et al. 2022 (EDM), which keeps outputs and gradients near unit size for every sigma, but for one change: the
-noisy slice enters as c_skip F_t / sigma_data, which has unit size for small sigma and fades for large, where it carries
-little but noise and the condition has to decide. The maps, whose spread is about that of the slices, are divided by
-sigma_data as well.
+Karras et al. 2022 (EDM), which keeps inputs, outputs and gradients near unit size for every sigma. The maps, whose
+spread is about that of the slices, are divided by sigma_data.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ class NetworkSettings:
 
 
 class ScoreNetwork(nn.Module):
-    """Denoiser D(F_t, maps, sigma) = c_skip F_t + c_out U(c_skip F_t / sigma_data, maps, log sigma)."""
+    """Denoiser D(F_t, maps, sigma) = c_skip F_t + c_out U(c_in F_t, maps, log sigma)."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -66,7 +64,7 @@ class ScoreNetwork(nn.Module):
         sigma = sigma.to(noisy.dtype).view(-1, 1, 1, 1)
         total = sigma**2 + sigma_data**2
         skip, out = sigma_data**2 / total, sigma * sigma_data / total.sqrt()
-        images = torch.cat([skip * noisy, maps], 1) / sigma_data
+        images = torch.cat([noisy / total.sqrt(), maps / sigma_data], 1)
         estimate = self.unet(images, sigma.log().flatten() / 4)
         return skip * noisy + out * estimate.to(noisy.dtype)
 
@@ -153,7 +151,7 @@ class ResidualBlock(nn.Module):
         self.before = nn.Sequential(_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.modulation = nn.Linear(embedding, 2 * outputs)
         self.norm = _norm(outputs)
-        self.after = nn.Sequential(nn.SiLU(), _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1)))
+        self.after = nn.Sequential(nn.SiLU(), nn.Conv2d(outputs, outputs, 3, padding=1))
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
@@ -170,7 +168,7 @@ class SelfAttention(nn.Module):
         self.heads = math.gcd(heads, features)
         self.norm = _norm(features)
         self.project_in = nn.Conv2d(features, 3 * features, 1)
-        self.project_out = _zeroed(nn.Conv2d(features, features, 1))
+        self.project_out = nn.Conv2d(features, features, 1)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
         batch, _, height, width = features.shape
@@ -206,7 +204,7 @@ def _norm(features: int) -> nn.GroupNorm:
 
 
 def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
-    """Start at zero, so that every residual branch starts as the identity."""
+    """Start at zero, so that the network starts as the skip alone."""
     nn.init.zeros_(convolution.weight)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)

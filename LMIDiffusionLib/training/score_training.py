@@ -14,9 +14,10 @@ from ..lmi import LMICondition
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation
+from .muon import MuonAdamW
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
-_LOG_SIGMA_MEAN = 0.0
+_LOG_SIGMA_MEAN = 0.5
 _LOG_SIGMA_DEVIATION = 1.8
 _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
@@ -59,8 +60,8 @@ class ScoreTraining(lightning.LightningModule):
         self.seed = seed
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a linear warm-up and a cosine decay to a hundredth, stepped every batch."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        """Muon and AdamW with a linear warm-up and a cosine decay to a hundredth, stepped every batch."""
+        optimizer = MuonAdamW(self.parameters(), self.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

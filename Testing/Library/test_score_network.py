@@ -82,7 +82,7 @@ def test_a_fresh_network_is_the_skip_alone_as_its_last_layer_is_zero() -> None:
     torch.testing.assert_close(denoised, skip.view(-1, 1, 1, 1) * noisy)
 
 
-def test_preconditioning_is_that_of_karras_et_al_but_for_a_fading_noisy_slice() -> None:
+def test_preconditioning_is_that_of_karras_et_al() -> None:
     settings = NetworkSettings(channels=(16,), sigma_data=0.4)
     network = randomized(settings)
     noisy, maps = random_inputs(len(SIGMAS), 8, 8)
@@ -90,13 +90,13 @@ def test_preconditioning_is_that_of_karras_et_al_but_for_a_fading_noisy_slice() 
     total = sigma**2 + 0.4**2
     with torch.no_grad():
         actual = network(noisy, maps, sigma.flatten())
-        inner = network.unet(torch.cat([0.4 / total * noisy, maps / 0.4], 1), sigma.flatten().log() / 4)
+        inner = network.unet(torch.cat([noisy / total.sqrt(), maps / 0.4], 1), sigma.flatten().log() / 4)
     expected = 0.4**2 / total * noisy + 0.4 * sigma / total.sqrt() * inner
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_the_unet_sees_pure_noise_fade_and_has_unit_variance_to_predict(sigma: float) -> None:
+def test_the_unet_sees_and_has_to_predict_unit_variance(sigma: float) -> None:
     network = ScoreNetwork(TINY)
     clean, noise = TINY.sigma_data * torch.randn(2, 16, 1, 16, 16, generator=torch.Generator().manual_seed(2))
     noise /= TINY.sigma_data
@@ -105,8 +105,7 @@ def test_the_unet_sees_pure_noise_fade_and_has_unit_variance_to_predict(sigma: f
     network.unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, :1]))
     with torch.no_grad():
         skip_alone = network(noisy, torch.zeros(16, 2, 16, 16), level)
-    fading = TINY.sigma_data / (TINY.sigma_data**2 + sigma**2) ** 0.5
-    assert float(seen[0].std()) == pytest.approx(fading, rel=0.05)
+    assert float(seen[0].std()) == pytest.approx(1, rel=0.05)
     weighted_error = network.loss_weight(level).view(-1, 1, 1, 1) * (clean - skip_alone) ** 2
     assert float(weighted_error.mean()) == pytest.approx(1, rel=0.1)
 
