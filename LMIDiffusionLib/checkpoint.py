@@ -147,6 +147,8 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         raise UserError(
             f"{path} was written by LMIDiffusion {metadata['library_version']} in a newer format; update LMIDiffusion."
         )
+    if metadata["format_version"] < 1:
+        raise ValueError("there is no such format")
     if metadata["intensity_scale"] != SCALE_NAME:
         raise UserError(f"{path} uses another intensity scale ({metadata['intensity_scale']}); train it again.")
     network, tissue_centres = metadata["network"], metadata["tissue_centres"]

@@ -134,6 +134,10 @@ def _check(reference: Tensor, image: Tensor, patch_size: int, search_size: int) 
         raise ValueError(f"expected two (B, 1, H, W) images, not {tuple(reference.shape)} and {tuple(image.shape)}")
     if reference.dtype not in (torch.float32, torch.float64) or reference.dtype != image.dtype:
         raise ValueError(f"expected float32 or float64 for both images, not {reference.dtype} and {image.dtype}")
+    _check_sizes(patch_size, search_size)
+
+
+def _check_sizes(patch_size: int, search_size: int) -> None:
     for name, size in (("patch_size", patch_size), ("search_size", search_size)):
         if size < 1 or size % 2 == 0:
             raise ValueError(f"{name} must be odd and positive, not {size}")
@@ -250,6 +254,7 @@ class LMICondition:
     def __post_init__(self) -> None:
         if self.patch_size < 3:
             raise ValueError(f"patch_size must be at least 3, not {self.patch_size}: one pixel has no information")
+        _check_sizes(self.patch_size, self.search_size)
 
     def self_map(self, reference: Tensor) -> Tensor:
         """LMI(F, F) of (B, 1, H, W), in [0, 1]."""

@@ -63,6 +63,14 @@ def read_volume(path: Path) -> Volume:
         UserError: the file is missing, unreadable, no NIfTI file, truncated, not scalar, not 3-D, not finite, constant,
             or has no usable affine.
     """
+    volume = _read_any(path)
+    if volume.array.min() == volume.array.max():
+        raise UserError(f"{path} has the same value in every voxel; give a volume with an image in it.")
+    return volume
+
+
+def _read_any(path: Path) -> Volume:
+    """`read_volume`, but a constant volume will do."""
     if not path.is_file():
         raise UserError(f"{path} does not exist or is no file; give the path of a NIfTI file.")
     try:
@@ -109,8 +117,6 @@ def _check_values(volume: Volume, path: Path) -> None:
     array = volume.array
     if not np.isfinite(array).all():
         raise UserError(f"{path} holds NaN or infinite values; replace them, for example by 0.")
-    if array.min() == array.max():
-        raise UserError(f"{path} has the same value in every voxel; give a volume with an image in it.")
     if not _is_invertible(volume.affine):
         raise UserError(f"{path} has no valid position in space (its affine is singular); repair its header.")
 
@@ -125,9 +131,11 @@ def read_mask(path: Path, reference: Volume) -> NDArray[np.bool_]:
     """Read a mask on the grid of `reference`; every voxel other than 0 is inside.
 
     Raises:
-        UserError: as `read_volume`, or the mask lies on another grid.
+        UserError: as `read_volume`, but for a mask of ones, or the mask is empty or lies on another grid.
     """
-    mask = read_volume(path)
+    mask = _read_any(path)
+    if not mask.array.any():
+        raise UserError(f"The mask {path} is empty; give one with the brain marked.")
     if mask.array.shape != reference.array.shape:
         raise UserError(
             f"The mask {path} has size {mask.array.shape} but the volume {reference.array.shape};"

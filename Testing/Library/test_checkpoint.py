@@ -255,7 +255,7 @@ def test_metadata_without_a_key_are_refused(tiny_checkpoint: Checkpoint, path: P
 
 
 WRONG: dict[tuple[str, ...], list[Any]] = {
-    ("format_version",): [None, "1", []],
+    ("format_version",): [None, "1", [], 0, -1],
     ("pixel_size",): [None, "2", 0, -2.0, True, [2.0], float("nan"), float("inf")],
     ("modality",): [None, 1, ["T1w"]],
     ("training_steps",): [None, "many", -1, 1.5],
@@ -266,8 +266,8 @@ WRONG: dict[tuple[str, ...], list[Any]] = {
     ("network", "attention_heads"): [None, 0, -1, 1.5],
     ("network", "layers"): [3],
     ("condition",): [None, [], {}],
-    ("condition", "patch_size"): [None, "3", 3.0, -3],
-    ("condition", "search_size"): [None, "3", 3.0, 0],
+    ("condition", "patch_size"): [None, "3", 3.0, -3, 4],
+    ("condition", "search_size"): [None, "3", 3.0, 0, 2],
     ("condition", "kernel"): [None, {}, {"name": "cosine"}, {"name": "gaussian", "bins": 3}],
     ("condition", "kernel", "bandwidth"): [None, "wide", 0, -1, float("nan")],
     ("sde",): [None, [], {"sigma": 3}],

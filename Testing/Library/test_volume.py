@@ -313,6 +313,16 @@ def test_a_mask_with_a_rounded_affine_is_accepted(tmp_path: Path) -> None:
     assert read_mask(path, Volume(counting_array(), AFFINES["oblique"])).any()
 
 
+def test_a_mask_of_ones_holds_everything_and_one_of_zeros_is_refused(tmp_path: Path) -> None:
+    reference = Volume(counting_array(), AFFINES["straight"])
+    path = saved(tmp_path / "mask.nii.gz", np.ones(SHAPE, np.uint8), AFFINES["straight"])
+    assert read_mask(path, reference).all()
+    path = saved(tmp_path / "mask.nii.gz", np.zeros(SHAPE, np.uint8), AFFINES["straight"])
+    with pytest.raises(UserError, match="is empty") as refusal:
+        read_mask(path, reference)
+    assert_one_sentence(str(refusal.value), path)
+
+
 # Atomic writing -------------------------------------------------------------------------------------------------------
 
 
