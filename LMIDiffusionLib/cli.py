@@ -248,6 +248,7 @@ def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
 def _evaluate(parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from .baselines import Identity
     from .benchmark.evaluation import evaluate, format_table, read_pairs, write_csv
     from .checkpoint import load_checkpoint
     from .translation import Progress, Translator, select_device
@@ -256,14 +257,15 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     if parsed.csv is not None:
         check_output(parsed.csv, overwrite=parsed.overwrite, suffixes=(".csv",))
     pairs = read_pairs(parsed.pairs)
-    translator = Translator(load_checkpoint(parsed.checkpoint), device=select_device(parsed.device))
+    checkpoint, device = load_checkpoint(parsed.checkpoint), select_device(parsed.device)
+    methods = {"source": Identity(checkpoint), "translation": Translator(checkpoint, device=device)}
     with tqdm(total=len(pairs), unit="pair", disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}|") as bar:
 
         def show(name: str, progress: Progress) -> None:
             bar.set_description_str(name, refresh=False)
             bar.update(int(bar.n) + progress.fraction - bar.n)
 
-        results = list(evaluate(pairs, translator, _sampling(parsed), every=parsed.every, on_progress=show))
+        results = list(evaluate(pairs, methods, _sampling(parsed), every=parsed.every, on_progress=show))
     print(format_table(results))
     if parsed.csv is not None:
         write_csv(results, parsed.csv)

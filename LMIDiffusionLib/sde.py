@@ -31,11 +31,11 @@ class VarianceExplodingSDE:
         """d sigma^2 / dt, the squared diffusion coefficient."""
         return 2 * math.log(self.sigma_max / self.sigma_min) * self.sigma(t) ** 2
 
-    def noise_levels(self, steps: int) -> Tensor:
-        """`steps` noise levels (float64) from sigma_max down to sigma_min, equally spaced in t."""
+    def noise_levels(self, steps: int, *, start: float = 1.0) -> Tensor:
+        """`steps` noise levels (float64), equally spaced in t, from sigma(start) down to sigma_min."""
         if steps < 2:
             raise ValueError(f"at least 2 steps are needed, not {steps}")
-        return self.sigma(torch.linspace(1, 0, steps, dtype=torch.float64))
+        return self.sigma(torch.linspace(start, 0, steps, dtype=torch.float64))
 
 
 def score(noisy: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:

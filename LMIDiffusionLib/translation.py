@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -146,13 +147,22 @@ def conditional_denoiser(
     return denoise
 
 
-class Translator:
-    """Translates volumes with one checkpoint on one device."""
+class VolumeTranslator(ABC):
+    """Translates volumes slice by slice on a checkpoint's grid; every method of the benchmark is one."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self.device = device
-        self.network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @abstractmethod
+    def translate_slices(
+        self,
+        volume: Volume,
+        indices: list[int],
+        options: TranslationOptions = TranslationOptions(),
+        *,
+        cancel: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Progress | SliceBatch]:
+        """As `translate`, but of given axial slices, and yields batches of them on the checkpoint's grid."""
 
     def grid(self, volume: Volume) -> AxialGrid:
         """Axial slices of a volume at the checkpoint's pixel size."""
@@ -174,6 +184,7 @@ class Translator:
 
         Raises:
             UserError: the volume cannot be sliced, the slice range lies outside it, or one slice needs too much memory.
+            ValueError: the volume is constant.
             TranslationCancelled: `cancel` answered true.
         """
         grid = self.grid(volume)
@@ -207,6 +218,15 @@ class Translator:
         pixels = grid.slices(head_mask(to_unit_scale(volume.array))).sum((1, 2, 3))
         areas = pixels * self.checkpoint.pixel_size**2
         return [index for index in range(first, stop) if areas[index] >= _MINIMUM_HEAD_AREA]
+
+
+class Translator(VolumeTranslator):
+    """Translates volumes with one checkpoint on one device."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device) -> None:
+        super().__init__(checkpoint)
+        self.device = device
+        self.network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def translate_slices(
         self,
@@ -249,13 +269,18 @@ class Translator:
         number: int,
         options: TranslationOptions,
     ) -> Iterator[Tensor]:
-        sampler, steps = options.solver()
+        sampler, _ = options.solver()
         shape = padded_shape((source.shape[-2], source.shape[-1]), self.network.settings.stride)
         noise = SliceNoise([_noise_seed(options.seed, index, number) for index in indices], shape, self.device)
+        start = self._start(pad_to(source, shape).to(self.device), noise, options)
+        return sampler.solve(start.denoise, start.state, start.noise_levels, draw_noise=noise)
+
+    def _start(self, source: Tensor, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
+        """From pure noise, steered by the source (B, 1, H, W)."""
+        _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps)
-        padded = pad_to(source, shape).to(self.device)
-        denoise = conditional_denoiser(self.network, self.checkpoint.condition, padded, guidance=options.guidance)
-        return sampler.solve(denoise, noise() * levels[0].item(), levels, draw_noise=noise)
+        denoise = conditional_denoiser(self.network, self.checkpoint.condition, source, guidance=options.guidance)
+        return SamplingStart(denoise, noise() * levels[0].item(), levels)
 
     def _smaller(self, batch_size: int) -> int:
         if batch_size == 1:
@@ -264,6 +289,15 @@ class Translator:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return batch_size // 2
+
+
+@dataclass(frozen=True)
+class SamplingStart:
+    """What a solver is given: the denoiser, the noisy slices (B, 1, H, W) and the noise levels, theirs first."""
+
+    denoise: Denoiser
+    state: Tensor
+    noise_levels: Tensor
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""`evaluate`: scores of translated volumes, and of untranslated ones beside them, against the true target."""
+"""Scores of methods on pairs of source and true target volumes, as `evaluate` and `benchmark quality` print them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..checkpoint import Checkpoint
 from ..errors import UserError
 from ..intensity import head_mask, to_unit_scale
 from ..segmentation import TISSUES, nearest_centre
-from ..translation import Progress, TranslationOptions, Translator
+from ..translation import Progress, TranslationOptions, VolumeTranslator
 from ..volume import AxialGrid, Volume, atomic_path, read_volume
 
 _CLASSES = 5
 _MINIMUM_FOREGROUND = 0.1
-SOURCE, TRANSLATION = "source", "translation"
 _MEASURES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "agreement": "Agree", "macro_dice": "mDice"}
 _TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
 
@@ -75,41 +75,56 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def evaluate(
     pairs: list[Pair],
-    translator: Translator,
+    methods: Mapping[str, VolumeTranslator],
     options: TranslationOptions,
     *,
     every: int = 1,
     on_progress: Callable[[str, Progress], None] = lambda name, progress: None,
 ) -> Iterator[SliceScores]:
-    """Score source and translation of each pair on the checkpoint's grid.
+    """Score every method on each pair, on the grid of the methods' common checkpoint.
 
     Only axial slices with at least 10 % of the true target's head count, and of those every `every`-th.
+
+    Args:
+        pairs: what to translate, and what should come of it.
+        methods: by the names that the scores bear.
+        options: of all methods.
+        every: 1 for all slices.
+        on_progress: hears of the pair and method at work.
 
     Raises:
         UserError: a file cannot be used, or the volumes of a pair lie on different grids.
     """
     for pair in pairs:
-        source, target = read_volume(pair.source), read_volume(pair.target)
-        _check_same_grid(pair.source, source, pair.target, target)
-        grid = translator.grid(source)
-        truth = grid.slices(to_unit_scale(target.array))
-        heads = grid.slices(head_mask(to_unit_scale(target.array))).mean((1, 2, 3))
-        indices = [i for i in range(grid.slice_count) if heads[i] >= _MINIMUM_FOREGROUND][::every]
-        if not indices:
-            raise UserError(f"{pair.target} has no axial slice with a tenth of it head; give a volume of a head.")
-        tissues = None if pair.brain is None else _tissues(pair, source, grid)[indices]
-        translated = torch.empty(len(indices), *truth.shape[1:])
-        position = 0
-        for item in translator.translate_slices(source, indices, options):
-            if isinstance(item, Progress):
-                on_progress(pair.name, item)
-                continue
-            translated[position : position + len(item.indices)] = item.samples.mean(0)
-            position += len(item.indices)
-        untranslated = grid.slices(to_unit_scale(source.array))[indices]
-        for method, images in ((SOURCE, untranslated), (TRANSLATION, translated)):
-            values = _scores(images[:, 0].numpy(), truth[indices][:, 0].numpy(), tissues, translator)
-            yield SliceScores(pair.name, method, values)
+        for name, method in methods.items():
+            yield _evaluate(pair, name, method, options, every, on_progress)
+
+
+def _evaluate(
+    pair: Pair,
+    name: str,
+    method: VolumeTranslator,
+    options: TranslationOptions,
+    every: int,
+    on_progress: Callable[[str, Progress], None],
+) -> SliceScores:
+    source, target = read_volume(pair.source), read_volume(pair.target)
+    _check_same_grid(pair.source, source, pair.target, target)
+    grid = method.grid(source)
+    truth = to_unit_scale(target.array)
+    heads = grid.slices(head_mask(truth)).mean((1, 2, 3))
+    indices = [i for i in range(grid.slice_count) if heads[i] >= _MINIMUM_FOREGROUND][::every]
+    if not indices:
+        raise UserError(f"{pair.target} has no axial slice with a tenth of it head; give a volume of a head.")
+    tissues = None if pair.brain is None else _tissues(pair, source, grid)[indices]
+    batches = []
+    for item in method.translate_slices(source, indices, options):
+        if isinstance(item, Progress):
+            on_progress(f"{pair.name} {name}", item)
+        else:
+            batches.append(item.samples.mean(0)[:, 0])
+    true_slices = grid.slices(truth)[indices][:, 0].numpy()
+    return SliceScores(pair.name, name, _scores(torch.cat(batches).numpy(), true_slices, tissues, method.checkpoint))
 
 
 def _check_same_grid(path: Path, volume: Volume, other_path: Path, other: Volume) -> None:
@@ -133,9 +148,8 @@ def _scores(
     images: NDArray[np.float32],
     truth: NDArray[np.float32],
     tissues: NDArray[np.uint8] | None,
-    translator: Translator,
+    checkpoint: Checkpoint,
 ) -> dict[str, metrics.Scores]:
-    checkpoint = translator.checkpoint
     classes, true_classes = (nearest_centre(each, checkpoint.class_centres[_CLASSES]) for each in (images, truth))
     values = {
         "psnr": metrics.psnr(images, truth),
@@ -158,16 +172,18 @@ def format_table(results: list[SliceScores]) -> str:
     """Mean and standard deviation over slices, for each pair and method, and over all pairs."""
     tissue = any("dice_csf" in result.values for result in results)
     measures = {**_MEASURES, **(_TISSUE_MEASURES if tissue else {})}
-    width = max(len("all 00 pairs"), *(len(result.pair) for result in results))
-    lines = [f"{'':{width}}  {'method':<11} {'slices':>6}" + "".join(f" {title:>13}" for title in measures.values())]
     pairs = list(dict.fromkeys(result.pair for result in results))
+    methods = list(dict.fromkeys(result.method for result in results))
+    width, method_width = max(map(len, [*pairs, "all 00 pairs"])), max(map(len, [*methods, "method"]))
+    heading = "".join(f" {title:>13}" for title in measures.values())
+    lines = [f"{'':{width}}  {'method':<{method_width}} {'slices':>6}" + heading]
     for name in [*pairs, None]:
-        for method in (SOURCE, TRANSLATION):
+        for method in methods:
             chosen = [r for r in results if r.method == method and name in (None, r.pair)]
             title = name if name is not None else f"all {len(pairs)} pairs"
             slices = sum(len(result) for result in chosen)
             cells = "".join(f" {_mean_and_deviation(chosen, measure):>13}" for measure in measures)
-            lines.append(f"{title:{width}}  {method:<11} {slices:>6}" + cells)
+            lines.append(f"{title:{width}}  {method:<{method_width}} {slices:>6}" + cells)
     if tissue:
         lines.append(f"Tissue columns: Dice of {', '.join(TISSUES)} inside the brain mask.")
     return "\n".join(lines)

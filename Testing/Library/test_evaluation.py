@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from LMIDiffusionLib import metrics
+from LMIDiffusionLib.baselines import Identity
 from LMIDiffusionLib.benchmark.evaluation import SliceScores, evaluate, format_table, read_pairs, write_csv
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask, to_unit_scale
-from LMIDiffusionLib.translation import TranslationOptions, Translator
+from LMIDiffusionLib.translation import TranslationOptions, Translator, VolumeTranslator
 from LMIDiffusionLib.volume import read_volume, write_volume
 
 _PDW, _T1W, _TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
@@ -24,13 +25,17 @@ def _pairs(folder: Path, *rows: str) -> Path:
     return path
 
 
+Methods = dict[str, VolumeTranslator]
+
+
 @pytest.fixture
-def translator(tiny_checkpoint: Checkpoint) -> Translator:
-    return Translator(tiny_checkpoint, device=torch.device("cpu"))
+def methods(tiny_checkpoint: Checkpoint) -> Methods:
+    translator = Translator(tiny_checkpoint, device=torch.device("cpu"))
+    return {"source": Identity(tiny_checkpoint), "translation": translator}
 
 
-def _evaluate(path: Path, translator: Translator, every: int = 20) -> list[SliceScores]:
-    return list(evaluate(read_pairs(path), translator, _QUICK, every=every))
+def _evaluate(path: Path, methods: Methods, every: int = 20) -> list[SliceScores]:
+    return list(evaluate(read_pairs(path), methods, _QUICK, every=every))
 
 
 def test_pairs_are_read_with_and_without_heading_mask_and_folder(tmp_path: Path) -> None:
@@ -56,16 +61,16 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
         read_pairs(tmp_path / "binary.csv")
 
 
-def test_volumes_on_different_grids_are_refused(tmp_path: Path, translator: Translator) -> None:
+def test_volumes_on_different_grids_are_refused(tmp_path: Path, methods: Methods) -> None:
     target = read_volume(_T1W)
     moved = nib.Nifti1Image(target.array, target.affine + np.eye(4, k=3))
     nib.save(moved, tmp_path / "moved.nii.gz")
     with pytest.raises(UserError, match="lie on different grids"):
-        _evaluate(_pairs(tmp_path, f"{_PDW},moved.nii.gz"), translator)
+        _evaluate(_pairs(tmp_path, f"{_PDW},moved.nii.gz"), methods)
 
 
-def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, translator: Translator) -> None:
-    source, _ = _evaluate(_pairs(tmp_path, f"{_PDW},{_T1W}"), translator)
+def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, methods: Methods) -> None:
+    source, _ = _evaluate(_pairs(tmp_path, f"{_PDW},{_T1W}"), methods)
     volumes = [np.flip(to_unit_scale(read_volume(path).array), 0) for path in (_PDW, _T1W)]  # stored right to left
     images, truth = (np.moveaxis(volume, 2, 0) for volume in volumes)
     chosen = np.flatnonzero(head_mask(truth).mean((1, 2)) >= 0.1)[::20]
@@ -73,8 +78,8 @@ def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, trans
     np.testing.assert_allclose(source.values["ssim"], metrics.ssim(images[chosen], truth[chosen]), rtol=1e-6)
 
 
-def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, translator: Translator) -> None:
-    source, translation = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), translator)
+def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, methods: Methods) -> None:
+    source, translation = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), methods)
     assert np.isposinf(source.values["psnr"]).all()
     for measure in ("ssim", "agreement", "macro_dice"):
         np.testing.assert_allclose(source.values[measure], 1)
@@ -82,12 +87,12 @@ def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, transl
 
 
 def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_classes(
-    tmp_path: Path, translator: Translator
+    tmp_path: Path, methods: Methods
 ) -> None:
-    anatomical, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), translator)
+    anatomical, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), methods)
     tissue = read_volume(_TISSUE)
     write_volume(tmp_path / "brain.nii.gz", tissue.with_array((tissue.array > 0).astype(np.uint8)))
-    own, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},brain.nii.gz"), translator)
+    own, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},brain.nii.gz"), methods)
     assert 0 < np.nanmean(anatomical.values["dice_white"]) < 1
     for measure in ("dice_csf", "dice_grey", "dice_white"):
         assert np.nanmin(own.values[measure]) == 1

@@ -1,0 +1,30 @@
+"""SDEdit (Meng et al. 2022): add noise to the source, then denoise it as if it were of the target modality."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import Checkpoint
+from ..samplers import SliceNoise
+from ..translation import SamplingStart, TranslationOptions, Translator, conditional_denoiser
+
+
+class SDEdit(Translator):
+    """The checkpoint's score network without its condition, started from the noisy source at time t0."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, start: float) -> None:
+        """
+        Args:
+            checkpoint: one whose network has also learned to denoise without a condition.
+            device: to compute on.
+            start: time t0 in (0, 1] at which the source is dropped into the reverse SDE.
+        """
+        super().__init__(checkpoint, device=device)
+        self.start = start
+
+    def _start(self, source: Tensor, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
+        _, steps = options.solver()
+        levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
+        denoise = conditional_denoiser(self.network, self.checkpoint.condition, source, guidance=0)
+        return SamplingStart(denoise, source + noise() * levels[0].item(), levels)
