@@ -125,6 +125,18 @@ def select_device(name: str) -> torch.device:
     return device
 
 
+def unconditional_denoiser(network: ScoreNetwork) -> Denoiser:
+    """Denoiser of the target modality that knows of no source: its maps are all zero."""
+
+    @torch.no_grad()
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        level = torch.full((len(noisy),), sigma, device=noisy.device)
+        maps = noisy.new_zeros(len(noisy), network.settings.condition_channels, *noisy.shape[2:])
+        return network(noisy, maps, level)
+
+    return denoise
+
+
 def conditional_denoiser(
     network: ScoreNetwork, condition: LMICondition, source: Tensor, *, guidance: float = 1.0
 ) -> Denoiser:
@@ -133,6 +145,7 @@ def conditional_denoiser(
     A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_LMI - D_0).
     """
     self_map = condition.self_map(source)
+    without_source = unconditional_denoiser(network)
 
     @torch.no_grad()
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
@@ -141,7 +154,7 @@ def conditional_denoiser(
         conditional: Tensor = network(noisy, maps, level)
         if guidance == 1:
             return conditional
-        unconditional: Tensor = network(noisy, torch.zeros_like(maps), level)
+        unconditional = without_source(noisy, sigma)
         return unconditional + guidance * (conditional - unconditional)
 
     return denoise

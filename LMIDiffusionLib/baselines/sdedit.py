@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..checkpoint import Checkpoint
 from ..samplers import SliceNoise
-from ..translation import SamplingStart, TranslationOptions, Translator, conditional_denoiser
+from ..translation import SamplingStart, TranslationOptions, Translator, unconditional_denoiser
 
 
 class SDEdit(Translator):
@@ -26,5 +26,4 @@ class SDEdit(Translator):
     def _start(self, source: Tensor, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
-        denoise = conditional_denoiser(self.network, self.checkpoint.condition, source, guidance=0)
-        return SamplingStart(denoise, source + noise() * levels[0].item(), levels)
+        return SamplingStart(unconditional_denoiser(self.network), source + noise() * levels[0].item(), levels)

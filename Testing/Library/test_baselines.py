@@ -1,0 +1,150 @@
+"""The methods that LMIDiffusion is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import ks_2samp
+from skimage.exposure import match_histograms
+from torch import Tensor
+
+from LMIDiffusionLib.baselines import HistogramMatching, Identity, SDEdit
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.intensity import head_mask, to_unit_scale
+from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.translation import (
+    SliceBatch,
+    Translation,
+    TranslationOptions,
+    Translator,
+    VolumeTranslator,
+)
+from LMIDiffusionLib.volume import Volume
+
+CPU = torch.device("cpu")
+INDICES = [9, 10, 11]
+OPTIONS = TranslationOptions(steps=6)
+
+
+def slices_of(method: VolumeTranslator, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:
+    """(3, 1, H, W)."""
+    batches = [item for item in method.translate_slices(volume, INDICES, options) if isinstance(item, SliceBatch)]
+    return torch.cat([batch.samples.mean(0) for batch in batches])
+
+
+@pytest.fixture
+def target_slices(head: Volume) -> Tensor:
+    """Slices of the same head in another contrast."""
+    array = to_unit_scale(head.array)
+    other = np.where(head_mask(array), np.sqrt(1 - 0.8 * array), array)
+    return torch.from_numpy(np.moveaxis(other, 2, 0)[:, None].astype(np.float32))
+
+
+@pytest.fixture
+def histogram_matching(tiny_checkpoint: Checkpoint, target_slices: Tensor) -> HistogramMatching:
+    return HistogramMatching(tiny_checkpoint).fit(target_slices)
+
+
+def test_identity_gives_the_source_on_the_common_scale(tiny_checkpoint: Checkpoint, head: Volume) -> None:
+    *_, translation = Identity(tiny_checkpoint).translate(head)
+    assert isinstance(translation, Translation)
+    wanted = to_unit_scale(head.array)
+    np.testing.assert_allclose(translation.volume.array[:, :, INDICES], wanted[:, :, INDICES], atol=1e-6)
+
+
+def test_matched_heads_have_the_targets_histogram(
+    histogram_matching: HistogramMatching, head: Volume, target_slices: Tensor
+) -> None:
+    source = to_unit_scale(head.array)
+    matched, target = histogram_matching.map(source), target_slices.numpy()
+    distance = ks_2samp(matched[head_mask(source)], target[head_mask(target)]).statistic
+    assert distance < 0.01
+    assert ks_2samp(source[head_mask(source)], target[head_mask(target)]).statistic > 0.2
+
+
+def test_matching_agrees_with_an_independent_library_inside_the_head(
+    histogram_matching: HistogramMatching, head: Volume, target_slices: Tensor
+) -> None:
+    source, target = to_unit_scale(head.array), target_slices.numpy()
+    inside = head_mask(source)
+    wanted = match_histograms(source[inside], target[head_mask(target)])
+    assert np.abs(histogram_matching.map(source)[inside] - wanted).mean() < 0.005
+
+
+def test_matching_keeps_the_order_of_intensities_and_dark_air(
+    histogram_matching: HistogramMatching, head: Volume
+) -> None:
+    source = to_unit_scale(head.array)
+    matched = histogram_matching.map(source)
+    assert (np.diff(matched.flatten()[np.argsort(source.flatten(), kind="stable")]) >= 0).all()
+    assert (matched[source == 0] == 0).all()
+
+
+def denoised_towards(image: float) -> Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]:
+    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        assert not maps.any(), "SDEdit must not see the source's maps"
+        return torch.full_like(noisy, image)
+
+    return forward
+
+
+def test_sdedit_denoises_without_the_condition(
+    tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScoreNetwork, "forward", denoised_towards(0.4))
+    result = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=0.5), head)
+    torch.testing.assert_close(result, torch.full_like(result, 0.4))
+
+
+@pytest.mark.parametrize("start", [0.1, 0.3])
+def test_sdedit_leaves_a_source_that_fits_the_prior(
+    tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch, start: float
+) -> None:
+    """With the exact denoiser of a source that is the only image there is, any start comes back to it."""
+    source = slices_of(Identity(tiny_checkpoint), head)
+    translator = SDEdit(tiny_checkpoint, device=CPU, start=start)
+
+    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        return source
+
+    monkeypatch.setattr(ScoreNetwork, "forward", forward)
+    torch.testing.assert_close(slices_of(translator, head), source)
+
+
+def test_sdedit_changes_more_the_later_it_starts(tiny_checkpoint: Checkpoint, head: Volume) -> None:
+    source = slices_of(Identity(tiny_checkpoint), head)
+    changes = [
+        float((slices_of(SDEdit(tiny_checkpoint, device=CPU, start=t), head) - source).abs().mean())
+        for t in (0.05, 0.3, 0.6)
+    ]
+    assert changes == sorted(changes)
+    assert changes[0] < 0.5 * changes[2]
+
+
+def test_sdedit_from_the_end_of_time_is_hardly_the_source_and_differs_from_the_steered_translation(
+    tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[float]()
+    original = ScoreNetwork.forward
+
+    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        seen.append(float(sigma[0]))
+        return original(self, noisy, maps, sigma)
+
+    monkeypatch.setattr(ScoreNetwork, "forward", forward)
+    free = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=1.0), head)
+    assert max(seen) == pytest.approx(tiny_checkpoint.sde.sigma_max)
+    steered = slices_of(Translator(tiny_checkpoint, device=CPU), head)
+    assert float((free - steered).abs().mean()) > 0.01
+
+
+def test_a_baseline_has_all_of_a_translators_ways(histogram_matching: HistogramMatching, head: Volume) -> None:
+    *_, whole = histogram_matching.translate(head)
+    assert isinstance(whole, Translation)
+    values: NDArray[np.number] = whole.volume.array
+    assert values.shape == head.array.shape
+    assert histogram_matching.head_slices(head) == [k for k in range(head.array.shape[2]) if values[:, :, k].any()]
