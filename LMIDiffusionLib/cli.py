@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lmidiffusion {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_translate(commands)
+    _add_prepare(commands)
     _add_train(commands)
     _add_info(commands)
     _add_evaluate(commands)
@@ -179,6 +180,33 @@ def _translate(parsed: argparse.Namespace) -> None:
     )
     with contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter:
         job.run(reporter)
+
+
+def _add_prepare(commands: _Commands[argparse.ArgumentParser]) -> None:
+    summary = "Align scans of several modalities, split subjects, and write what train, evaluate and benchmark read."
+    parser = _add_command(commands, "prepare", summary, _prepare)
+    parser.add_argument("data", type=Path, help="folder of IXI archives or files, or of NAME_<modality>.nii.gz files")
+    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+    parser.add_argument("--target", default="T1w", help="modality to translate to")
+    parser.add_argument("--sources", nargs="+", default=["PDw", "T2w"], help="modalities to translate from")
+    parser.add_argument(
+        "--spacing", type=_positive_real, help="voxel size in millimetres; the target's own if not given"
+    )
+    parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading (N4)")
+    parser.add_argument("--held-out", type=_positive, default=10, help="subjects kept out of training as pairs")
+    parser.add_argument(
+        "--paper-split", action="store_true", help="100 subjects to train and 25 to test, 3 axial slices of each"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split")
+
+
+def _prepare(parsed: argparse.Namespace) -> None:
+    from .training.prepare import PreparationOptions, prepare
+
+    left_out = prepare(PreparationOptions(**{name: value for name, value in vars(parsed).items() if name != "command"}))
+    for line in left_out:
+        print(f"Left out: {line}")
+    print(f"Wrote {parsed.output / 'manifest.json'}")
 
 
 def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,222 @@
+"""Registers, resamples, splits and writes the scans of every subject, and a manifest of them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...errors import UserError
+from ...intensity import head_mask
+from ...volume import atomic_path, read_volume
+from ..bias_field import correct_bias_field
+from .registration import register
+from .scans import Scan, Subjects, find_scans
+
+MANIFEST = "manifest.json"
+# Two scans of one head that overlap less have not been aligned.
+_MINIMUM_OVERLAP = 0.8
+_PAPER_TRAINING, _PAPER_TEST = 100, 25
+# Where the head's slices lie, from the feet up, that stand for a subject in the paper's split.
+_PAPER_HEIGHTS = (0.5, 0.6, 0.7)
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparationOptions:
+    """What the user chooses; see `lmidiffusion prepare --help`."""
+
+    data: Path
+    output: Path
+    target: str
+    sources: list[str]
+    spacing: float | None
+    correct_bias: bool
+    held_out: int
+    paper_split: bool
+    seed: int
+
+    def settings(self) -> Record:
+        """All that changes the written files."""
+        chosen = dataclasses.asdict(self)
+        del chosen["output"]
+        return {**chosen, "data": str(self.data.resolve())}
+
+
+def prepare(options: PreparationOptions) -> list[str]:
+    """Prepare all subjects, or go on where an earlier call with the same options was stopped.
+
+    Writes OUTPUT/train/NAME_<target>.nii.gz, OUTPUT/test/NAME_<modality>.nii.gz for target and sources on one grid,
+    OUTPUT/test/<source>.csv for `evaluate`, and OUTPUT/manifest.json.
+
+    Returns:
+        One line about every subject that was left out, with the reason.
+
+    Raises:
+        UserError: nothing can be prepared, or the output holds something else.
+    """
+    subjects = find_scans(options.data, [options.target, *options.sources])
+    complete = {name: scans for name, scans in subjects.items() if not _missing(scans, options)}
+    parts = _split(complete, options)
+    manifest = _open_manifest(options)
+    for name, scans in subjects.items():
+        if name not in complete:
+            manifest["left_out"][name] = f"has no {', '.join(_missing(scans, options))}"
+    for name, part in tqdm(parts, desc="Preparing", unit="subject", disable=None):
+        if name not in manifest["subjects"] and name not in manifest["left_out"]:
+            _prepare_subject(name, part, complete[name], options, manifest)
+            _write_manifest(options.output, manifest)
+    _write_manifest(options.output, manifest)
+    _write_pairs(options, manifest)
+    return [f"{name} {reason}" for name, reason in sorted(manifest["left_out"].items())]
+
+
+def _missing(scans: dict[str, Scan], options: PreparationOptions) -> list[str]:
+    return [modality for modality in (options.target, *options.sources) if modality not in scans]
+
+
+def _split(subjects: Subjects, options: PreparationOptions) -> list[tuple[str, str]]:
+    """(name, part) in the order of names; test subjects are drawn by the seed."""
+    test, training = (_PAPER_TEST, _PAPER_TRAINING) if options.paper_split else (options.held_out, None)
+    needed = test + (training or 1)
+    if len(subjects) < needed:
+        raise UserError(
+            f"Only {len(subjects)} subjects have all of {', '.join([options.target, *options.sources])};"
+            f" {needed} or more are needed."
+        )
+    drawn = [sorted(subjects)[i] for i in np.random.default_rng(options.seed).permutation(len(subjects))]
+    stop = None if training is None else test + training
+    parts = dict.fromkeys(drawn[:test], "test") | dict.fromkeys(drawn[test:stop], "train")
+    return sorted(parts.items())
+
+
+def _open_manifest(options: PreparationOptions) -> Record:
+    path = options.output / MANIFEST
+    if not path.exists():
+        if options.output.is_dir() and any(options.output.iterdir()):
+            raise UserError(f"{options.output} holds other files; choose a new folder.")
+        for part in ("train", "test"):
+            (options.output / part).mkdir(parents=True, exist_ok=True)
+        manifest = {"settings": options.settings(), "subjects": {}, "left_out": {}}
+        _write_manifest(options.output, manifest)
+        return manifest
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        same = manifest["settings"] == options.settings()
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged; choose a new folder.") from error
+    if not same:
+        raise UserError(f"{options.output} was prepared with other options; repeat those or choose a new folder.")
+    return manifest
+
+
+def _write_manifest(folder: Path, manifest: Record) -> None:
+    with atomic_path(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _prepare_subject(
+    name: str, part: str, scans: dict[str, Scan], options: PreparationOptions, manifest: Record
+) -> None:
+    try:
+        record = _aligned(name, part, scans, options)
+    except UserError as error:
+        manifest["left_out"][name] = f"could not be read: {error}"
+        return
+    failed = [m for m, overlap in record["overlap"].items() if overlap < _MINIMUM_OVERLAP]
+    if failed:
+        figures = ", ".join(f"{modality} {record['overlap'][modality]:.2f}" for modality in failed)
+        manifest["left_out"][name] = f"could not be registered (overlap of the heads: {figures})"
+        return
+    manifest["subjects"][name] = record
+
+
+def _aligned(name: str, part: str, scans: dict[str, Scan], options: PreparationOptions) -> Record:
+    """Write a subject's scans unless their registration failed, and tell what was done."""
+    target = _read(scans[options.target], options)
+    if options.spacing is not None:
+        target = _resampled(target, options.spacing)
+    images, overlap, seen = {options.target: target}, {}, sitk.Image(target.GetSize(), sitk.sitkUInt8) + 1
+    seen.CopyInformation(target)
+    for modality in options.sources:
+        registration = register(_read(scans[modality], options), target)
+        images[modality], overlap[modality] = registration.source, registration.overlap
+        seen = sitk.And(seen, registration.field_of_view)
+    hashes = {}
+    if all(value >= _MINIMUM_OVERLAP for value in overlap.values()):
+        chosen = _paper_slices(target) if options.paper_split else None
+        written = images if part == "test" else {options.target: target}
+        for modality, image in written.items():
+            # What no source has seen cannot be translated, and is no part of the pair.
+            visible = sitk.Mask(image, seen) if part == "test" else image
+            path = options.output / part / f"{name}_{modality}.nii.gz"
+            _write(path, visible, chosen)
+            hashes[path.relative_to(options.output).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"split": part, "overlap": overlap, "files": hashes}
+
+
+def _read(scan: Scan, options: PreparationOptions) -> sitk.Image:
+    with scan.as_file() as path:
+        read_volume(path)  # the sentence that says what is wrong with a file
+        image = sitk.DICOMOrient(sitk.ReadImage(str(path), sitk.sitkFloat32), "LPS")
+    if not options.correct_bias:
+        return image
+    corrected = sitk.GetImageFromArray(correct_bias_field(sitk.GetArrayFromImage(image)))
+    corrected.CopyInformation(image)
+    return corrected
+
+
+def _resampled(image: sitk.Image, spacing: float) -> sitk.Image:
+    """On cubic voxels, smoothed first where these are larger."""
+    sizes = [max(1, round(n * s / spacing)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    sigmas = [max(0.0, (spacing**2 - s**2) / 8) ** 0.5 + 1e-3 for s in image.GetSpacing()]
+    smooth = sitk.SmoothingRecursiveGaussian(image, sigmas) if max(sigmas) > 0.1 else image
+    origin = image.TransformContinuousIndexToPhysicalPoint(
+        [(spacing / s - 1) / 2 for s in image.GetSpacing()]  # the outer faces of the field of view stay
+    )
+    return sitk.Resample(
+        smooth, sizes, sitk.Transform(), sitk.sitkLinear, origin, [spacing] * 3, image.GetDirection(), 0.0
+    )
+
+
+def _paper_slices(target: sitk.Image) -> list[int]:
+    """Indices, from the feet up, of three slices between the head's lowest and highest one."""
+    head: NDArray[np.bool_] = head_mask(sitk.GetArrayFromImage(target)).mean((1, 2)) > 0.02
+    lowest, highest = np.flatnonzero(head)[[0, -1]]
+    return [round(float(lowest + height * (highest - lowest))) for height in _PAPER_HEIGHTS]
+
+
+def _write(path: Path, image: sitk.Image, slices: list[int] | None) -> None:
+    if slices is not None:
+        step = slices[1] - slices[0]
+        image = image[:, :, slices[0] : slices[0] + 2 * step + 1 : step]
+    with atomic_path(path) as temporary:
+        sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32), str(temporary), useCompression=True)
+
+
+def _write_pairs(options: PreparationOptions, manifest: Record) -> None:
+    for source in options.sources:
+        with (
+            atomic_path(options.output / "test" / f"{source}.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["source", "target"])
+            writer.writerows(_rows(source, options.target, manifest))
+
+
+def _rows(source: str, target: str, manifest: Record) -> Iterator[tuple[str, str]]:
+    for name, record in sorted(manifest["subjects"].items()):
+        if record["split"] == "test":
+            yield f"{name}_{source}.nii.gz", f"{name}_{target}.nii.gz"

@@ -1,0 +1,101 @@
+"""Which scans a folder or the IXI archives hold, by subject and modality."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tarfile
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ...errors import UserError
+
+# Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
+_IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")
+_IXI_MODALITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
+_ENDINGS = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A NIfTI file, or a member of a tar archive."""
+
+    path: Path
+    member: str | None = None
+
+    @contextlib.contextmanager
+    def as_file(self) -> Iterator[Path]:
+        """The file itself, or a temporary copy of the archive's member.
+
+        Raises:
+            UserError: the archive is damaged.
+        """
+        if self.member is None:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / PurePosixPath(self.member).name
+            try:
+                with tarfile.open(self.path) as archive, archive.extractfile(self.member) as file:  # type: ignore[union-attr]
+                    copy.write_bytes(file.read())
+            except (tarfile.TarError, OSError, EOFError) as error:
+                raise UserError(f"{self.path} is damaged ({error}); download it again.") from error
+            yield copy
+
+
+Subjects = dict[str, dict[str, Scan]]
+"""Scans by subject and modality."""
+
+
+def find_scans(folder: Path, modalities: list[str]) -> Subjects:
+    """Scans of the given modalities: IXI's archives or files anywhere below, else NAME_<modality>.nii[.gz].
+
+    Raises:
+        UserError: there is no such folder, an archive is damaged, or nothing is found.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; give one with IXI archives or with NAME_<modality>.nii.gz files.")
+    found: Subjects = defaultdict(dict)
+    for name, modality, scan in [*_ixi_archives(folder), *_ixi_files(folder)] or _named_files(folder, modalities):
+        if modality in modalities:
+            found[name].setdefault(modality, scan)
+    if not found:
+        raise UserError(
+            f"{folder} holds neither IXI scans nor files named NAME_<modality>.nii.gz of {', '.join(modalities)}."
+        )
+    return dict(sorted(found.items()))
+
+
+def _ixi_archives(folder: Path) -> list[tuple[str, str, Scan]]:
+    scans = []
+    for path in sorted(folder.glob("IXI-*.tar")):
+        try:
+            with tarfile.open(path) as archive:
+                members = sorted(archive.getnames())
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise UserError(f"{path} is damaged ({error}); download it again.") from error
+        scans += _ixi_scans((PurePosixPath(member).name, Scan(path, member)) for member in members)
+    return scans
+
+
+def _ixi_files(folder: Path) -> list[tuple[str, str, Scan]]:
+    return _ixi_scans((path.name, Scan(path)) for path in sorted(folder.rglob("IXI*.nii.gz")))
+
+
+def _ixi_scans(files: Iterator[tuple[str, Scan]]) -> list[tuple[str, str, Scan]]:
+    matches = ((_IXI_NAME.fullmatch(name), scan) for name, scan in files)
+    return [(match[1], _IXI_MODALITIES[match[2]], scan) for match, scan in matches if match]
+
+
+def _named_files(folder: Path, modalities: list[str]) -> list[tuple[str, str, Scan]]:
+    scans = []
+    for modality in modalities:
+        for ending in _ENDINGS:
+            suffix = f"_{modality}{ending}"
+            scans += [
+                (path.name.removesuffix(suffix), modality, Scan(path)) for path in sorted(folder.glob(f"*{suffix}"))
+            ]
+    return scans
