@@ -21,7 +21,7 @@ from . import __version__
 from .errors import UserError
 from .intensity import SCALE_NAME
 from .lmi import GaussianKernel, HistogramKernel, LMICondition
-from .resources import bundled_checkpoints
+from .resources import checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
 from .segmentation import TISSUES
@@ -109,7 +109,7 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
     Raises:
         UserError: there is none, or it is damaged, of another kind, a pickle, or of a newer format.
     """
-    path = _find(name_or_path)
+    path = checkpoint_path(name_or_path)
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_METADATA_KEY)
@@ -122,17 +122,6 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
         return _from_metadata(json.loads(text), weights, path)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is damaged (bad metadata or weights); copy or download it again.") from error
-
-
-def _find(name_or_path: str) -> Path:
-    bundled = bundled_checkpoints()
-    if name_or_path in bundled:
-        return bundled[name_or_path]
-    path = Path(name_or_path)
-    if not path.is_file():
-        known = ", ".join(sorted(bundled)) or "none"
-        raise UserError(f"There is no checkpoint {name_or_path}; give the path of one, or a bundled name ({known}).")
-    return path
 
 
 def _unreadable(path: Path, error: Exception) -> str:

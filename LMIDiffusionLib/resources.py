@@ -30,3 +30,19 @@ def bundled_checkpoints() -> dict[str, Path]:
     """Bundled checkpoints by name."""
     files = (path for folder in _CANDIDATES for path in (folder / "Checkpoints").glob("*.safetensors"))
     return {path.stem: path for path in files}
+
+
+def checkpoint_path(name_or_path: str) -> Path:
+    """File of a checkpoint given by the name of a bundled one or by path.
+
+    Raises:
+        UserError: there is none.
+    """
+    bundled = bundled_checkpoints()
+    if name_or_path in bundled:
+        return bundled[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(sorted(bundled)) or "none"
+        raise UserError(f"There is no checkpoint {name_or_path}; give the path of one, or a bundled name ({known}).")
+    return path

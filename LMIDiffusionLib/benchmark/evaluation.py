@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,10 @@ from ..segmentation import TISSUES, nearest_centre
 from ..translation import Progress, TranslationOptions, VolumeTranslator
 from ..volume import AxialGrid, Volume, atomic_path, read_volume
 
-_CLASSES = 5
+CLASSES = 5
 _MINIMUM_FOREGROUND = 0.1
-_MEASURES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "agreement": "Agree", "macro_dice": "mDice"}
-_TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
+MEASURES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "agreement": "Agree", "macro_dice": "mDice"}
+TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class SliceScores:
-    """Scores of one method on one pair; each array has a value a slice, NaN where a measure does not apply."""
+    """Scores of one method on one pair.
+
+    Attributes:
+        pair: its name.
+        method: its name.
+        values: by measure, a value a slice; NaN where a measure does not apply.
+        seconds: of computation a slice.
+        images: what was scored, (N, H, W) in [0, 1].
+    """
 
     pair: str
     method: str
     values: dict[str, metrics.Scores]
+    seconds: float
+    images: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.values["psnr"])
@@ -97,17 +108,19 @@ def evaluate(
     """
     for pair in pairs:
         for name, method in methods.items():
-            yield _evaluate(pair, name, method, options, every, on_progress)
+            yield score_pair(pair, name, method, options, every=every, on_progress=on_progress)
 
 
-def _evaluate(
+def score_pair(
     pair: Pair,
     name: str,
     method: VolumeTranslator,
     options: TranslationOptions,
-    every: int,
-    on_progress: Callable[[str, Progress], None],
+    *,
+    every: int = 1,
+    on_progress: Callable[[str, Progress], None] = lambda name, progress: None,
 ) -> SliceScores:
+    """As `evaluate`, of one pair and one method."""
     source, target = read_volume(pair.source), read_volume(pair.target)
     _check_same_grid(pair.source, source, pair.target, target)
     grid = method.grid(source)
@@ -117,14 +130,16 @@ def _evaluate(
     if not indices:
         raise UserError(f"{pair.target} has no axial slice with a tenth of it head; give a volume of a head.")
     tissues = None if pair.brain is None else _tissues(pair, source, grid)[indices]
-    batches = []
+    batches, start = [], time.monotonic()
     for item in method.translate_slices(source, indices, options):
         if isinstance(item, Progress):
             on_progress(f"{pair.name} {name}", item)
         else:
             batches.append(item.samples.mean(0)[:, 0])
-    true_slices = grid.slices(truth)[indices][:, 0].numpy()
-    return SliceScores(pair.name, name, _scores(torch.cat(batches).numpy(), true_slices, tissues, method.checkpoint))
+    seconds = (time.monotonic() - start) / len(indices)
+    images, true_slices = torch.cat(batches).numpy(), grid.slices(truth)[indices][:, 0].numpy()
+    values = _scores(images, true_slices, tissues, method.checkpoint)
+    return SliceScores(pair.name, name, values, seconds, images)
 
 
 def _check_same_grid(path: Path, volume: Volume, other_path: Path, other: Volume) -> None:
@@ -150,20 +165,20 @@ def _scores(
     tissues: NDArray[np.uint8] | None,
     checkpoint: Checkpoint,
 ) -> dict[str, metrics.Scores]:
-    classes, true_classes = (nearest_centre(each, checkpoint.class_centres[_CLASSES]) for each in (images, truth))
+    classes, true_classes = (nearest_centre(each, checkpoint.class_centres[CLASSES]) for each in (images, truth))
     values = {
         "psnr": metrics.psnr(images, truth),
         "ssim": metrics.ssim(images, truth),
         "mae": metrics.mean_absolute_error(images, truth),
         "agreement": metrics.label_agreement(classes, true_classes),
-        "macro_dice": metrics.macro_dice(classes, true_classes, classes=_CLASSES),
+        "macro_dice": metrics.macro_dice(classes, true_classes, classes=CLASSES),
     }
     if tissues is None or checkpoint.tissue_centres is None:
         return values
     found = np.where(tissues > 0, nearest_centre(images, checkpoint.tissue_centres) + 1, 0)
     if tissues.max() == 1:  # a plain mask: compare with the true target's own K-Means
         tissues = np.where(tissues > 0, nearest_centre(truth, checkpoint.tissue_centres) + 1, 0)
-    for label, name in enumerate(_TISSUE_MEASURES, 1):
+    for label, name in enumerate(TISSUE_MEASURES, 1):
         values[name] = metrics.dice(found, tissues, label)
     return values
 
@@ -171,7 +186,7 @@ def _scores(
 def format_table(results: list[SliceScores]) -> str:
     """Mean and standard deviation over slices, for each pair and method, and over all pairs."""
     tissue = any("dice_csf" in result.values for result in results)
-    measures = {**_MEASURES, **(_TISSUE_MEASURES if tissue else {})}
+    measures = {**MEASURES, **(TISSUE_MEASURES if tissue else {})}
     pairs = list(dict.fromkeys(result.pair for result in results))
     methods = list(dict.fromkeys(result.method for result in results))
     width, method_width = max(map(len, [*pairs, "all 00 pairs"])), max(map(len, [*methods, "method"]))
@@ -182,14 +197,15 @@ def format_table(results: list[SliceScores]) -> str:
             chosen = [r for r in results if r.method == method and name in (None, r.pair)]
             title = name if name is not None else f"all {len(pairs)} pairs"
             slices = sum(len(result) for result in chosen)
-            cells = "".join(f" {_mean_and_deviation(chosen, measure):>13}" for measure in measures)
+            cells = "".join(f" {mean_and_deviation(chosen, measure):>13}" for measure in measures)
             lines.append(f"{title:{width}}  {method:<{method_width}} {slices:>6}" + cells)
     if tissue:
         lines.append(f"Tissue columns: Dice of {', '.join(TISSUES)} inside the brain mask.")
     return "\n".join(lines)
 
 
-def _mean_and_deviation(results: list[SliceScores], measure: str) -> str:
+def mean_and_deviation(results: list[SliceScores], measure: str) -> str:
+    """Mean and standard deviation of a measure over all slices of some results."""
     values = np.concatenate([r.values.get(measure, np.full(len(r), np.nan)) for r in results])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -200,7 +216,7 @@ def _mean_and_deviation(results: list[SliceScores], measure: str) -> str:
 
 def write_csv(results: list[SliceScores], path: Path) -> None:
     """One row a pair, method and scored slice."""
-    measures = [*_MEASURES, *_TISSUE_MEASURES]
+    measures = [*MEASURES, *TISSUE_MEASURES]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["pair", "method", "slice", *measures])

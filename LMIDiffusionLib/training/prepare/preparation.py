@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...intensity import head_mask
 from ...volume import atomic_path, read_volume
+from ...work_folder import open_work_folder, write_json
 from ..bias_field import correct_bias_field
 from .registration import register
 from .scans import Scan, Subjects, find_scans
@@ -76,8 +77,8 @@ def prepare(options: PreparationOptions) -> list[str]:
     for name, part in tqdm(parts, desc="Preparing", unit="subject", disable=None):
         if name not in manifest["subjects"] and name not in manifest["left_out"]:
             _prepare_subject(name, part, complete[name], options, manifest)
-            _write_manifest(options.output, manifest)
-    _write_manifest(options.output, manifest)
+            write_json(options.output / MANIFEST, manifest)
+    write_json(options.output / MANIFEST, manifest)
     _write_pairs(options, manifest)
     return [f"{name} {reason}" for name, reason in sorted(manifest["left_out"].items())]
 
@@ -102,28 +103,17 @@ def _split(subjects: Subjects, options: PreparationOptions) -> list[tuple[str, s
 
 
 def _open_manifest(options: PreparationOptions) -> Record:
+    open_work_folder(options.output, options.settings())
+    for part in ("train", "test"):
+        (options.output / part).mkdir(exist_ok=True)
     path = options.output / MANIFEST
     if not path.exists():
-        if options.output.is_dir() and any(options.output.iterdir()):
-            raise UserError(f"{options.output} holds other files; choose a new folder.")
-        for part in ("train", "test"):
-            (options.output / part).mkdir(parents=True, exist_ok=True)
-        manifest = {"settings": options.settings(), "subjects": {}, "left_out": {}}
-        _write_manifest(options.output, manifest)
-        return manifest
+        return {"subjects": {}, "left_out": {}}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        same = manifest["settings"] == options.settings()
-    except (ValueError, LookupError, TypeError) as error:
+        manifest: Record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UserError(f"{path} is damaged; choose a new folder.") from error
-    if not same:
-        raise UserError(f"{options.output} was prepared with other options; repeat those or choose a new folder.")
     return manifest
-
-
-def _write_manifest(folder: Path, manifest: Record) -> None:
-    with atomic_path(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 def _prepare_subject(

@@ -1,0 +1,214 @@
+"""`benchmark quality`: several methods on the same slices, in one table like the paper's.
+
+Every pair and method is a job of its own, whose scores are kept in a file. A benchmark that was stopped goes on with
+what is missing, and jobs are shared out over processes and nodes by Lightning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from scipy.stats import wilcoxon
+from torch.utils.data import DataLoader
+
+from ..baselines import HistogramMatching, Identity, SDEdit
+from ..checkpoint import Checkpoint, load_checkpoint
+from ..errors import UserError
+from ..resources import checkpoint_path
+from ..score_network import NetworkSettings
+from ..training.slices import find_subjects, read_slices
+from ..translation import TranslationOptions, Translator, VolumeTranslator
+from ..volume import atomic_path
+from ..work_folder import open_work_folder
+from .evaluation import MEASURES, TISSUE_MEASURES, Pair, SliceScores, mean_and_deviation, score_pair
+
+OURS = "lmidiffusion"
+METHODS = ("identity", "histogram-matching", "sdedit-0.2", "sdedit-0.5", OURS)
+_SDEDIT = re.compile(r"sdedit-(0\.\d+|1)")
+# A paired test over fewer subjects cannot reach 0.05.
+_LEAST_SUBJECTS = 6
+
+
+@dataclass(frozen=True)
+class QualityOptions:
+    """What the user chooses; see `lmidiffusion benchmark quality --help`."""
+
+    pairs: list[Pair]
+    output: Path
+    methods: list[str]
+    checkpoint: str
+    target_scans: Path | None
+    every: int
+    device: str
+    devices: str
+    nodes: int
+    translation: TranslationOptions
+
+    def settings(self) -> dict[str, Any]:
+        """All that changes the scores."""
+        return {
+            "pairs": [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs],
+            "checkpoint": hashlib.sha256(checkpoint_path(self.checkpoint).read_bytes()).hexdigest(),
+            "target_scans": str(self.target_scans and self.target_scans.resolve()),
+            "every": self.every,
+            "translation": dataclasses.asdict(self.translation),
+        }
+
+
+def run_quality_benchmark(options: QualityOptions) -> list[SliceScores]:
+    """Score every method on every pair, or what is missing of that, and draw pictures of the results.
+
+    Returns:
+        Scores of all jobs. Under several processes each returns them, once all are there.
+
+    Raises:
+        UserError: a method or file cannot be used, or the output holds another benchmark.
+    """
+    make_methods = _method_makers(options)
+    open_work_folder(options.output, options.settings())
+    jobs = [Job(index, pair, method) for index, pair in enumerate(options.pairs) for method in options.methods]
+    missing = [job for job in jobs if not job.path(options.output).exists()]
+    trainer = lightning.Trainer(
+        accelerator=options.device, devices=options.devices, num_nodes=options.nodes, logger=False
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer.predict(JobScoring(missing, make_methods, options), _loader(missing), return_predictions=False)
+    trainer.strategy.barrier()
+    return [job.read(options.output) for job in jobs]
+
+
+def _loader(jobs: list[Job]) -> DataLoader[int]:
+    numbers: Any = range(len(jobs))
+    return DataLoader(numbers, batch_size=1)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pair and one method."""
+
+    index: int
+    pair: Pair
+    method: str
+
+    def path(self, folder: Path) -> Path:
+        """Where its scores are kept."""
+        return folder / f"{self.index:03d}-{self.pair.name}-{self.method}.npz"
+
+    def write(self, folder: Path, scores: SliceScores) -> None:
+        """Keep the scores; pictures with 8 bits a pixel."""
+        images = (scores.images * 255).round().astype(np.uint8)
+        with atomic_path(self.path(folder)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, images=images, seconds=scores.seconds, **scores.values)
+
+    def read(self, folder: Path) -> SliceScores:
+        """The scores that were kept."""
+        with np.load(self.path(folder), allow_pickle=False) as file:
+            values = {name: file[name] for name in (*MEASURES, *TISSUE_MEASURES) if name in file}
+            images = file["images"].astype(np.float32) / 255
+            return SliceScores(self.pair.name, self.method, values, float(file["seconds"]), images)
+
+
+class JobScoring(lightning.LightningModule):
+    """Does jobs, each on the device of the process that gets it."""
+
+    def __init__(self, jobs: list[Job], make_methods: dict[str, MethodMaker], options: QualityOptions) -> None:
+        super().__init__()
+        self._jobs, self._make_methods, self._options = jobs, make_methods, options
+
+    def predict_step(self, batch: torch.Tensor, batch_index: int) -> None:
+        """Do the jobs of these numbers."""
+        for number in batch.tolist():
+            job = self._jobs[number]
+            method = self._make_methods[job.method](self.device)
+            scores = score_pair(job.pair, job.method, method, self._options.translation, every=self._options.every)
+            job.write(self._options.output, scores)
+
+
+MethodMaker = Callable[[torch.device], VolumeTranslator]
+
+
+def _method_makers(options: QualityOptions) -> dict[str, MethodMaker]:
+    checkpoint = load_checkpoint(options.checkpoint)
+    return {name: _method_maker(name, checkpoint, options) for name in options.methods}
+
+
+def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) -> MethodMaker:
+    if name == OURS:
+        return lambda device: Translator(checkpoint, device=device)
+    if name == "identity":
+        return lambda device: Identity(checkpoint)
+    if name == "histogram-matching":
+        matching = _histogram_matching(checkpoint, options.target_scans)
+        return lambda device: matching
+    match = _SDEDIT.fullmatch(name)
+    if match is None:
+        raise UserError(f"There is no method {name}; choose of {', '.join(METHODS)}, or sdedit-T with T in (0, 1].")
+    return lambda device: SDEdit(checkpoint, device=device, start=float(match[1]))
+
+
+def _histogram_matching(checkpoint: Checkpoint, folder: Path | None) -> HistogramMatching:
+    if folder is None:
+        raise UserError("Histogram matching needs --target-scans, a folder of target-modality scans of other subjects.")
+    subjects = find_subjects(folder, modality=checkpoint.modality, brain_suffix="mask")
+    slices = read_slices(subjects, pixel_size=checkpoint.pixel_size, stride=NetworkSettings().stride)
+    return HistogramMatching(checkpoint).fit(slices.images())
+
+
+def format_comparison(results: list[SliceScores], pairs: list[Pair]) -> str:
+    """One row a method: mean and standard deviation over all slices, and how it differs from ours over subjects."""
+    methods = list(dict.fromkeys(result.method for result in results))
+    subjects = len({pair.target for pair in pairs})
+    slices = sum(len(result) for result in results if result.method == methods[0])
+    measures = {**MEASURES, **(TISSUE_MEASURES if any("dice_csf" in r.values for r in results) else {})}
+    width = max(map(len, methods))
+    heading = "".join(f" {title:>13}" for title in measures.values())
+    lines = [f"{subjects} subjects, {len(pairs)} pairs, {slices} slices", f"{'':{width}}{heading} {'s/slice':>8}"]
+    for method in methods:
+        chosen = [result for result in results if result.method == method]
+        cells = "".join(f" {mean_and_deviation(chosen, measure):>13}" for measure in measures)
+        seconds = sum(r.seconds * len(r) for r in chosen) / slices
+        lines.append(f"{method:{width}}{cells} {seconds:>8.3f}")
+    return "\n".join([*lines, *_comparisons(results, pairs, measures, width)])
+
+
+def _comparisons(results: list[SliceScores], pairs: list[Pair], measures: dict[str, str], width: int) -> Iterator[str]:
+    methods = list(dict.fromkeys(result.method for result in results))
+    if OURS not in methods or len({pair.target for pair in pairs}) < _LEAST_SUBJECTS:
+        return
+    yield f"p of Wilcoxon's paired test against {OURS}, over subjects:"
+    ours = {measure: _subject_means(results, pairs, OURS, measure) for measure in measures}
+    for method in methods:
+        if method == OURS:
+            continue
+        cells = []
+        for measure in measures:
+            difference = _subject_means(results, pairs, method, measure) - ours[measure]
+            difference = difference[np.isfinite(difference)]
+            enough = np.count_nonzero(difference) >= _LEAST_SUBJECTS
+            cells.append(f" {wilcoxon(difference).pvalue if enough else np.nan:>13.2g}")
+        yield f"{method:{width}}" + "".join(cells)
+
+
+def _subject_means(results: list[SliceScores], pairs: list[Pair], method: str, measure: str) -> np.ndarray[Any, Any]:
+    """Mean of each subject's finite slices; pairs with one target are of one subject."""
+    chosen = [result for result in results if result.method == method]
+    means = []
+    for target in dict.fromkeys(pair.target for pair in pairs):
+        values = [
+            r.values[measure] for r, p in zip(chosen, pairs, strict=True) if p.target == target and measure in r.values
+        ]
+        joined = np.concatenate(values) if values else np.array([np.nan])
+        joined = joined[np.isfinite(joined)]
+        means.append(joined.mean() if len(joined) else np.nan)
+    return np.array(means)

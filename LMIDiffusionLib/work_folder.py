@@ -1,0 +1,39 @@
+"""Folders of long work that can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .volume import atomic_path
+
+SETTINGS_FILE = "settings.json"
+
+
+def open_work_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Make a folder for work with these settings (plain JSON types), or enter one where it was begun.
+
+    Raises:
+        UserError: the folder holds other files, or work with other settings.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.exists():
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UserError(f"{folder} holds other files; choose a new folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, settings)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged; choose a new folder.") from error
+    if found != json.loads(json.dumps(settings)):
+        raise UserError(f"{folder} was begun with other options; repeat those or choose a new folder.")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value of plain JSON types, under a temporary name first."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
