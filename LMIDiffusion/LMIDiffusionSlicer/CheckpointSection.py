@@ -1,0 +1,104 @@
+"""The panel's list of checkpoints, the path of one that is not in it, and what the chosen one says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import qt
+from slicer.i18n import tr as _
+
+from .Checkpoints import (
+    CheckpointSummary,
+    defaultCheckpoint,
+    findCheckpoints,
+    readSummary,
+    resolveCheckpoint,
+    userCheckpointFolder,
+)
+from .Errors import TranslationError
+
+
+class CheckpointSection:
+    """
+    :param showMessage: shows the user a sentence.
+    """
+
+    def __init__(self, ui, showMessage: Callable[[str], None]):
+        self._ui = ui
+        self._showMessage = showMessage
+        self._parameterNode = None
+        ui.checkpointComboBox.connect("activated(int)", self._onChosen)
+        ui.checkpointFolderButton.connect("clicked()", self._onOpenFolder)
+
+    def setParameterNode(self, parameterNode) -> None:
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._fillList()
+            self._replaceMissing()
+
+    def chosen(self) -> str:
+        """Name or path of the chosen checkpoint; empty for the default."""
+        if self._parameterNode.useCheckpointFile:
+            return str(self._parameterNode.checkpointFile)
+        return self._parameterNode.checkpoint
+
+    def summary(self) -> CheckpointSummary:
+        """
+        :raises TranslationError: there is no such checkpoint, or it is damaged.
+        """
+        return readSummary(resolveCheckpoint(self.chosen() or defaultCheckpoint()))
+
+    def update(self) -> None:
+        """Show what the parameter node says."""
+        combo, isFile = self._ui.checkpointComboBox, self._parameterNode.useCheckpointFile
+        name = "" if isFile else self._parameterNode.checkpoint or defaultCheckpoint()
+        combo.setCurrentIndex(combo.findData(name))
+        self._ui.checkpointPathLineEdit.setEnabled(isFile)
+        self._ui.checkpointSummaryLabel.text = self._describe()
+
+    def _describe(self) -> str:
+        try:
+            summary = self.summary()
+        except TranslationError as error:
+            return str(error)
+        return _("Makes {modality} of {size:g} mm pixels; trained on {data}; licence {licence}; {masks}.").format(
+            modality=summary.modality,
+            size=summary.pixelSize,
+            data=summary.trainingData or _("unknown data"),
+            licence=summary.licence or _("unknown"),
+            masks=_("knows tissues inside a brain mask") if summary.knowsTissues else _("takes no brain mask"),
+        )
+
+    def _fillList(self) -> None:
+        combo = self._ui.checkpointComboBox
+        combo.clear()
+        for name in findCheckpoints():
+            combo.addItem(name, name)
+        combo.addItem(_("Another file"), "")
+
+    def _replaceMissing(self) -> None:
+        """A scene from another computer may name checkpoints that are not here."""
+        node, found = self._parameterNode, findCheckpoints()
+        isMissing = not node.checkpointFile.is_file() if node.useCheckpointFile else node.checkpoint not in {"", *found}
+        if isMissing:
+            self._showMessage(
+                _("The checkpoint {name} is not on this computer; the default one is chosen.").format(
+                    name=self.chosen()
+                )
+            )
+            node.useCheckpointFile = False
+            node.checkpoint = ""
+
+    def _onChosen(self, index: int) -> None:
+        name = self._ui.checkpointComboBox.itemData(index)
+        self._parameterNode.useCheckpointFile = not name
+        if name:
+            self._parameterNode.checkpoint = name
+
+    def _onOpenFolder(self) -> None:
+        folder: Path = userCheckpointFolder()
+        folder.mkdir(parents=True, exist_ok=True)
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
+        self._fillList()
+        self.update()

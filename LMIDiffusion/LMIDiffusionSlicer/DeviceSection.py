@@ -1,0 +1,70 @@
+"""The panel's list of devices, asked from PyTorch when it is first of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from slicer.i18n import tr as _
+
+from .Devices import AUTOMATIC, Device, DeviceProbe, basicDevices
+
+
+class DeviceSection:
+    """
+    :param showMessage: shows the user a sentence.
+    """
+
+    def __init__(self, ui, showMessage: Callable[[str], None]):
+        self._combo = ui.deviceComboBox
+        self._showMessage = showMessage
+        self._parameterNode = None
+        self._probe: DeviceProbe | None = None
+        self._fill(basicDevices())
+        self._combo.connect("activated(int)", self._onChosen)
+        # A QGroupBox is checked while a ctkCollapsibleGroupBox is open.
+        ui.advancedGroupBox.connect("toggled(bool)", self._onAdvancedToggled)
+
+    def setParameterNode(self, parameterNode) -> None:
+        self._parameterNode = parameterNode
+
+    def update(self) -> None:
+        """Show what the parameter node says; a device that may be on another computer makes PyTorch be asked."""
+        name = self._parameterNode.device
+        if self._combo.findData(name) < 0:
+            self._combo.addItem(name, name)
+            self._ask()
+        self._combo.setCurrentIndex(self._combo.findData(name))
+
+    def stop(self) -> None:
+        if self._probe is not None:
+            self._probe.stop()
+
+    def _onAdvancedToggled(self, isOpen: bool) -> None:
+        if isOpen:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self._probe is None and DeviceProbe.isPossible():
+            self._probe = DeviceProbe(self._onFound)
+
+    def _onFound(self, devices: list[Device]) -> None:
+        self._fill(devices)
+        if self._parameterNode is None:
+            return
+        name = self._parameterNode.device
+        if self._combo.findData(name) < 0:
+            self._showMessage(
+                _("The device {name} is not on this computer; the best one here is chosen automatically.").format(
+                    name=name
+                )
+            )
+            self._parameterNode.device = AUTOMATIC
+        self.update()
+
+    def _fill(self, devices: list[Device]) -> None:
+        self._combo.clear()
+        for device in devices:
+            self._combo.addItem(device.label, device.name)
+
+    def _onChosen(self, index: int) -> None:
+        self._parameterNode.device = self._combo.itemData(index)

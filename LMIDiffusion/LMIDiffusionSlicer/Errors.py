@@ -1,0 +1,10 @@
+class TranslationError(Exception):
+    """Its message is one sentence for the user; `details` holds the end of the log."""
+
+    def __init__(self, message: str, details: str = ""):
+        super().__init__(message)
+        self.details = details
+
+
+class TranslationCancelled(TranslationError):
+    """The run was ended before it had a result."""

@@ -1,0 +1,128 @@
+"""What the slice views show: source and translation blended, or side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import slicer
+
+from .Geometry import axialSliceAt
+
+_LEFT, _RIGHT = "Red", "Yellow"
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Of two volumes, by node ID: `first` lies below or on the left, `second` above or on the right."""
+
+    first: str
+    second: str
+    opacity: float
+    sideBySide: bool = False
+
+    def swapped(self) -> Arrangement:
+        return replace(self, first=self.second, second=self.first)
+
+
+class SliceViews:
+    """Shows arrangements, and puts the layout back when it leaves side by side."""
+
+    def __init__(self):
+        self._before: _Layout | None = None
+
+    def show(self, arrangement: Arrangement) -> None:
+        if arrangement.sideBySide:
+            self._showSideBySide(arrangement)
+        else:
+            self.restoreLayout()
+            slicer.util.setSliceViewerLayers(
+                background=arrangement.first,
+                foreground=arrangement.second,
+                foregroundOpacity=arrangement.opacity,
+                fit=not _isShown(arrangement),
+            )
+
+    def restoreLayout(self) -> None:
+        if self._before is not None:
+            self._before.restore()
+            self._before = None
+
+    def _showSideBySide(self, arrangement: Arrangement) -> None:
+        if self._before is None:
+            self._before = _Layout.current()
+            layout = _layoutNode()
+            if layout is not None:
+                layout.SetViewArrangement(layout.SlicerLayoutSideBySideView)
+            _alignRightWithLeft()
+        for name, volumeID in ((_LEFT, arrangement.first), (_RIGHT, arrangement.second)):
+            composite = _compositeNode(name)
+            if composite is not None:
+                composite.SetBackgroundVolumeID(volumeID)
+                composite.SetForegroundVolumeID(None)
+                composite.SetLinkedControl(True)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What side by side changes."""
+
+    arrangement: int | None
+    rightOrientation: str | None
+    linked: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def current(cls) -> _Layout:
+        layout, right = _layoutNode(), _sliceNode(_RIGHT)
+        composites = ((name, _compositeNode(name)) for name in (_LEFT, _RIGHT))
+        return cls(
+            arrangement=layout.GetViewArrangement() if layout is not None else None,
+            rightOrientation=right.GetOrientation() if right is not None else None,
+            linked=tuple((name, node.GetLinkedControl()) for name, node in composites if node is not None),
+        )
+
+    def restore(self) -> None:
+        layout, right = _layoutNode(), _sliceNode(_RIGHT)
+        for name, linked in self.linked:
+            composite = _compositeNode(name)
+            if composite is not None:
+                composite.SetLinkedControl(linked)
+        if right is not None and self.rightOrientation:
+            right.SetOrientation(self.rightOrientation)
+        if layout is not None and self.arrangement is not None:
+            layout.SetViewArrangement(self.arrangement)
+
+
+def _alignRightWithLeft() -> None:
+    left, right = _sliceNode(_LEFT), _sliceNode(_RIGHT)
+    if left is not None and right is not None:
+        right.SetOrientation(left.GetOrientation())
+        right.SetFieldOfView(*left.GetFieldOfView())
+        right.SetSliceOffset(left.GetSliceOffset())
+
+
+def _isShown(arrangement: Arrangement) -> bool:
+    """Whether any view shows one of the volumes, so that its zoom and position are the user's own."""
+    wanted = {arrangement.first, arrangement.second}
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    return any({each.GetBackgroundVolumeID(), each.GetForegroundVolumeID()} & wanted for each in composites)
+
+
+def currentAxialSlice(volume) -> int | None:
+    """Number, from the feet up, of the volume's axial slice in the middle of the axial (red) view."""
+    view = _sliceNode(_LEFT)
+    if view is None:
+        return None
+    matrix = view.GetSliceToRAS()
+    return axialSliceAt(volume, [matrix.GetElement(row, 3) for row in range(3)])
+
+
+def _layoutNode():
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
+def _sliceNode(name: str):
+    return slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{name}")
+
+
+def _compositeNode(name: str):
+    return slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceCompositeNode{name}")
