@@ -1,0 +1,195 @@
+"""What the tests of the module share: the host, the module in it, small volumes, a tiny checkpoint, fake launchers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost"), str(ROOT)]
+# Two-core machines run these tests beside other things.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import host  # noqa: E402
+
+host.start()
+
+import slicer  # noqa: E402
+
+MODULE_FILE = ROOT / "LMIDiffusion" / "LMIDiffusion.py"
+HEAD_SHAPE = (40, 48, 20)
+HEAD_SPACING = 2.0
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="session")
+def module() -> Any:
+    """The module in the host, its panel built."""
+    return host.loadModule(str(MODULE_FILE))
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path: Path) -> Path:
+    """Slicer's temporary folder, a fresh one for each test."""
+    folder = tmp_path / "slicer temporary"
+    folder.mkdir()
+    slicer.app.temporaryPath = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def clean_end(module: Any, temporary_folder: Path) -> Iterator[None]:
+    """An empty scene before; after it no exception in a slot, no run, no process and no file left, no PyTorch."""
+    slicer.mrmlScene.Clear(0)
+    host.slotErrors().clear()
+    yield
+    slicer.app.temporaryPath = str(temporary_folder)
+    run = running()
+    logic_of().cancel()
+    assert host.slotErrors() == []
+    assert run is None, "the test left a translation running"
+    assert run_folders(temporary_folder) == []
+    assert workers() == []
+    assert "torch" not in sys.modules
+
+
+@pytest.fixture
+def widget(module: Any) -> Any:
+    """The panel, as it is for a new user."""
+    return module.widget
+
+
+@pytest.fixture
+def ui(widget: Any) -> Any:
+    return widget.ui
+
+
+@pytest.fixture
+def logic(module: Any) -> Any:
+    return logic_of()
+
+
+def package(name: str) -> Any:
+    """A module of the package LMIDiffusionSlicer, as it is loaded now: Reload makes a new one."""
+    return sys.modules[f"LMIDiffusionSlicer.{name}"]
+
+
+def logic_of() -> Any:
+    return sys.modules["LMIDiffusion"].LMIDiffusionLogic()
+
+
+def running() -> Any:
+    return package("TranslationRun").TranslationRun.current
+
+
+def run_folders(temporary_folder: Path) -> list[Path]:
+    return list(temporary_folder.glob("LMIDiffusion-*"))
+
+
+_MARK = "LMIDIFFUSION_TEST"
+os.environ[_MARK] = str(os.getpid())
+
+
+def workers() -> list[int]:
+    """Processes that run the library's command or a fake launcher, started by this test process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        is_worker = b"LMIDiffusionLib" in command or any(part.endswith(b"PythonSlicer") for part in command)
+        if is_worker and f"{_MARK}={os.getpid()}".encode() in environment:
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny untrained checkpoint."""
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    command = [sys.executable, str(Path(__file__).with_name("make_checkpoint.py")), str(path)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return path
+
+
+@pytest.fixture
+def settings(checkpoint: Path, module: Any) -> Any:
+    """Settings for a translation as fast as it gets."""
+    return fast_settings(checkpoint)
+
+
+def fast_settings(checkpoint: Path, **changes: Any) -> Any:
+    values = {"checkpoint": str(checkpoint), "steps": 2, "device": "cpu", **changes}
+    return package("TranslationRun").TranslationSettings(**values)
+
+
+def head_array(*, landmark: tuple[int, int, int] | None = None) -> np.ndarray:
+    """A head of nested ellipsoids, voxels in IJK order, with a bright block at a landmark if given."""
+    axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in HEAD_SHAPE), indexing="ij")
+    distance = np.sqrt(sum((axis / radius) ** 2 for axis, radius in zip(axes, (0.8, 0.85, 0.9), strict=True)))
+    head = np.select([distance < 0.5, distance < 0.8, distance < 1], [1100.0, 800.0, 300.0], 0.0)
+    head += (distance < 1) * 60 * np.sin(7 * axes[0] + 3 * axes[1]) * np.cos(5 * axes[2])
+    if landmark is not None:
+        i, j, k = landmark
+        head[i - 1 : i + 2, j - 1 : j + 2, k - 1 : k + 2] = 2500
+    return head.astype(np.float32)
+
+
+@pytest.fixture
+def head() -> Any:
+    """A small head in the scene, in right-anterior-superior order."""
+    return add_head("head")
+
+
+def add_head(name: str, **options: Any) -> Any:
+    affine = np.diag([HEAD_SPACING] * 3 + [1.0])
+    affine[:3, 3] = [-39, -47, -19]
+    return slicer.util.addVolumeFromArray(head_array(**options).transpose(2, 1, 0), affine, name)
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a shell script named PythonSlicer first on the path, where the module looks for Slicer's Python."""
+
+    def install(script: str) -> Path:
+        folder = tmp_path / "launcher"
+        folder.mkdir(exist_ok=True)
+        path = folder / "PythonSlicer"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        return path
+
+    return install
+
+
+def node_ids() -> set[str]:
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def start(logic: Any, volume: Any, settings: Any, **options: Any) -> SimpleNamespace:
+    """Start a translation and collect what it reports."""
+    heard = SimpleNamespace(progress=[], result=None, error=None, log=[])
+    heard.run = logic.startTranslation(
+        volume,
+        settings=settings,
+        onFinished=lambda result: setattr(heard, "result", result),
+        onError=lambda error: setattr(heard, "error", error),
+        onLog=heard.log.append,
+        **{"onProgress": heard.progress.append, **options},
+    )
+    return heard
+
+
+def wait_for_end(heard: SimpleNamespace) -> SimpleNamespace:
+    host.waitUntil(lambda: not heard.run.isActive, PATIENCE)
+    return heard

@@ -1,0 +1,182 @@
+"""What `cmake --install` puts where Slicer looks, and that it works from there alone."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+_MODULES = "lib/qt-scripted-modules"
+# The macros of Slicer and CTK that the project calls, reduced to what they copy and where.
+_MACROS = """
+function(ctkMacroCompilePythonScript)
+  cmake_parse_arguments(MY "NO_INSTALL_SUBDIR" "TARGET_NAME;DESTINATION_DIR;INSTALL_DIR" "SCRIPTS;RESOURCES" ${ARGN})
+  foreach(file IN LISTS MY_SCRIPTS MY_RESOURCES)
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      message(FATAL_ERROR "no such file: ${file}")
+    endif()
+    get_filename_component(folder ${file} DIRECTORY)
+    file(COPY ${CMAKE_CURRENT_SOURCE_DIR}/${file} DESTINATION ${MY_DESTINATION_DIR}/${folder})
+  endforeach()
+  install(DIRECTORY ${MY_DESTINATION_DIR}/ DESTINATION ${MY_INSTALL_DIR})
+endfunction()
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MY "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  ctkMacroCompilePythonScript(TARGET_NAME ${MY_NAME} SCRIPTS "${MY_SCRIPTS}" RESOURCES "${MY_RESOURCES}"
+    DESTINATION_DIR ${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}
+    INSTALL_DIR ${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR} NO_INSTALL_SUBDIR)
+endfunction()
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(MY "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS" ${ARGN})
+  get_filename_component(name ${MY_SCRIPT} NAME_WE)
+  add_test(NAME py_${name} COMMAND ${CMAKE_COMMAND} -E cat ${MY_SCRIPT})
+endfunction()
+"""
+_CONFIG = f"""
+set(Slicer_USE_FILE ${{CMAKE_CURRENT_LIST_DIR}}/UseSlicer.cmake)
+set(Slicer_QTSCRIPTEDMODULES_LIB_DIR {_MODULES})
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR {_MODULES})
+set(Slicer_EXTENSION_GENERATE_CONFIG ${{CMAKE_CURRENT_LIST_DIR}}/Nothing.cmake)
+set(Slicer_EXTENSION_CPACK ${{CMAKE_CURRENT_LIST_DIR}}/Nothing.cmake)
+enable_testing()
+"""
+
+
+def _tracked(*patterns: str) -> list[Path]:
+    """Files of the checkout that git knows or would take up."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [ROOT / line for line in lines if (ROOT / line).is_file()]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder, configured against the reduced macros."""
+    cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{shutil.os.environ['PATH']}")
+    if cmake is None:
+        pytest.skip("cmake is not installed")
+    folder = tmp_path_factory.mktemp("cmake")
+    slicer_folder = folder / "slicer"
+    slicer_folder.mkdir()
+    (slicer_folder / "SlicerConfig.cmake").write_text(_CONFIG)
+    (slicer_folder / "UseSlicer.cmake").write_text(_MACROS)
+    (slicer_folder / "Nothing.cmake").touch()
+    configure = ["-S", ROOT, "-B", folder / "build", f"-DSlicer_DIR={slicer_folder}", "-DBUILD_TESTING=ON"]
+    subprocess.run([cmake, *configure, "-Wno-dev"], check=True, capture_output=True)
+    install = ["--install", folder / "build", "--prefix", folder / "installed"]
+    subprocess.run([cmake, *install], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def installed(build: Path) -> Path:
+    return build / "installed" / _MODULES
+
+
+def test_every_file_of_the_module_and_the_library_is_installed(installed: Path) -> None:
+    module = [path.relative_to(ROOT / "LMIDiffusion") for path in _tracked("LMIDiffusion")]
+    library = [path.relative_to(ROOT) for path in _tracked("LMIDiffusionLib")]
+    needless = {"CMakeLists.txt", ".gitkeep"}
+    expected = {path for path in [*module, *library] if path.name not in needless and "Screenshots" not in path.parts}
+    found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
+    assert expected <= found
+    assert {path for path in found - expected if "__pycache__" not in path.parts} == set()
+
+
+def test_the_installed_tree_alone_can_be_imported_and_run(installed: Path, tmp_path: Path) -> None:
+    """Neither the checkout nor an installed package of the library is on the path."""
+    script = f"""
+import sys
+sys.path = [each for each in sys.path if {str(ROOT)!r} not in each or "site-packages" in each]
+sys.meta_path = [each for each in sys.meta_path if "editable" not in repr(each).lower()]
+sys.path[:0] = [{str(ROOT / "Testing" / "SlicerHost")!r}]
+import host
+host.start()
+module = host.loadModule({str(installed / "LMIDiffusion.py")!r})
+import LMIDiffusionSlicer.Library as library
+from LMIDiffusionSlicer import Checkpoints, Dependencies
+Checkpoints.findCheckpoints()
+print(library.libraryFolder(), sys.modules["LMIDiffusionLib"].__file__)
+import subprocess
+command = [library.pythonCommand(), "-m", "LMIDiffusionLib", "translate", "--help"]
+environment = library.workerEnvironment()
+print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
+code = "import LMIDiffusionLib.translation_job as job; print(job.__file__)"
+print(subprocess.run([command[0], "-c", code], env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder, package = done.stdout.splitlines()[0].split(" ")
+    assert folder == str(installed)
+    assert package == str(installed / "LMIDiffusionLib" / "__init__.py")
+    assert "--segmentation" in done.stdout
+    assert str(installed / "LMIDiffusionLib" / "translation_job.py") in done.stdout
+
+
+def test_the_self_test_is_registered_with_ctest(build: Path) -> None:
+    listed = subprocess.run(
+        ["ctest", "-N"], cwd=build / "build", capture_output=True, text=True, check=False
+    ) if shutil.which("ctest") else None
+    registered = (build / "build" / "Testing" / "CTestTestfile.cmake").read_text()
+    assert "py_LMIDiffusion" in registered
+    assert str(ROOT / "LMIDiffusion" / "LMIDiffusion.py") in registered
+    assert listed is None or "py_LMIDiffusion" in listed.stdout
+
+
+def test_the_metadata_are_what_the_extensions_index_checks() -> None:
+    text = (ROOT / "CMakeLists.txt").read_text()
+    assert re.search(r"^project\(LMIDiffusion\)$", text, re.MULTILINE)
+    for name in ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"):
+        assert re.search(rf'^set\(EXTENSION_{name} "[^"]+"\)$', text, re.MULTILINE), name
+    entry = json.loads((ROOT / "LMIDiffusion.json").read_text())
+    allowed = {"$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies"}
+    assert {"$schema", "category", "scm_url"} <= set(entry) <= allowed | {"build_subdirectory", "enabled", "tier"}
+    assert entry["category"] == "Image Synthesis"
+    assert entry["scm_url"].rsplit("/", 1)[1].startswith("Slicer")
+    assert (ROOT / "LICENSE").is_file()
+
+
+@pytest.mark.parametrize("url", ["ICONURL", "SCREENSHOTURLS"])
+def test_pictures_that_the_metadata_name_are_there(url: str) -> None:
+    text = (ROOT / "CMakeLists.txt").read_text()
+    for address in re.search(rf'EXTENSION_{url} "([^"]+)"', text).group(1).split():
+        assert (ROOT / address.split("/main/", 1)[1]).is_file(), address
+
+
+def test_requirements_cover_what_translating_imports() -> None:
+    """Imported in a fresh Python, as the worker does; PyTorch comes from its own extension."""
+    code = """
+import sys
+before = set(sys.modules)
+import LMIDiffusionLib.translation_job, LMIDiffusionLib.reporting, LMIDiffusionLib.cli
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    lines = (ROOT / "LMIDiffusion" / "Resources" / "requirements.txt").read_text().splitlines()
+    required = {re.match(r"[\w-]+", line).group() for line in lines if line and not line.startswith("#")}
+    assert required <= imported
+    assert {"torch"} <= imported
+    third_party = {"nibabel", "numpy", "safetensors", "tqdm", "sklearn", "PIL", "lightning", "SimpleITK", "torchmetrics"}
+    assert imported & third_party <= required
+
+
+def test_requirements_agree_with_the_librarys_own() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    for line in (ROOT / "LMIDiffusion" / "Resources" / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert f'"{line}"' in project
+    sys.path.insert(0, str(ROOT / "LMIDiffusion"))
+    torch = re.search(r'^TORCH = "(.+)"$', (ROOT / "LMIDiffusion/LMIDiffusionSlicer/Dependencies.py").read_text(), re.M)
+    assert f'"{torch.group(1)}"' in project
+
+
+def test_pictures_of_the_module_are_small() -> None:
+    pictures = list((ROOT / "LMIDiffusion" / "Resources" / "Icons").glob("*.png"))
+    assert len(pictures) == 4
+    for path in pictures:
+        assert path.stat().st_size < 30_000

@@ -1,0 +1,236 @@
+"""The result in the scene: nodes, names, terminology, subject hierarchy; what a saved scene gives back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from conftest import add_head, fast_settings, node_ids, package
+
+_TISSUES = {
+    "CSF": ("65216001", "Cerebrospinal Fluid", (85, 188, 255)),
+    "gray matter": ("389081007", "Gray Matter", (200, 200, 235)),
+    "white matter": ("389080008", "White Matter", (250, 250, 210)),
+}
+
+
+def _mask_of(volume: Any) -> Any:
+    array = (slicer.util.arrayFromVolume(volume) > 0).astype(np.uint8)
+    ijk_to_ras = package("Geometry").ijkToRas(volume)
+    return slicer.util.addVolumeFromArray(array, ijk_to_ras, "brain", "vtkMRMLLabelMapVolumeNode")
+
+
+def _segments(node: Any) -> list[Any]:
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+
+
+def test_tissues_have_names_colors_and_codes_of_the_dicom_master_list(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, brainMask=_mask_of(head), settings=fast_settings(checkpoint))
+    segments = _segments(result.segmentation)
+    assert [segment.GetName() for segment in segments] == list(_TISSUES)
+    for segment in segments:
+        code, meaning, color = _TISSUES[segment.GetName()]
+        np.testing.assert_allclose(np.array(segment.GetColor()) * 255, color)
+        parts = segment.GetTerminology().split("~")
+        assert parts[:3] == [
+            "Segmentation category and type - DICOM master list",
+            "SCT^123037004^Anatomical Structure",
+            f"SCT^{code}^{meaning}",
+        ]
+        assert result.segmentation.GetDisplayNode().GetSegmentVisibility(f"Segment_{segment.GetLabelValue()}")
+
+
+def test_the_terminology_is_one_that_slicer_parses(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, brainMask=_mask_of(head), settings=fast_settings(checkpoint))
+    for segment in _segments(result.segmentation):
+        entry = slicer.vtkSlicerTerminologyEntry()
+        logic = slicer.app.applicationLogic().GetModuleLogic("Terminologies")
+        assert logic.DeserializeTerminologyEntry(segment.GetTerminology(), entry)
+        assert entry.GetTypeObject().GetCodeValue() == _TISSUES[segment.GetName()][0]
+        assert entry.GetCategoryObject().GetCodeValue() == "123037004"
+
+
+@pytest.mark.parametrize("clusters", ["THREE", "FIVE"])
+def test_without_a_mask_the_segments_are_intensity_classes_and_the_air_is_hidden(
+    clusters: str, logic: Any, head: Any, checkpoint: Path
+) -> None:
+    chosen = package("Presets").Clusters[clusters]
+    result = logic.translate(head, settings=fast_settings(checkpoint, clusters=chosen))
+    segments = _segments(result.segmentation)
+    assert [segment.GetName() for segment in segments] == [f"Class {n}" for n in range(1, chosen.value + 1)]
+    assert not any(segment.GetTerminology() for segment in segments)
+    assert len({segment.GetColor() for segment in segments}) == chosen.value
+    display = result.segmentation.GetDisplayNode()
+    visible = [display.GetSegmentVisibility(f"Segment_{n}") for n in range(1, chosen.value + 1)]
+    assert visible == [False] + [True] * (chosen.value - 1)
+
+
+def test_the_table_holds_the_volumes_of_the_segments_in_millilitres(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, settings=fast_settings(checkpoint))
+    assert result.table.GetNumberOfRows() == 5
+    for row in range(5):
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{row + 1}", result.volume)
+        millilitres = np.count_nonzero(mask) * 2.0**3 / 1000
+        assert float(result.table.GetCellText(row, 1)) == pytest.approx(millilitres, abs=1e-3)
+        assert result.table.GetCellText(row, 0) == f"Class {row + 1}"
+
+
+def test_nodes_are_named_after_the_source_and_shown_from_zero_to_one(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, settings=fast_settings(checkpoint))
+    assert result.volume.GetName() == "head as T1w"
+    assert result.segmentation.GetName() == "head as T1w segmentation"
+    assert result.table.GetName() == "head as T1w volumes"
+    display = result.volume.GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0, 1)
+    assert not display.GetAutoWindowLevel()
+    assert "research only" in result.volume.GetDescription()
+
+
+def test_results_join_the_source_in_its_study(logic: Any, head: Any, checkpoint: Path) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    subject = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
+    study = hierarchy.CreateStudyItem(subject, "study")
+    hierarchy.CreateItem(study, head)
+    result = logic.translate(head, settings=fast_settings(checkpoint))
+    for node in (result.volume, result.segmentation, result.table):
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+
+
+def test_an_output_stays_in_the_folder_where_the_user_has_put_it(logic: Any, head: Any, checkpoint: Path) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "mine")
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine")
+    hierarchy.CreateItem(folder, output)
+    result = logic.translate(head, output, settings=fast_settings(checkpoint))
+    assert result.volume is output
+    assert output.GetName() == "mine"
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(output)) == folder
+
+
+def test_the_reference_geometry_of_the_segmentation_is_the_translated_volume(
+    logic: Any, head: Any, checkpoint: Path
+) -> None:
+    result = logic.translate(head, settings=fast_settings(checkpoint))
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    assert result.segmentation.GetNodeReference(role) is result.volume
+    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    assert result.segmentation.GetSegmentation().GetConversionParameter(parameter)
+
+
+def test_chosen_outputs_are_filled_again_and_nothing_else_is_added(logic: Any, head: Any, checkpoint: Path) -> None:
+    first = logic.translate(head, settings=fast_settings(checkpoint))
+    nodes = node_ids()
+    second = logic.translate(head, first.volume, first.segmentation, settings=fast_settings(checkpoint, seed=1))
+    assert node_ids() == nodes
+    assert second.volume is first.volume
+    assert second.table is first.table
+    assert len(_segments(second.segmentation)) == 5
+
+
+def test_nothing_of_the_users_is_changed(logic: Any, head: Any, checkpoint: Path) -> None:
+    other = add_head("other")
+    before = {node.GetID(): node.GetMTime() for node in (head, other)}
+    arrays = [slicer.util.arrayFromVolume(node).copy() for node in (head, other)]
+    nodes = node_ids()
+    result = logic.translate(head, settings=fast_settings(checkpoint))
+    assert {node.GetID(): node.GetMTime() for node in (head, other)} == before
+    for node, array in zip((head, other), arrays, strict=True):
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), array)
+    made = {result.volume, result.segmentation, result.table}
+    made |= {node.GetDisplayNode() for node in (result.volume, result.segmentation)}
+    extra = node_ids() - nodes - {node.GetID() for node in made}
+    assert {slicer.mrmlScene.GetNodeByID(each).GetClassName() for each in extra} <= {"vtkMRMLSubjectHierarchyNode"}
+
+
+def test_the_uncertainty_lies_on_the_same_grid(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, uncertainty=True, settings=fast_settings(checkpoint, samples=2))
+    spread = slicer.util.arrayFromVolume(result.uncertainty)
+    assert spread.shape == slicer.util.arrayFromVolume(head).shape
+    assert spread.max() > 0
+    np.testing.assert_array_equal(package("Geometry").ijkToRas(result.uncertainty), package("Geometry").ijkToRas(head))
+    assert result.uncertainty.GetName() == "head as T1w uncertainty"
+
+
+def test_the_uncertainty_of_one_sample_is_refused(logic: Any, head: Any, checkpoint: Path) -> None:
+    with pytest.raises(package("Errors").TranslationError, match="2 or more"):
+        logic.translate(head, uncertainty=True, settings=fast_settings(checkpoint))
+
+
+def test_the_source_cannot_be_the_output(logic: Any, head: Any, checkpoint: Path) -> None:
+    with pytest.raises(package("Errors").TranslationError, match="different nodes"):
+        logic.translate(head, head, settings=fast_settings(checkpoint))
+
+
+def test_a_blocking_translation_can_be_cancelled(logic: Any, head: Any, checkpoint: Path) -> None:
+    with pytest.raises(package("Errors").TranslationCancelled):
+        logic.translate(
+            head,
+            settings=fast_settings(checkpoint),
+            onProgress=lambda progress: logic.cancel() if progress.stage == "translating" else None,
+        )
+
+
+def test_the_same_seed_gives_the_same_result(logic: Any, head: Any, checkpoint: Path) -> None:
+    arrays = [
+        slicer.util.arrayFromVolume(logic.translate(head, settings=fast_settings(checkpoint, seed=seed)).volume)
+        for seed in (3, 3, 4)
+    ]
+    np.testing.assert_array_equal(arrays[0], arrays[1])
+    assert np.abs(arrays[0] - arrays[2]).max() > 0.01
+
+
+def test_a_saved_scene_gives_everything_back(
+    widget: Any, logic: Any, head: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    presets = package("Presets")
+    result = logic.translate(head, brainMask=_mask_of(head), settings=fast_settings(checkpoint))
+    node = logic.getParameterNode()
+    node.sourceVolume, node.outputVolume, node.outputSegmentation = head, result.volume, result.segmentation
+    node.resultVolume, node.resultSegmentation = result.volume, result.segmentation
+    node.brainMask = slicer.util.getNode("brain")
+    node.useCheckpointFile, node.checkpointFile = True, checkpoint
+    node.quality, node.sampler, node.steps = presets.Quality.CUSTOM, presets.Sampler.EULER_MARUYAMA, 77
+    node.samples, node.seed, node.clusters = 3, 11, presets.Clusters.THREE
+    node.limitSlices, node.firstSlice, node.lastSlice = True, 2, 9
+    node.batchSize, node.segmentationOpacity, node.uncertainty = 4, 0.3, True
+    chosen = {name: node.getValue(name) for name in node.allParameters}
+    arrays = {each.GetName(): slicer.util.arrayFromVolume(each).copy() for each in (head, result.volume)}
+    matrices = {each.GetName(): package("Geometry").ijkToRas(each) for each in (head, result.volume)}
+    segments = [(s.GetName(), s.GetColor(), s.GetTerminology()) for s in _segments(result.segmentation)]
+    masks = [
+        slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{n}", result.volume).copy()
+        for n in (1, 2, 3)
+    ]
+    table = [result.table.GetCellText(row, 1) for row in range(3)]
+    names = {name: value.GetName() for name, value in chosen.items() if hasattr(value, "GetName")}
+
+    path = tmp_path / "scene.mrb"
+    assert slicer.util.saveScene(str(path))
+    slicer.mrmlScene.Clear(0)
+    assert slicer.util.loadScene(str(path))
+
+    node = logic.getParameterNode()
+    for name, value in chosen.items():
+        found = node.getValue(name)
+        if name in names:
+            assert found.GetName() == names[name]
+        else:
+            assert found == value, name
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(slicer.util.getNode(name)), array)
+        np.testing.assert_allclose(package("Geometry").ijkToRas(slicer.util.getNode(name)), matrices[name], atol=1e-5)
+    segmentation = slicer.util.getNode("head as T1w segmentation")
+    for (name, color, terminology), segment in zip(segments, _segments(segmentation), strict=True):
+        assert segment.GetName() == name
+        np.testing.assert_allclose(segment.GetColor(), color, atol=1e-3)
+        assert segment.GetTerminology() == terminology
+    volume = slicer.util.getNode("head as T1w")
+    for number, mask in enumerate(masks, 1):
+        np.testing.assert_array_equal(
+            slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, f"Segment_{number}", volume), mask
+        )
+    saved = segmentation.GetNodeReference(package("Results").TABLE_ROLE)
+    assert [saved.GetCellText(row, 1) for row in range(3)] == pytest.approx(table)
+    assert volume.GetNodeReference(package("Results").SOURCE_ROLE).GetName() == "head"
