@@ -320,6 +320,44 @@ def _add_benchmark(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_device(speed)
 
+    quality = _add_command(kinds, "quality", "Score several methods on the same slices.", _benchmark_quality)
+    quality.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
+    quality.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+    quality.add_argument(
+        "--methods",
+        nargs="+",
+        default=["identity", "sdedit-0.2", "sdedit-0.5", "lmidiffusion"],
+        help="of identity, histogram-matching, sdedit-T with T in (0, 1], lmidiffusion",
+    )
+    quality.add_argument(
+        "--target-scans", type=Path, help="folder of target-modality scans, whose histogram is matched"
+    )
+    quality.add_argument("--every", type=_positive, default=1, help="score every N-th slice")
+    quality.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
+    quality.add_argument("--nodes", type=_positive, default=1, help="machines")
+    _add_sampling(quality)
+
+
+def _benchmark_quality(parsed: argparse.Namespace) -> None:
+    from .benchmark.evaluation import read_pairs
+    from .benchmark.quality import QualityOptions, run_quality_benchmark
+
+    options = QualityOptions(
+        pairs=read_pairs(parsed.pairs),
+        output=parsed.output,
+        methods=parsed.methods,
+        checkpoint=parsed.checkpoint,
+        target_scans=parsed.target_scans,
+        every=parsed.every,
+        device=parsed.device,
+        devices=parsed.devices,
+        nodes=parsed.nodes,
+        translation=_sampling(parsed),
+    )
+    table = run_quality_benchmark(options)
+    if table is not None:
+        print(table)
+
 
 def _benchmark_speed(parsed: argparse.Namespace) -> None:
     from .benchmark.speed import run_speed_benchmark

@@ -20,7 +20,7 @@ def open_work_folder(folder: Path, settings: dict[str, Any]) -> None:
     """
     path = folder / SETTINGS_FILE
     if not path.exists():
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        if folder.exists() and not _is_empty(folder):
             raise UserError(f"{folder} holds other files; choose a new folder.")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
@@ -31,6 +31,11 @@ def open_work_folder(folder: Path, settings: dict[str, Any]) -> None:
         raise UserError(f"{path} is damaged; choose a new folder.") from error
     if found != json.loads(json.dumps(settings)):
         raise UserError(f"{folder} was begun with other options; repeat those or choose a new folder.")
+
+
+def _is_empty(folder: Path) -> bool:
+    """Another process of the same work may be writing the settings, under a hidden name."""
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def write_json(path: Path, value: object) -> None:

@@ -50,6 +50,7 @@ class SliceScores:
         values: by measure, a value a slice; NaN where a measure does not apply.
         seconds: of computation a slice.
         images: what was scored, (N, H, W) in [0, 1].
+        truth: the true target, of the same shape.
     """
 
     pair: str
@@ -57,6 +58,7 @@ class SliceScores:
     values: dict[str, metrics.Scores]
     seconds: float
     images: NDArray[np.float32]
+    truth: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.values["psnr"])
@@ -139,7 +141,7 @@ def score_pair(
     seconds = (time.monotonic() - start) / len(indices)
     images, true_slices = torch.cat(batches).numpy(), grid.slices(truth)[indices][:, 0].numpy()
     values = _scores(images, true_slices, tissues, method.checkpoint)
-    return SliceScores(pair.name, name, values, seconds, images)
+    return SliceScores(pair.name, name, values, seconds, images, true_slices)
 
 
 def _check_same_grid(path: Path, volume: Volume, other_path: Path, other: Volume) -> None:

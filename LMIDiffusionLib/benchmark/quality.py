@@ -30,7 +30,8 @@ from ..training.slices import find_subjects, read_slices
 from ..translation import TranslationOptions, Translator, VolumeTranslator
 from ..volume import atomic_path
 from ..work_folder import open_work_folder
-from .evaluation import MEASURES, TISSUE_MEASURES, Pair, SliceScores, mean_and_deviation, score_pair
+from .evaluation import MEASURES, TISSUE_MEASURES, Pair, SliceScores, mean_and_deviation, score_pair, write_csv
+from .figures import save_comparison, save_worst_cases
 
 OURS = "lmidiffusion"
 METHODS = ("identity", "histogram-matching", "sdedit-0.2", "sdedit-0.5", OURS)
@@ -65,27 +66,45 @@ class QualityOptions:
         }
 
 
-def run_quality_benchmark(options: QualityOptions) -> list[SliceScores]:
-    """Score every method on every pair, or what is missing of that, and draw pictures of the results.
+def run_quality_benchmark(options: QualityOptions) -> str | None:
+    """Score every method on every pair, or what is missing of that; write scores.csv and the pictures.
 
     Returns:
-        Scores of all jobs. Under several processes each returns them, once all are there.
+        The table; None in all processes but the first.
 
     Raises:
         UserError: a method or file cannot be used, or the output holds another benchmark.
     """
-    make_methods = _method_makers(options)
+    if ":" in options.device:
+        raise UserError(f"The device {options.device} is too narrow here; give --device cuda and --devices.")
+    checkpoint = load_checkpoint(options.checkpoint)
+    make_methods = {name: _method_maker(name, checkpoint, options) for name in options.methods}
     open_work_folder(options.output, options.settings())
     jobs = [Job(index, pair, method) for index, pair in enumerate(options.pairs) for method in options.methods]
+    is_first_process = _score_missing(jobs, make_methods, options)
+    if not is_first_process:
+        return None
+    results = [job.read(options.output) for job in jobs]
+    write_csv(results, options.output / "scores.csv")
+    save_comparison(options.output / "comparison.png", results, checkpoint)
+    if OURS in options.methods:
+        save_worst_cases(options.output / "worst.png", results, checkpoint, method=OURS)
+    return format_comparison(results, options.pairs)
+
+
+def _score_missing(jobs: list[Job], make_methods: dict[str, MethodMaker], options: QualityOptions) -> bool:
+    """Returns whether this is the first of all processes; no job is missing then any more."""
     missing = [job for job in jobs if not job.path(options.output).exists()]
     trainer = lightning.Trainer(
         accelerator=options.device, devices=options.devices, num_nodes=options.nodes, logger=False
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # On purpose: a job is a number, and its result a file.
+        for message in (".*does not have many workers.*", "predict returned None.*"):
+            warnings.filterwarnings("ignore", message=message)
         trainer.predict(JobScoring(missing, make_methods, options), _loader(missing), return_predictions=False)
     trainer.strategy.barrier()
-    return [job.read(options.output) for job in jobs]
+    return trainer.is_global_zero
 
 
 def _loader(jobs: list[Job]) -> DataLoader[int]:
@@ -107,16 +126,17 @@ class Job:
 
     def write(self, folder: Path, scores: SliceScores) -> None:
         """Keep the scores; pictures with 8 bits a pixel."""
-        images = (scores.images * 255).round().astype(np.uint8)
+        pictures = {name: (getattr(scores, name) * 255).round().astype(np.uint8) for name in ("images", "truth")}
+        arrays: dict[str, Any] = {**scores.values, **pictures, "seconds": scores.seconds}
         with atomic_path(self.path(folder)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=images, seconds=scores.seconds, **scores.values)
+            np.savez_compressed(file, **arrays)
 
     def read(self, folder: Path) -> SliceScores:
         """The scores that were kept."""
         with np.load(self.path(folder), allow_pickle=False) as file:
             values = {name: file[name] for name in (*MEASURES, *TISSUE_MEASURES) if name in file}
-            images = file["images"].astype(np.float32) / 255
-            return SliceScores(self.pair.name, self.method, values, float(file["seconds"]), images)
+            images, truth = (file[name].astype(np.float32) / 255 for name in ("images", "truth"))
+            return SliceScores(self.pair.name, self.method, values, float(file["seconds"]), images, truth)
 
 
 class JobScoring(lightning.LightningModule):
@@ -136,11 +156,6 @@ class JobScoring(lightning.LightningModule):
 
 
 MethodMaker = Callable[[torch.device], VolumeTranslator]
-
-
-def _method_makers(options: QualityOptions) -> dict[str, MethodMaker]:
-    checkpoint = load_checkpoint(options.checkpoint)
-    return {name: _method_maker(name, checkpoint, options) for name in options.methods}
 
 
 def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) -> MethodMaker:

@@ -100,10 +100,9 @@ def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_cla
 
 def test_table_and_csv_hold_the_same_means(tmp_path: Path) -> None:
     values = {name: np.array([0.25, 0.75]) for name in ("ssim", "mae", "agreement", "macro_dice")}
+    empty = np.zeros((2, 8, 8), np.float32)
     results = [
-        SliceScores(
-            pair, method, {"psnr": np.array([20.0, 30.0]) + shift, **values}, 0.5, np.zeros((2, 8, 8), np.float32)
-        )
+        SliceScores(pair, method, {"psnr": np.array([20.0, 30.0]) + shift, **values}, 0.5, empty, empty)
         for pair, shift in (("a", 0), ("b", 2))
         for method in ("source", "translation")
     ]

@@ -1,0 +1,74 @@
+"""Pictures of a comparison, in the manner of the paper's figure 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ..checkpoint import Checkpoint
+from ..pictures import Colours, grey, overlay
+from ..segmentation import nearest_centre
+from ..volume import atomic_path
+from .evaluation import CLASSES, SliceScores
+
+_ROWS = 6
+_ENLARGEMENT = 2
+_TITLE_HEIGHT, _MARGIN, _NAME_WIDTH = 24, 4, 170
+_TARGET = "true target"
+
+
+def save_comparison(path: Path, results: list[SliceScores], checkpoint: Checkpoint) -> None:
+    """The middle scored slice of the first pairs: every method and the true target, and their classes below."""
+    pairs = list(dict.fromkeys(result.pair for result in results))[:_ROWS]
+    chosen = [(pair, len(_result(results, pair, None)) // 2) for pair in pairs]
+    _save(path, results, chosen, checkpoint)
+
+
+def save_worst_cases(path: Path, results: list[SliceScores], checkpoint: Checkpoint, *, method: str) -> None:
+    """As `save_comparison`, of the slice of every pair where a method has its lowest PSNR, the worst pairs first."""
+    own = [result for result in results if result.method == method]
+    worst = [(float(result.values["psnr"].min()), result.pair, int(result.values["psnr"].argmin())) for result in own]
+    _save(path, results, [(pair, index) for _, pair, index in sorted(worst)[:_ROWS]], checkpoint)
+
+
+def _result(results: list[SliceScores], pair: str, method: str | None) -> SliceScores:
+    return next(each for each in results if each.pair == pair and method in (None, each.method))
+
+
+def _save(path: Path, results: list[SliceScores], chosen: list[tuple[str, int]], checkpoint: Checkpoint) -> None:
+    methods = list(dict.fromkeys(result.method for result in results))
+    rows: list[tuple[str, list[Colours]]] = []
+    for pair, index in chosen:
+        slices = [_result(results, pair, method).images[index] for method in methods]
+        slices.append(_result(results, pair, None).truth[index])
+        upright = [np.rot90(each) for each in slices]
+        rows.append((f"{pair} ({index})", [grey(each) for each in upright]))
+        rows.append(("", [_classes(each, checkpoint) for each in upright]))
+    _save_sheet(path, [*methods, _TARGET], rows)
+
+
+def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:
+    return overlay(image, nearest_centre(image, checkpoint.class_centres[CLASSES]))
+
+
+def _save_sheet(path: Path, titles: list[str], rows: list[tuple[str, list[Colours]]]) -> None:
+    width = max(colours.shape[1] for _, row in rows for colours in row) * _ENLARGEMENT + _MARGIN
+    heights = [max(colours.shape[0] for colours in row) * _ENLARGEMENT + _MARGIN for _, row in rows]
+    sheet = Image.new("RGB", (_NAME_WIDTH + len(titles) * width, _TITLE_HEIGHT + sum(heights)))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for column, title in enumerate(titles):
+        centre = _NAME_WIDTH + (column + 0.5) * width
+        pen.text((centre, _TITLE_HEIGHT / 2), title, fill="white", font=font, anchor="mm")
+    top = _TITLE_HEIGHT
+    for (name, row), height in zip(rows, heights, strict=True):
+        pen.text((_MARGIN, top + height / 2), name, fill="white", font=font, anchor="lm")
+        for column, colours in enumerate(row):
+            pixels = Image.fromarray((np.ascontiguousarray(colours) * 255).round().astype(np.uint8))
+            size = (pixels.width * _ENLARGEMENT, pixels.height * _ENLARGEMENT)
+            sheet.paste(pixels.resize(size, Image.Resampling.BICUBIC), (_NAME_WIDTH + column * width, top))
+        top += height
+    with atomic_path(path) as temporary:
+        sheet.save(temporary)
