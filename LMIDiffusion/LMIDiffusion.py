@@ -8,6 +8,16 @@ from typing import Annotated
 import numpy as np
 import slicer
 import vtk
+from LMIDiffusionSlicer import Dependencies, Geometry, SampleScans, Views
+from LMIDiffusionSlicer.Checkpoints import findCheckpoints
+from LMIDiffusionSlicer.CheckpointSection import CheckpointSection
+from LMIDiffusionSlicer.Devices import AUTOMATIC
+from LMIDiffusionSlicer.DeviceSection import DeviceSection
+from LMIDiffusionSlicer.Errors import TranslationCancelled, TranslationError
+from LMIDiffusionSlicer.Presets import PRESETS, Clusters, Preset, Quality, Sampler
+from LMIDiffusionSlicer.Results import TranslationResult
+from LMIDiffusionSlicer.ResultSection import ResultSection, ViewMode
+from LMIDiffusionSlicer.TranslationRun import Progress, TranslationRequest, TranslationRun, TranslationSettings
 from slicer import (
     vtkMRMLNode,
     vtkMRMLScalarVolumeNode,
@@ -23,17 +33,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-
-from LMIDiffusionSlicer import Dependencies, Geometry, SampleScans, Views
-from LMIDiffusionSlicer.Checkpoints import findCheckpoints
-from LMIDiffusionSlicer.CheckpointSection import CheckpointSection
-from LMIDiffusionSlicer.DeviceSection import DeviceSection
-from LMIDiffusionSlicer.Devices import AUTOMATIC
-from LMIDiffusionSlicer.Errors import TranslationCancelled, TranslationError
-from LMIDiffusionSlicer.Presets import PRESETS, Clusters, Preset, Quality, Sampler
-from LMIDiffusionSlicer.Results import TranslationResult
-from LMIDiffusionSlicer.ResultSection import ResultSection, ViewMode
-from LMIDiffusionSlicer.TranslationRun import Progress, TranslationRequest, TranslationRun, TranslationSettings
 
 
 class LMIDiffusion(ScriptedLoadableModule):
@@ -138,7 +137,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.detailsButton.connect("clicked()", self._onDetails)
 
     def cleanup(self):
-        """Called when the application quits and before the module is loaded again."""
+        """Called when the application quits and when the module is loaded again, then twice."""
         self.logic.cancel()
         self._devices.stop()
         self._setParameterNode(None)
@@ -152,7 +151,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self):
         """Load the module's and the library's packages again too, after ending what runs with the old ones."""
-        self.logic.cancel()
+        self.cleanup()  # Slicer calls it when the widgets have been deleted already
         for name in list(sys.modules):
             if name.partition(".")[0] in ("LMIDiffusionSlicer", "LMIDiffusionLib"):
                 del sys.modules[name]

@@ -47,6 +47,8 @@ class CheckpointSection:
         """
         :raises TranslationError: there is no such checkpoint, or it is damaged.
         """
+        if self._parameterNode.useCheckpointFile and not self._parameterNode.checkpointFile.is_file():
+            raise TranslationError(_("Choose a checkpoint file, or a checkpoint from the list."))
         return readSummary(resolveCheckpoint(self.chosen() or defaultCheckpoint()))
 
     def update(self) -> None:
@@ -55,6 +57,8 @@ class CheckpointSection:
         name = "" if isFile else self._parameterNode.checkpoint or defaultCheckpoint()
         combo.setCurrentIndex(combo.findData(name))
         self._ui.checkpointPathLineEdit.setEnabled(isFile)
+        if self._parameterNode.checkpointFile == Path():  # which the parameter node writes as a dot
+            self._ui.checkpointPathLineEdit.currentPath = ""
         self._ui.checkpointSummaryLabel.text = self._describe()
 
     def _describe(self) -> str:

@@ -99,4 +99,4 @@ def _isInstalled(requirement: str) -> bool:
 def _downloadSize(requirement: str) -> int:
     if requirement == TORCH:
         return _TORCH_SIZES.get(platform.system(), max(_TORCH_SIZES.values()))
-    return next(size for name, size in _SIZES.items() if requirement.startswith(name))
+    return next((size for name, size in _SIZES.items() if requirement.startswith(name)), 5)

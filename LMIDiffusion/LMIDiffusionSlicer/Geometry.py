@@ -26,8 +26,8 @@ def ijkToRas(volume) -> np.ndarray:
 
 def describeVolume(volume) -> str:
     """Size, spacing and orientation, in a line."""
-    size = " × ".join(str(count) for count in _dimensions(volume))
-    spacing = " × ".join(f"{value:.3g}" for value in volume.GetSpacing())
+    size = " x ".join(str(count) for count in _dimensions(volume))
+    spacing = " x ".join(f"{value:.3g}" for value in volume.GetSpacing())
     return _("{size} voxels of {spacing} mm, {orientation}").format(
         size=size, spacing=spacing, orientation=_orientationName(volume)
     )

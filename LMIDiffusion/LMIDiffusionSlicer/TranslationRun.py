@@ -29,6 +29,7 @@ from .WorkerProcess import WorkerProcess
 
 _LOG_LINES = 1000
 _DETAIL_LINES = 40
+_BATCH_MILLISECONDS = 100
 _BALANCED = PRESETS[Quality.BALANCED]
 
 
@@ -171,6 +172,7 @@ class TranslationRun:
             self._loop = qt.QEventLoop()
             # Its name depends on the version of Qt.
             (self._loop.exec_ if hasattr(self._loop, "exec_") else self._loop.exec)()
+            self._loop = None
             self.cancel()
 
     def _check(self, source) -> Path:
@@ -280,6 +282,13 @@ class TranslationRun:
         self._onLog(line)
 
     def _onExit(self, code: int) -> None:
+        if slicer.mrmlScene.IsBatchProcessing():
+            # A scene is being read, with an event loop of its own: wait for its end.
+            qt.QTimer.singleShot(_BATCH_MILLISECONDS, lambda: self._onExit(code))
+        elif self.isActive:
+            self._finish(code)
+
+    def _finish(self, code: int) -> None:
         try:
             if code != 0 or self._event is None:
                 raise TranslationError(self._whyFailed(code))
@@ -294,6 +303,7 @@ class TranslationRun:
             self._onFinished(self.result)
 
     def _fail(self, error: TranslationError) -> None:
+        error.with_traceback(None)  # it would keep the frames alive, and the nodes in them
         error.details = error.details or "\n".join(list(self._log)[-_DETAIL_LINES:])
         self.error = error
         self._end(RunState.FAILED)
@@ -373,6 +383,7 @@ class TranslationRun:
         self._stopObserving()
         if self._worker is not None:
             self._worker.terminate()
+            self._worker = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._loop is not None:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
-import queue
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import qt
+import slicer
 
 _POLL_MILLISECONDS = 50
-_LINES_PER_POLL = 500
-_QUEUED_LINES = 10_000
+# More than this waits for the next poll, so that a worker that floods its output cannot block the main thread.
+_BYTES_PER_POLL = 256 * 1024
 _MAXIMUM_LINE = 64 * 1024
 _SECONDS_TO_END = 1.0
 
 
 class WorkerProcess:
     """Runs a command; its output arrives line by line on the main thread, through the Qt event loop.
+
+    No thread reads it: Python may collect garbage in any thread, and Qt and VTK objects must not be freed but in the
+    main one.
 
     :param onLine: called with "stdout" or "stderr" and the text of a line.
     :param onExit: called once with the exit code, after the last line, unless `terminate` came first.
@@ -40,8 +43,7 @@ class WorkerProcess:
     ):
         self._onLine = onLine
         self._onExit = onExit
-        # Bounded: a worker that floods its output waits in place of filling the memory.
-        self._lines: queue.Queue[tuple[str, str]] = queue.Queue(_QUEUED_LINES)
+        self._deadline = 0.0
         self._process = subprocess.Popen(
             command,
             env=environment,
@@ -49,74 +51,89 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             **_ownProcessGroup(),
         )
-        self._readers = [
-            self._startReader("stdout", self._process.stdout),
-            self._startReader("stderr", self._process.stderr),
-        ]
-        self._timer = qt.QTimer()
+        self._outputs = {"stdout": _LineReader(self._process.stdout), "stderr": _LineReader(self._process.stderr)}
+        # A child of the application is not freed while it calls us.
+        self._timer = qt.QTimer(slicer.app)
         self._timer.setInterval(_POLL_MILLISECONDS)
         self._timer.connect("timeout()", self._poll)
         self._timer.start()
 
-    @property
-    def processId(self) -> int:
-        return self._process.pid
-
     def terminate(self) -> None:
         """End the process and all its children, and wait for them. Nothing is reported afterwards."""
-        if self._timer is None:
-            return
-        self._stopPolling()
-        _endTree(self._process)
-        self._drain()
-
-    def _startReader(self, name: str, stream: IO[bytes]) -> threading.Thread:
-        reader = threading.Thread(target=self._read, args=(name, stream), daemon=True)
-        reader.start()
-        return reader
-
-    def _read(self, name: str, stream: IO[bytes]) -> None:
-        with stream:
-            while line := stream.readline(_MAXIMUM_LINE):
-                self._lines.put((name, line.decode("utf-8", "replace").rstrip("\r\n")))
+        if self._timer is not None:
+            self._stop()
+            _endTree(self._process)
 
     def _poll(self) -> None:
-        for _count in range(_LINES_PER_POLL):
-            try:
-                line = self._lines.get_nowait()
-            except queue.Empty:
-                self._reportExit()
-                return
-            self._onLine(*line)
-            if self._timer is None:
-                return  # what the line led to has ended the process
-
-    def _reportExit(self) -> None:
         code = self._process.poll()
-        if code is None:
-            return
-        # PythonSlicer is a launcher: when it is killed, the Python that it started lives on and keeps the pipes open.
-        _endTree(self._process)
-        if any(reader.is_alive() for reader in self._readers):
-            return
-        if self._lines.empty():
-            self._stopPolling()
+        if code is not None:
+            # PythonSlicer is a launcher: when it is killed, the Python that it has started lives on.
+            _endTree(self._process)
+        for name, reader in self._outputs.items():
+            for line in reader.lines():
+                self._onLine(name, line)
+                if self._timer is None:
+                    return  # what the line led to has ended the process
+        if code is not None and self._isSilent():
+            self._stop()
             self._onExit(code)
 
-    def _stopPolling(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.disconnect("timeout()", self._poll)
-            self._timer = None
+    def _isSilent(self) -> bool:
+        """Whether the ended process has said all; a stranger that has inherited its pipes is not waited for."""
+        self._deadline = self._deadline or time.monotonic() + _SECONDS_TO_END
+        return all(reader.isAtEnd for reader in self._outputs.values()) or time.monotonic() > self._deadline
 
-    def _drain(self) -> None:
-        """Let the readers end, which may wait for room in the queue."""
-        deadline = time.monotonic() + _SECONDS_TO_END
-        while any(reader.is_alive() for reader in self._readers) and time.monotonic() < deadline:
-            with contextlib.suppress(queue.Empty):
-                self._lines.get(timeout=0.01)
+    def _stop(self) -> None:
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._poll)
+        self._timer.deleteLater()
+        self._timer = None
+        for reader in self._outputs.values():
+            reader.close()
+
+
+class _LineReader:
+    """Reads what a pipe holds, without waiting for more.
+
+    `isAtEnd` tells that nothing more can come.
+    """
+
+    def __init__(self, pipe: IO[bytes]):
+        os.set_blocking(pipe.fileno(), False)
+        self._pipe = pipe
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+        self.isAtEnd = False
+
+    def lines(self) -> list[str]:
+        """Lines that have become whole since the last call; at the end also one without an end of its own."""
+        if self.isAtEnd:
+            return []
+        self._rest += self._decoder.decode(self._read(), final=self.isAtEnd)
+        *lines, self._rest = self._rest.replace("\r\n", "\n").split("\n")
+        if len(self._rest) > _MAXIMUM_LINE or (self.isAtEnd and self._rest):
+            lines.append(self._rest)
+            self._rest = ""
+        return lines
+
+    def close(self) -> None:
+        self._pipe.close()
+
+    def _read(self) -> bytes:
+        found = bytearray()
+        while len(found) < _BYTES_PER_POLL:
+            try:
+                block = os.read(self._pipe.fileno(), _MAXIMUM_LINE)
+            except BlockingIOError:
+                break
+            if not block:
+                self.isAtEnd = True
+                break
+            found += block
+        return bytes(found)
 
 
 def _ownProcessGroup() -> dict:

@@ -16,11 +16,11 @@ sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost"), str(ROOT)]
 # Two-core machines run these tests beside other things.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import host  # noqa: E402
+import host
 
 host.start()
 
-import slicer  # noqa: E402
+import slicer
 
 MODULE_FILE = ROOT / "LMIDiffusion" / "LMIDiffusion.py"
 HEAD_SHAPE = (40, 48, 20)
@@ -32,6 +32,12 @@ PATIENCE = 120.0
 def module() -> Any:
     """The module in the host, its panel built."""
     return host.loadModule(str(MODULE_FILE))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def slice_views(module: Any) -> list[Any]:
+    """The slice views of Slicer's standard layouts; kept, as they are in the application."""
+    return [host.view2D("Red"), host.view2D("Yellow", "Sagittal")]
 
 
 @pytest.fixture(autouse=True)
@@ -113,8 +119,12 @@ def workers() -> list[int]:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+def make_checkpoint(folder: Path) -> Path:
     """A tiny untrained checkpoint."""
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    path = folder / "tiny.safetensors"
     command = [sys.executable, str(Path(__file__).with_name("make_checkpoint.py")), str(path)]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     return path

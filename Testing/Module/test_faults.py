@@ -193,7 +193,7 @@ def test_an_unwritable_temporary_folder_is_reported_at_once(
     file = tmp_path / "a file"
     file.touch()
     slicer.app.temporaryPath = str(file)
-    with pytest.raises(package("Errors").TranslationError, match="temporary folder .* cannot be written"):
+    with pytest.raises(package("Errors").TranslationError, match=r"temporary folder .* cannot be written"):
         logic.translate(head, settings=settings)
     assert running() is None
 
@@ -212,7 +212,7 @@ def test_a_worker_that_cannot_be_started_leaves_nothing(
 
 
 def test_a_missing_checkpoint_is_named(logic: Any, head: Any, tmp_path: Path) -> None:
-    with pytest.raises(package("Errors").TranslationError, match="no checkpoint .*gone.safetensors"):
+    with pytest.raises(package("Errors").TranslationError, match=r"no checkpoint .*gone\.safetensors"):
         logic.translate(head, settings=fast_settings(tmp_path / "gone.safetensors"))
 
 
@@ -281,7 +281,8 @@ import conftest, host, slicer
 from pathlib import Path
 module = host.loadModule(str(conftest.MODULE_FILE))
 slicer.app.temporaryPath = {str(temporary_folder)!r}
-heard = conftest.start(conftest.logic_of(), conftest.add_head("head"), conftest.fast_settings(Path({settings.checkpoint!r})))
+settings = conftest.fast_settings(Path({settings.checkpoint!r}))
+heard = conftest.start(conftest.logic_of(), conftest.add_head("head"), settings)
 host.waitUntil(lambda: any(each.stage for each in heard.progress), 120)
 host.quit()
 print(type(heard.error).__name__, conftest.workers())

@@ -177,9 +177,7 @@ def test_a_brain_mask_is_used_where_it_lies_in_the_world(
     """The mask lies on a finer grid of its own, in another orientation, and shares no transform with the volume."""
     affine = np.diag([-1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = [20, -10, -5]
-    mask = slicer.util.addVolumeFromArray(
-        np.ones((10, 20, 30), np.uint8), affine, "mask", "vtkMRMLLabelMapVolumeNode"
-    )
+    mask = slicer.util.addVolumeFromArray(np.ones((10, 20, 30), np.uint8), affine, "mask", "vtkMRMLLabelMapVolumeNode")
     world = affine
     if moved:
         world = _transformed(mask) @ affine
@@ -215,9 +213,7 @@ def test_a_mask_beside_the_volume_is_refused(logic: Any, head: Any, checkpoint: 
         logic.translate(head, brainMask=mask, settings=fast_settings(checkpoint))
 
 
-def test_the_slice_that_is_seen_is_the_slice_that_is_translated(
-    logic: Any, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_the_slice_that_is_seen_is_the_slice_that_is_translated(logic: Any, checkpoint: Path, tmp_path: Path) -> None:
     """Counted from the feet, also in a file whose slices run the other way and under a transform."""
     volume = _load(tmp_path, *_reordered(head_array(), _AFFINE, (0, 1, 2), (False, True, True)))
     matrix = _transformed(volume)

@@ -1,6 +1,7 @@
 """What `cmake --install` puts where Slicer looks, and that it works from there alone."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ def _tracked(*patterns: str) -> list[Path]:
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build folder, configured against the reduced macros."""
-    cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{shutil.os.environ['PATH']}")
+    cmake = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if cmake is None:
         pytest.skip("cmake is not installed")
     folder = tmp_path_factory.mktemp("cmake")
@@ -106,7 +107,8 @@ command = [library.pythonCommand(), "-m", "LMIDiffusionLib", "translate", "--hel
 environment = library.workerEnvironment()
 print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
 code = "import LMIDiffusionLib.translation_job as job; print(job.__file__)"
-print(subprocess.run([command[0], "-c", code], env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
+command[1:] = ["-c", code]
+print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -118,13 +120,9 @@ print(subprocess.run([command[0], "-c", code], env=environment, cwd={str(tmp_pat
 
 
 def test_the_self_test_is_registered_with_ctest(build: Path) -> None:
-    listed = subprocess.run(
-        ["ctest", "-N"], cwd=build / "build", capture_output=True, text=True, check=False
-    ) if shutil.which("ctest") else None
     registered = (build / "build" / "Testing" / "CTestTestfile.cmake").read_text()
     assert "py_LMIDiffusion" in registered
     assert str(ROOT / "LMIDiffusion" / "LMIDiffusion.py") in registered
-    assert listed is None or "py_LMIDiffusion" in listed.stdout
 
 
 def test_the_metadata_are_what_the_extensions_index_checks() -> None:
@@ -161,8 +159,8 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
     required = {re.match(r"[\w-]+", line).group() for line in lines if line and not line.startswith("#")}
     assert required <= imported
     assert {"torch"} <= imported
-    third_party = {"nibabel", "numpy", "safetensors", "tqdm", "sklearn", "PIL", "lightning", "SimpleITK", "torchmetrics"}
-    assert imported & third_party <= required
+    unwanted = {"lightning", "sklearn", "torchmetrics", "PIL", "SimpleITK"}
+    assert imported.isdisjoint(unwanted)
 
 
 def test_requirements_agree_with_the_librarys_own() -> None:

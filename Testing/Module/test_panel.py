@@ -217,9 +217,7 @@ def test_an_error_shows_a_sentence_and_the_log_behind_details(
     assert ui.translateButton.enabled
 
 
-def test_swap_and_opacity_and_side_by_side_reach_the_slice_views(
-    widget: Any, ui: Any, head: Any, chosen: Any
-) -> None:
+def test_swap_and_opacity_and_side_by_side_reach_the_slice_views(widget: Any, ui: Any, head: Any, chosen: Any) -> None:
     chosen.sourceVolume = head
     ui.translateButton.click()
     _finish(widget)
@@ -316,7 +314,8 @@ def test_a_declined_installation_leaves_the_panel_usable(
         patch.setattr(widget, "confirmInstallation", lambda packages: bool(questions.append(packages)))
         ui.translateButton.click()
     assert len(questions) == 1
-    assert "torch>=999" in questions[0] and "GB" in questions[0] or "MB" in questions[0]
+    assert "torch>=999" in questions[0]
+    assert "GB" in questions[0] or "MB" in questions[0]
     assert asked == []
     assert "Nothing was installed" in ui.statusLabel.text
     ui.translateButton.click()
