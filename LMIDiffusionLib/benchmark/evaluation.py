@@ -208,12 +208,17 @@ def format_table(results: list[SliceScores]) -> str:
 
 def mean_and_deviation(results: list[SliceScores], measure: str) -> str:
     """Mean and standard deviation of a measure over all slices of some results."""
-    values = np.concatenate([r.values.get(measure, np.full(len(r), np.nan)) for r in results])
-    values = values[np.isfinite(values)]
+    values = finite_values(results, measure)
     if not len(values):
         return "-"
     digits = 2 if measure == "psnr" else 3
     return f"{values.mean():.{digits}f} ±{values.std():.{digits}f}"
+
+
+def finite_values(results: list[SliceScores], measure: str) -> metrics.Scores:
+    """A measure of all slices of some results, but for those where it is infinite or does not apply."""
+    values = np.concatenate([result.values.get(measure, np.empty(0)) for result in results])
+    return values[np.isfinite(values)]
 
 
 def write_csv(results: list[SliceScores], path: Path) -> None:

@@ -12,12 +12,13 @@ from ..checkpoint import Checkpoint
 from ..pictures import Colours, grey, overlay
 from ..segmentation import nearest_centre
 from ..volume import atomic_path
-from .evaluation import CLASSES, SliceScores
+from .evaluation import CLASSES, SliceScores, finite_values
 
 _ROWS = 6
 _ENLARGEMENT = 2
 _TITLE_HEIGHT, _MARGIN, _NAME_WIDTH = 24, 4, 170
 _TARGET = "true target"
+_CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
 
 
 def save_comparison(path: Path, results: list[SliceScores], checkpoint: Checkpoint) -> None:
@@ -32,6 +33,25 @@ def save_worst_cases(path: Path, results: list[SliceScores], checkpoint: Checkpo
     own = [result for result in results if result.method == method]
     worst = [(float(result.values["psnr"].min()), result.pair, int(result.values["psnr"].argmin())) for result in own]
     _save(path, results, [(pair, index) for _, pair, index in sorted(worst)[:_ROWS]], checkpoint)
+
+
+def save_curve(path: Path, results: list[SliceScores]) -> None:
+    """Mean scores of every method against its seconds a slice."""
+    from matplotlib.figure import Figure
+
+    methods = list(dict.fromkeys(result.method for result in results))
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    for axes, (measure, title) in zip(figure.subplots(2, 2).flat, _CURVES.items(), strict=True):
+        for method in methods:
+            own = [result for result in results if result.method == method]
+            slices = sum(len(result) for result in own)
+            seconds = sum(result.seconds * len(result) for result in own) / slices
+            axes.plot(seconds, finite_values(own, measure).mean(), "o")
+            axes.annotate(method, (seconds, finite_values(own, measure).mean()), fontsize=7)
+        axes.set(xscale="log", xlabel="seconds a slice", ylabel=title)
+        axes.grid(alpha=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
 
 
 def _result(results: list[SliceScores], pair: str, method: str | None) -> SliceScores:

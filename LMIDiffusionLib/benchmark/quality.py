@@ -31,11 +31,13 @@ from ..translation import TranslationOptions, Translator, VolumeTranslator
 from ..volume import atomic_path
 from ..work_folder import open_work_folder
 from .evaluation import MEASURES, TISSUE_MEASURES, Pair, SliceScores, mean_and_deviation, score_pair, write_csv
-from .figures import save_comparison, save_worst_cases
+from .figures import save_comparison, save_curve, save_worst_cases
 
 OURS = "lmidiffusion"
 METHODS = ("identity", "histogram-matching", "sdedit-0.2", "sdedit-0.5", OURS)
 _SDEDIT = re.compile(r"sdedit-(0\.\d+|1)")
+# Ours with numbers of steps and samples of its own, for curves of score against time.
+_VARIANT = re.compile(rf"{OURS}-(\d+)x(\d+)")
 # A paired test over fewer subjects cannot reach 0.05.
 _LEAST_SUBJECTS = 6
 
@@ -87,6 +89,7 @@ def run_quality_benchmark(options: QualityOptions) -> str | None:
     results = [job.read(options.output) for job in jobs]
     write_csv(results, options.output / "scores.csv")
     save_comparison(options.output / "comparison.png", results, checkpoint)
+    save_curve(options.output / "curve.png", results)
     if OURS in options.methods:
         save_worst_cases(options.output / "worst.png", results, checkpoint, method=OURS)
     return format_comparison(results, options.pairs)
@@ -150,26 +153,33 @@ class JobScoring(lightning.LightningModule):
         """Do the jobs of these numbers."""
         for number in batch.tolist():
             job = self._jobs[number]
-            method = self._make_methods[job.method](self.device)
-            scores = score_pair(job.pair, job.method, method, self._options.translation, every=self._options.every)
+            method, translation = self._make_methods[job.method](self.device)
+            scores = score_pair(job.pair, job.method, method, translation, every=self._options.every)
             job.write(self._options.output, scores)
 
 
-MethodMaker = Callable[[torch.device], VolumeTranslator]
+MethodMaker = Callable[[torch.device], tuple[VolumeTranslator, TranslationOptions]]
 
 
 def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) -> MethodMaker:
+    translation = options.translation
     if name == OURS:
-        return lambda device: Translator(checkpoint, device=device)
+        return lambda device: (Translator(checkpoint, device=device), translation)
     if name == "identity":
-        return lambda device: Identity(checkpoint)
+        return lambda device: (Identity(checkpoint), translation)
     if name == "histogram-matching":
         matching = _histogram_matching(checkpoint, options.target_scans)
-        return lambda device: matching
-    match = _SDEDIT.fullmatch(name)
-    if match is None:
-        raise UserError(f"There is no method {name}; choose of {', '.join(METHODS)}, or sdedit-T with T in (0, 1].")
-    return lambda device: SDEdit(checkpoint, device=device, start=float(match[1]))
+        return lambda device: (matching, translation)
+    if match := _VARIANT.fullmatch(name):
+        variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]))
+        return lambda device: (Translator(checkpoint, device=device), variant)
+    if match := _SDEDIT.fullmatch(name):
+        start = float(match[1])
+        return lambda device: (SDEdit(checkpoint, device=device, start=start), translation)
+    raise UserError(
+        f"There is no method {name}; choose of {', '.join(METHODS)}, {OURS}-STEPSxSAMPLES,"
+        " or sdedit-T with T in (0, 1]."
+    )
 
 
 def _histogram_matching(checkpoint: Checkpoint, folder: Path | None) -> HistogramMatching:

@@ -72,7 +72,7 @@ def test_the_table_has_a_row_a_method_whose_figures_are_those_of_the_method_alon
     alone = [score_pair(pair, "sdedit", sdedit, QUICK, every=EVERY) for pair in read_pairs(pairs)]
     psnr = np.concatenate([scores.values["psnr"] for scores in alone])
     assert f"{psnr.mean():.2f} ±{psnr.std():.2f}" in lines[2 + METHODS.index("sdedit-0.2")]
-    for name in ("comparison.png", "worst.png"):
+    for name in ("comparison.png", "worst.png", "curve.png"):
         assert np.asarray(Image.open(tmp_path / "out" / name)).std() > 10
 
 
@@ -98,6 +98,14 @@ def test_more_methods_may_join_later(pairs: Path, checkpoint: Path, tmp_path: Pa
     table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=["identity", "sdedit-0.5"]))
     assert table is not None
     assert "sdedit-0.5" in table
+
+
+def test_a_variant_has_steps_and_samples_of_its_own(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+    methods = ["lmidiffusion", "lmidiffusion-2x1", "lmidiffusion-3x2"]
+    table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
+    assert table is not None
+    plain, same, other = (line.split()[1:-1] for line in table.splitlines()[2:])
+    assert plain == same != other
 
 
 def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
