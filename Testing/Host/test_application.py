@@ -60,7 +60,7 @@ def test_a_sample_with_another_checksum_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="checksum"):
         SampleDataLogic().downloadSample("wrong")
-    del SampleDataLogic.sources["wrong"]
+    slicer.modules.sampleDataSources["test"].clear()
 
 
 def test_a_slice_view_shows_a_volume_and_a_3d_view_a_surface() -> None:

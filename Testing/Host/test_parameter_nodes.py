@@ -60,7 +60,7 @@ def test_a_node_parameter_is_a_reference_that_ends_with_the_node(parameters: Any
     [("count", 10), ("count", "3"), ("count", True), ("share", 1.5), ("isOn", 1), ("text", 3), ("color", "red")],
 )
 def test_values_of_the_wrong_type_or_range_are_refused(parameters: Any, name: str, value: Any) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (the message differs)
+    with pytest.raises((TypeError, ValueError), match="Value must be"):
         setattr(parameters, name, value)
 
 
@@ -110,7 +110,7 @@ def test_widgets_and_parameters_follow_each_other_until_they_are_disconnected(pa
 
 def test_a_subclass_of_a_widget_and_a_slider_without_range_are_refused(parameters: Any) -> None:
     own = type("OwnSpinBox", (qt.QSpinBox,), {})
-    with pytest.raises(RuntimeError, match="No connection between a OwnSpinBox"):
+    with pytest.raises(RuntimeError, match="Unable to connect a OwnSpinBox"):
         parameters.connectParametersToGui({"count": own()})
     free = parameterNodeWrapper(type("Free", (), {"__annotations__": {"value": float}}))
     node = free(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))

@@ -1,121 +1,63 @@
-"""`slicer.app`, `slicer.modules` and reading and writing of files, over the real scene, logics and storage nodes."""
+"""`slicer.app`: the application object, over the real scene and logics."""
 
 import os
-import sys
 import tempfile
-import types
+from typing import Any
 
+import files
+import modules
 import qt
 import slicer
+import subject_hierarchy
 import vtk
 
 _LOGICS = ("Terminologies", "SubjectHierarchy", "Volumes", "Segmentations", "Data", "Models")
 
 
-class CoreIOManager:
-    """Reads and writes volumes, segmentations and scenes with their real storage nodes."""
-
-    def fileType(self, name):
-        return "SceneFile" if str(name).endswith((".mrml", ".mrb")) else "VolumeFile"
-
-    def loadNodes(self, fileType, properties, collection=None, messages=None):
-        path = str(properties["fileName"])
-        if not os.path.isfile(path):
-            if messages is not None:
-                messages.AddMessage(vtk.vtkCommand.ErrorEvent, f"No such file: {path}")
-            return False
-        if fileType == "SceneFile":
-            return self._loadScene(path, properties.get("clear", False))
-        node = self._loadNode(fileType, path, properties)
-        if node is not None and collection is not None:
-            collection.AddItem(node)
-        return node is not None
-
-    def _loadScene(self, path, clear):
-        scene = slicer.mrmlScene
-        if clear:
-            scene.Clear(False)
-        if path.endswith(".mrb"):
-            return bool(scene.ReadFromMRB(path, False))
-        scene.SetURL(path)
-        return bool(scene.Import())
-
-    def _loadNode(self, fileType, path, properties):
-        name = properties.get("name") or os.path.basename(path).split(".")[0]
-        if fileType != "VolumeFile":
-            raise NotImplementedError(f"The host reads no {fileType}")
-        labelmap = 1 if properties.get("labelmap") else 0
-        return slicer.app.logics["Volumes"].AddArchetypeVolume(path, name, labelmap)
-
-    def saveNodes(self, fileType, properties, messages=None):
-        path = str(properties["fileName"])
-        if "nodeID" not in properties:
-            return self._saveScene(path)
-        node = slicer.mrmlScene.GetNodeByID(properties["nodeID"])
-        if node.GetStorageNode() is None and not node.AddDefaultStorageNode(path):
-            return False
-        node.GetStorageNode().SetFileName(path)
-        return bool(node.GetStorageNode().WriteData(node))
-
-    def _saveScene(self, path):
-        if path.endswith(".mrb"):
-            return bool(slicer.mrmlScene.WriteToMRB(path))
-        slicer.mrmlScene.SetURL(path)
-        return bool(slicer.mrmlScene.Commit())
-
-    def fileWriterFileType(self, node):
-        return node.GetClassName()
-
-
-class Module:
-    """What `slicer.modules.<name>` is."""
-
-    def __init__(self, name, *, logic=None, path=""):
-        self.name, self.path, self.title = name, path, name
-        self.categories, self.dependencies, self.contributors = [], [], []
-        self.helpText = self.acknowledgementText = ""
-        self._logic, self.widget, self.representation = logic, None, None
-
-    def logic(self):
-        return self._logic
-
-    def widgetRepresentation(self):
-        return self.representation
-
-
-class Application(qt.QObject):
+@qt.standIn
+class qSlicerApplication(qt.QObject):
     startupCompleted = qt.Signal()
     aboutToQuit = qt.Signal()
 
-    def __init__(self):
+    applicationName = "Slicer"
+    majorVersion, minorVersion = 5, 13
+
+    def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="SlicerHost-")
-        self.temporaryPath = os.path.join(self._folder.name, "Slicer")
-        os.mkdir(self.temporaryPath)
-        self.slicerHome = self._folder.name
-        self.logics = {}
-        self._ioManager = CoreIOManager()
+        self._temporaryPath = self._makeFolder("Slicer")
+        self._isTesting = True
+        self._renderingPauses = 0
         self._layoutManager = None
-        self._makeScene()
-        self._makeLogics()
-        self._makeDataIO()
-        self._makeSubjectHierarchy()
-
-    def _makeScene(self):
         self._scene = slicer.mrmlScene = slicer.vtkMRMLScene()
         self._logic = slicer.vtkSlicerApplicationLogic()
+        self._logics: dict[str, Any] = {}
+        self._prepareScene()
+        self._makeLogics()
+        self._makeDataIO()
+        subject_hierarchy.install(self._scene)
+        modules.install(self._logics)
+        self._moduleManager = modules.ModuleManager()
+        self._ioManager = files.CoreIOManager()
+
+    def _makeFolder(self, name: str) -> str:
+        path = os.path.join(self._folder.name, name)
+        os.mkdir(path)
+        return path
+
+    def _prepareScene(self) -> None:
         self._logic.SetMRMLScene(self._scene)
         self._scene.AddNewNodeByClass("vtkMRMLCrosshairNode").SetCrosshairName("default")
         self._logic.SetSliceLogics(vtk.vtkCollection())
         self._logic.SetViewLogics(vtk.vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self._scene, True)
 
-    def _makeLogics(self):
+    def _makeLogics(self) -> None:
         colors = self._logic.GetColorLogic()
         colors.SetMRMLScene(self._scene)
         colors.AddDefaultColorNodes()
         self._addLogic("Colors", colors)
-        vtk.vtkObject.GlobalWarningDisplayOff()  # the files of terminologies are not in the wheel
+        vtk.vtkObject.GlobalWarningDisplayOff()  # the files of terminologies do not come with the libraries
         for name in _LOGICS:
             logic = _logicClass(name)()
             logic.SetMRMLScene(self._scene)
@@ -123,97 +65,104 @@ class Application(qt.QObject):
             self._addLogic(name, logic)
         vtk.vtkObject.GlobalWarningDisplayOn()
 
-    def _addLogic(self, name, logic):
+    def _addLogic(self, name: str, logic: Any) -> None:
         self._logic.SetModuleLogic(name, logic)
-        self.logics[name] = logic
+        self._logics[name] = logic
 
-    def _makeDataIO(self):
+    def _makeDataIO(self) -> None:
         """Without it no scene bundle can be read."""
         self._remoteIO = slicer.vtkMRMLRemoteIOLogic()
         self._dataIO = slicer.vtkDataIOManagerLogic()
         for logic in (self._remoteIO, self._dataIO):
             logic.SetMRMLScene(self._scene)
             logic.SetMRMLApplicationLogic(self._logic)
-        self._remoteIO.GetCacheManager().SetRemoteCacheDirectory(self.temporaryPath)
+        self._remoteIO.GetCacheManager().SetRemoteCacheDirectory(self._makeFolder("cache"))
         self._dataIO.SetAndObserveDataIOManager(self._remoteIO.GetDataIOManager())
         self._remoteIO.AddDataIOToScene()
 
-    def _makeSubjectHierarchy(self):
-        """In the application, plugins give every shown node an item."""
-        slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
-        self._scene.AddObserver(self._scene.NodeAddedEvent, self._onNodeAdded)
+    def _setTemporaryPath(self, path: str) -> None:
+        self._temporaryPath = path
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAdded(self, _caller, _event, node):
-        kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTransformNode", "vtkMRMLTableNode")
-        if self._scene.IsImporting() or node.GetHideFromEditors() or not any(node.IsA(kind) for kind in kinds):
-            return
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
-        if not hierarchy.GetItemByDataNode(node):
-            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    temporaryPath = qt.Property(str, lambda self: self._temporaryPath, _setTemporaryPath)
+    slicerHome = qt.Property(str, lambda self: self._folder.name)
+    cachePath = qt.Property(str, lambda self: os.path.join(self._folder.name, "cache"))
+    slicerUserSettingsFilePath = qt.Property(str, lambda self: qt.QSettings().fileName())
 
-    def mrmlScene(self):
+    def mrmlScene(self) -> Any:
         return self._scene
 
-    def applicationLogic(self):
+    def applicationLogic(self) -> Any:
         return self._logic
 
-    def coreIOManager(self):
+    def coreIOManager(self) -> files.CoreIOManager:
         return self._ioManager
 
-    def ioManager(self):
+    def ioManager(self) -> files.CoreIOManager:
         return self._ioManager
 
-    def layoutManager(self):
-        """None, as without a main window."""
+    def moduleManager(self) -> modules.ModuleManager:
+        return self._moduleManager
+
+    def layoutManager(self) -> Any:
+        """None, as without a main window, until `host.showViews`."""
         return self._layoutManager
 
-    def testingEnabled(self):
-        return True
+    def testingEnabled(self) -> bool:
+        return self._isTesting
 
-    def commandOptions(self):
-        return types.SimpleNamespace(noMainWindow=True, testingEnabled=True)
+    def topLevelWidgets(self) -> list[Any]:
+        return qt.QApplication.instance().topLevelWidgets()
 
-    def processEvents(self):
-        qt.QApplication.instance().processEvents()
+    def processEvents(self, flags: Any = None) -> None:
+        if flags is None:
+            qt.QApplication.instance().processEvents()
+        else:
+            qt.QApplication.instance().processEvents(flags)
 
-    def setOverrideCursor(self, cursor):
+    def setOverrideCursor(self, cursor: Any) -> None:
         qt.QApplication.instance().setOverrideCursor(cursor)
 
-    def restoreOverrideCursor(self):
+    def restoreOverrideCursor(self) -> None:
         qt.QApplication.instance().restoreOverrideCursor()
 
-    def pauseRender(self):
-        pass
+    def pauseRender(self) -> None:
+        self._renderingPauses += 1
 
-    def resumeRender(self):
-        pass
+    def resumeRender(self) -> None:
+        if self._renderingPauses == 0:
+            raise RuntimeError("resumeRender was called more often than pauseRender")
+        self._renderingPauses -= 1
 
-    def startupEnvironment(self):
+    def isRenderPaused(self) -> bool:
+        return self._renderingPauses > 0
+
+    def startupEnvironment(self) -> Any:
         return qt.QProcessEnvironment.systemEnvironment()
 
-    def settings(self):
+    def settings(self) -> Any:
         return qt.QSettings()
 
-    def userSettings(self):
+    def userSettings(self) -> Any:
         return qt.QSettings()
 
+    def close(self) -> None:
+        """Remove the folders that the host has made."""
+        self._folder.cleanup()
 
-def _logicClass(name):
-    """`vtkSlicerVolumesModuleLogic` is a module of Python, `vtkSlicerVolumesLogic` the class; elsewhere it is turned."""
+
+def _logicClass(name: str) -> type:
+    """Of `vtkSlicerVolumesModuleLogic` and `vtkSlicerVolumesLogic` one is a module of Python, the other the class."""
     candidates = (getattr(slicer, f"vtkSlicer{name}{suffix}", None) for suffix in ("ModuleLogic", "Logic"))
-    return next(each for each in candidates if isinstance(each, type))
+    found = next((each for each in candidates if isinstance(each, type)), None)
+    if found is None:
+        raise NotImplementedError(f"slicer-core has no logic of the module {name}")
+    return found
 
 
-def install():
-    """Make `slicer.app` and `slicer.modules`; returns the application."""
+def install() -> None:
+    """Make `slicer.app`, `slicer.mrmlScene` and `slicer.modules`."""
     qt.QCoreApplication.setOrganizationName("NA-MIC")
     qt.QCoreApplication.setApplicationName("SlicerHost")
-    slicer.modules = sys.modules["slicer.modules"] = types.ModuleType("slicer.modules")
-    slicer.moduleNames = types.ModuleType("slicer.moduleNames")
-    slicer.app = Application()
+    slicer.app = qSlicerApplication()
     qt.QSettings.setDefaultFormat(qt.QSettings.IniFormat)
     qt.QSettings.setPath(qt.QSettings.IniFormat, qt.QSettings.UserScope, slicer.app.slicerHome)
-    for name, logic in slicer.app.logics.items():
-        setattr(slicer.modules, name.lower(), Module(name, logic=logic))
-    return slicer.app

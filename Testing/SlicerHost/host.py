@@ -1,84 +1,92 @@
 """Runs a scripted module on Slicer's own libraries, without the application.
 
-    import host
+.. code-block:: python
 
-    host.start()
-    module = host.loadModule("LMIDiffusion/LMIDiffusion.py")
-    module.widget.ui.translateButton.click()
-    host.waitUntil(lambda: module.widget.ui.translateButton.text == "Translate", timeout=60)
+  import host
+
+  host.start()
+  module = host.loadModule("LMIDiffusion/LMIDiffusion.py")
+  module.widget.ui.translateButton.click()
+  host.waitUntil(lambda: module.widget.ui.translateButton.text == "Translate", timeout=60)
+
+README.md says what is real and what stands in for the application.
 """
 
-import importlib.util
+import os
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
-_application = []
+# VTK renders off screen without an X server, and Qt shows nothing.
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+os.environ.pop("DISPLAY", None)
+
+import dialogs
+import qt
+
+_SUBMODULES = {
+    "i18n": "i18n",
+    "packaging": "packages",
+    "parameterNodeWrapper": "parameterNodeWrapper",
+    "ScriptedLoadableModule": "ScriptedLoadableModule",
+}
+_VIEW_SIZE = (512, 512)
+_started: list[Any] = []
 
 
-def start():
+def start() -> None:
     """Make `qt`, `ctk` and `slicer` what a scripted module expects; once a process."""
-    if _application:
+    if _started:
         return
-    import qt
-
-    _application.append(qt.QApplication.instance() or qt.QApplication(["SlicerHost"]))
+    _started.append(qt.QApplication.instance() or qt.QApplication(["SlicerHost"]))
     import application
-    import mrml_widgets
-    import parameter_nodes
-    import sample_data
-    import scripted_modules
     import slicer.util
 
-    assert mrml_widgets and slicer.util
+    dialogs.install()
     application.install()
-    for standIn in (scripted_modules, parameter_nodes, sample_data):
-        standIn.install()
+    for name, file in _SUBMODULES.items():
+        standIn = __import__(file)
+        sys.modules[f"slicer.{name}"] = standIn
+        setattr(slicer, name, standIn)
+    sys.excepthook = _onException
 
 
-def loadModule(path):
-    """Load NAME.py as Slicer does: the module, its widget in a qMRMLWidget, and the end of startup."""
-    import application
-    import qt
+def _onException(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Exceptions that neither Qt nor VTK let through come here: from slots, timers and observers."""
+    traceback.print_exception(kind, error, trace)
+    qt.slotErrors.append((kind, error, trace))
+
+
+def loadModule(path: str | Path) -> Any:
+    """Load NAME.py as Slicer does: the module, its panel, and the end of startup."""
+    import modules
     import slicer
 
-    path = Path(path).resolve()
-    name = path.stem
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    spec = importlib.util.spec_from_file_location(name, path)
-    python = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(python)
-    module = application.Module(name, path=str(path))
-    setattr(slicer.modules, name.lower(), module)
-    setattr(slicer.modules, f"{name}Instance", getattr(python, name)(module))
-    module.representation = slicer.qMRMLWidget()
-    module.representation.setLayout(qt.QVBoxLayout())
-    module.representation.setMRMLScene(slicer.mrmlScene)
-    module.widget = getattr(python, f"{name}Widget")(module.representation)
-    setattr(slicer.modules, f"{name}Widget", module.widget)
-    module.widget.setup()
+    module = modules.load(Path(path).resolve())
     slicer.app.startupCompleted.emit()
     return module
 
 
-def processEvents(seconds=0.0):
+def processEvents(seconds: float = 0.0) -> None:
     """Run the event loop for so long, at least once."""
-    import qt
-
     end = time.monotonic() + seconds
     while True:
         qt.QApplication.instance().processEvents(qt.QEventLoop.AllEvents, 20)
+        # Only a loop of events deletes what is to be deleted later.
+        qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete)
         if time.monotonic() >= end:
             return
         time.sleep(0.005)
 
 
-def waitUntil(condition, timeout):
+def waitUntil(condition: Callable[[], Any], timeout: float) -> None:
     """Run the event loop until the condition holds.
 
-    Raises:
-        TimeoutError: it did not come to hold within so many seconds.
+    :raises TimeoutError: it did not come to hold within so many seconds.
     """
     end = time.monotonic() + timeout
     while not condition():
@@ -87,33 +95,47 @@ def waitUntil(condition, timeout):
         processEvents(0.01)
 
 
-def slotErrors():
-    """Exceptions raised in slots so far, as (type, value, traceback)."""
-    import qt
-
+def slotErrors() -> list[Any]:
+    """Exceptions raised in slots and observers so far, as (type, value, traceback)."""
     return qt.slotErrors
 
 
-def quit():
-    """Leave as Slicer does: tell everyone, then clean up the widgets of scripted modules."""
+def answerNext(answer: Any) -> None:
+    """What the next modal dialog returns; a function is called with the dialog. Without an answer it is an error."""
+    dialogs.answerNext(answer)
+
+
+def setTesting(isTesting: bool) -> None:
+    """Whether `slicer.app.testingEnabled()`, in which Slicer's message boxes do not show. It is, at first."""
+    import slicer
+
+    slicer.app._isTesting = isTesting
+
+
+def showViews(size: tuple[int, int] = _VIEW_SIZE) -> Any:
+    """Make the slice views and the 3D view, as with a main window; returns `slicer.app.layoutManager()`."""
+    import slicer
+    import views
+
+    if slicer.app.layoutManager() is None:
+        slicer.app._layoutManager = views.qMRMLLayoutManager(size)
+    return slicer.app.layoutManager()
+
+
+def view2D(name: str = "Red") -> Any:
+    """The slice view of that name, on the real displayable managers; has pixels() and png(path)."""
+    return showViews().sliceWidget(name).sliceView()
+
+
+def view3D() -> Any:
+    """The 3D view, on the real displayable managers; has pixels() and png(path)."""
+    return showViews().threeDWidget(0).threeDView()
+
+
+def quit() -> None:
+    """Leave as Slicer does: tell everyone, then clean up the modules. The host cannot be used afterwards."""
     import slicer
 
     slicer.app.aboutToQuit.emit()
-    for module in vars(slicer.modules).values():
-        widget = getattr(module, "widget", None)
-        if widget is not None:
-            widget.cleanup()
-
-
-def view2D(name="Red", orientation="Axial", size=(512, 512)):
-    """A slice view on the real displayable managers."""
-    import views
-
-    return views.SliceView(name, orientation, size)
-
-
-def view3D(size=(512, 512)):
-    """A 3D view on the real displayable managers."""
-    import views
-
-    return views.ThreeDView(size)
+    slicer.app.moduleManager().unloadModules()
+    slicer.app.close()

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 import xml.etree.ElementTree as ElementTree
+from typing import ClassVar
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x2")  # enumerators are integers, as in PythonQt
@@ -252,7 +253,7 @@ _installConventions()
 class QUiLoader(QtUiTools.QUiLoader):
     """Knows the stand-in widgets, and makes the connections of a .ui file that PySide cannot make."""
 
-    customClasses = {}
+    customClasses: ClassVar[dict[str, type]] = {}
 
     def createWidget(self, className, parent=None, name=""):
         if className in self.customClasses:
