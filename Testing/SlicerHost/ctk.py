@@ -1,49 +1,91 @@
-"""The CTK widgets that the panel uses, with the properties and signals of the CTK classes of these names."""
+"""The CTK widgets that panels use, with the properties and signals of the CTK classes of these names."""
+
+from typing import Any
 
 import qt
+import shiboken6
+
+
+class _Contents:
+    """Hides the widgets inside a collapsed box, and shows again those that it has hidden.
+
+    It keeps addresses: a child that is just being constructed is no more than a QWidget yet, and would remain so for
+    Python.
+    """
+
+    def __init__(self, box: Any, title: Any = None):
+        self._box, self._title = box, title
+        self._hidden: set[int] = set()
+
+    def hideAll(self) -> None:
+        for child in self._box.children():
+            self.hide(child)
+
+    def hide(self, child: Any) -> None:
+        if child.isWidgetType() and child is not self._title and not _isHiddenByProgram(child):
+            child.setVisible(False)
+            self._hidden.add(_address(child))
+
+    def show(self) -> None:
+        for child in self._box.children():
+            if _address(child) in self._hidden:
+                child.setVisible(True)
+        self._hidden.clear()
+
+
+def _isHiddenByProgram(widget: Any) -> bool:
+    """Not hidden just because it has never been shown."""
+    return widget.isHidden() and widget.testAttribute(qt.Qt.WA_WState_ExplicitShowHide)
+
+
+def _address(widget: Any) -> int:
+    return shiboken6.getCppPointer(widget)[0]
 
 
 @qt.standIn
 class ctkCollapsibleButton(qt.QWidget):
     contentsCollapsed = qt.Signal(bool)
+    clicked = qt.Signal(bool)
     _TITLE_HEIGHT = 26
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._isCollapsed = False
         self._button = qt.QToolButton(self)
         self._button.setToolButtonStyle(qt.Qt.ToolButtonTextBesideIcon)
         self._button.setArrowType(qt.Qt.DownArrow)
         self._button.setStyleSheet("QToolButton{border:0;background:#d4d4dc;font-weight:bold;padding:3px}")
-        self._button.clicked.connect(self._toggle)
+        self._button.clicked.connect(self._onClicked)
+        self._contents = _Contents(self, self._button)
         self.setContentsMargins(8, self._TITLE_HEIGHT, 0, 0)
 
-    def resizeEvent(self, event):
+    def resizeEvent(self, event: Any) -> None:
         self._button.setGeometry(0, 0, event.size().width(), self._TITLE_HEIGHT - 2)
 
-    def sizeHint(self):
+    def sizeHint(self) -> Any:
         if self._isCollapsed or self.layout() is None:
             return qt.QSize(100, self._TITLE_HEIGHT)
         return self.layout().sizeHint()
 
-    def childEvent(self, event):
+    def childEvent(self, event: Any) -> None:
         # Widgets that come while it is collapsed (from a .ui file, whose properties are set first) are hidden too.
         super().childEvent(event)
-        child = event.child()
-        if self._isCollapsed and event.added() and child.isWidgetType() and child is not self._button:
-            child.setVisible(False)
+        if self._isCollapsed and event.added():
+            self._contents.hide(event.child())
 
-    def _toggle(self):
+    def _onClicked(self) -> None:
         self._setCollapsed(not self._isCollapsed)
+        self.clicked.emit(not self._isCollapsed)
 
-    def _setCollapsed(self, collapsed):
+    def _setCollapsed(self, collapsed: bool) -> None:
         if collapsed == self._isCollapsed:
             return
         self._isCollapsed = collapsed
         self._button.setArrowType(qt.Qt.RightArrow if collapsed else qt.Qt.DownArrow)
-        for child in self.children():
-            if child.isWidgetType() and child is not self._button:
-                child.setVisible(not collapsed)
+        if collapsed:
+            self._contents.hideAll()
+        else:
+            self._contents.show()
         self.setMaximumHeight(self._TITLE_HEIGHT if collapsed else 16777215)
         self.contentsCollapsed.emit(collapsed)
 
@@ -53,20 +95,24 @@ class ctkCollapsibleButton(qt.QWidget):
 
 @qt.standIn
 class ctkCollapsibleGroupBox(qt.QGroupBox):
-    def __init__(self, parent=None):
+    """A QGroupBox that is checked while it is open."""
+
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
+        self._contents = _Contents(self)
         self.setCheckable(True)
-        self.toggled.connect(self._showContents)
+        self.toggled.connect(self._onToggled)
 
-    def childEvent(self, event):
+    def childEvent(self, event: Any) -> None:
         super().childEvent(event)
-        if self.collapsed and event.added() and event.child().isWidgetType():
-            event.child().setVisible(False)
+        if self.collapsed and event.added():
+            self._contents.hide(event.child())
 
-    def _showContents(self, shown):
-        for child in self.children():
-            if child.isWidgetType():
-                child.setVisible(shown)
+    def _onToggled(self, isOpen: bool) -> None:
+        if isOpen:
+            self._contents.show()
+        else:
+            self._contents.hideAll()
 
     collapsed = qt.Property(bool, lambda self: not self.checked, lambda self, value: self.setChecked(not value))
 
@@ -74,41 +120,47 @@ class ctkCollapsibleGroupBox(qt.QGroupBox):
 @qt.standIn
 class ctkSliderWidget(qt.QWidget):
     valueChanged = qt.Signal(float)
-    _STEPS = 1000
+    valueIsChanging = qt.Signal(float)
+    _POSITIONS = 1000
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._slider = qt.QSlider(qt.Qt.Horizontal)
         self._spinBox = qt.QDoubleSpinBox()
-        self._slider.setRange(0, self._STEPS)
+        self._slider.setRange(0, self._POSITIONS)
         layout.addWidget(self._slider)
         layout.addWidget(self._spinBox)
         self._spinBox.valueChanged.connect(self._onValue)
         self._slider.sliderMoved.connect(self._onSlider)
 
-    def _onValue(self, value):
+    def _onValue(self, value: float) -> None:
         extent = self.maximum - self.minimum
-        self._slider.setValue(round(self._STEPS * (value - self.minimum) / extent) if extent else 0)
+        self._slider.setValue(round(self._POSITIONS * (value - self.minimum) / extent) if extent else 0)
         self.valueChanged.emit(value)
 
-    def _onSlider(self, position):
-        self._spinBox.setValue(self.minimum + (self.maximum - self.minimum) * position / self._STEPS)
+    def _onSlider(self, position: int) -> None:
+        value = self.minimum + (self.maximum - self.minimum) * position / self._POSITIONS
+        self.valueIsChanging.emit(value)
+        self._spinBox.setValue(value)
 
-    def setValue(self, value):
+    def setValue(self, value: float) -> None:
         self._spinBox.setValue(float(value))
 
-    def setMinimum(self, value):
+    def setRange(self, minimum: float, maximum: float) -> None:
+        self._spinBox.setRange(float(minimum), float(maximum))
+
+    def setMinimum(self, value: float) -> None:
         self._spinBox.setMinimum(float(value))
 
-    def setMaximum(self, value):
+    def setMaximum(self, value: float) -> None:
         self._spinBox.setMaximum(float(value))
 
-    def setSingleStep(self, value):
+    def setSingleStep(self, value: float) -> None:
         self._spinBox.setSingleStep(float(value))
 
-    def setDecimals(self, count):
+    def setDecimals(self, count: int) -> None:
         self._spinBox.setDecimals(count)
 
     value = qt.Property(float, lambda self: self._spinBox.value, setValue)
@@ -122,30 +174,39 @@ class ctkSliderWidget(qt.QWidget):
 class ctkPathLineEdit(qt.QWidget):
     currentPathChanged = qt.Signal(str)
     # ctkPathLineEdit::Filter
-    Dirs, Files, Readable = 0x001, 0x002, 0x010
+    Dirs, Files, Readable, Writable = 0x001, 0x002, 0x010, 0x020
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._filters, self._nameFilters, self._settingKey = 0, [], ""
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._lineEdit = qt.QLineEdit()
-        button = qt.QToolButton()
-        button.setText("...")
+        self._button = qt.QToolButton()
+        self._button.setText("...")
         layout.addWidget(self._lineEdit)
-        layout.addWidget(button)
+        layout.addWidget(self._button)
         self._lineEdit.textChanged.connect(lambda text: self.currentPathChanged.emit(text))
+        self._button.clicked.connect(self.browse)
 
-    def setCurrentPath(self, path):
+    def browse(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(self, "Select a file to open", self.currentPath, self._nameFilters)
+        if path:
+            self.setCurrentPath(path)
+
+    def setCurrentPath(self, path: str) -> None:
         self._lineEdit.setText(path)
 
-    def _setFilters(self, filters):
+    def addCurrentPathToHistory(self) -> None:
+        raise NotImplementedError("The host keeps no history of paths")
+
+    def _setFilters(self, filters: int) -> None:
         self._filters = filters
 
-    def _setNameFilters(self, filters):
+    def _setNameFilters(self, filters: list[str]) -> None:
         self._nameFilters = list(filters)
 
-    def _setSettingKey(self, key):
+    def _setSettingKey(self, key: str) -> None:
         self._settingKey = key
 
     currentPath = qt.Property(str, lambda self: self._lineEdit.text, setCurrentPath)
@@ -154,5 +215,27 @@ class ctkPathLineEdit(qt.QWidget):
     settingKey = qt.Property(str, lambda self: self._settingKey, _setSettingKey)
 
 
-for _class in (ctkCollapsibleButton, ctkCollapsibleGroupBox, ctkSliderWidget, ctkPathLineEdit):
-    qt.QUiLoader.customClasses[_class.__name__] = _class
+@qt.standIn
+class ctkComboBox(qt.QComboBox):
+    """Shows a text of its own while nothing is selected."""
+
+    defaultText = qt.Property(str, lambda self: self.placeholderText, lambda self, text: self.setPlaceholderText(text))
+
+
+@qt.standIn
+class ctkMessageBox(qt.QMessageBox):
+    """The message box of `slicer.util`."""
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"The host does not know ctk.{name}; what it knows: {', '.join(_WIDGETS)}")
+
+
+_WIDGETS = {
+    each.__name__: each
+    for each in (
+        *(ctkCollapsibleButton, ctkCollapsibleGroupBox, ctkSliderWidget),
+        *(ctkPathLineEdit, ctkComboBox, ctkMessageBox),
+    )
+}
+qt.QUiLoader.customClasses.update(_WIDGETS)

@@ -1,4 +1,8 @@
-"""The qMRML widgets that the panel uses, connected to the real scene."""
+"""The qMRML widgets that panels use, connected to the real scene."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import qt
 import slicer
@@ -8,27 +12,27 @@ import slicer
 class qMRMLWidget(qt.QWidget):
     mrmlSceneChanged = qt.Signal(object)
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._scene = None
 
-    def setMRMLScene(self, scene):
+    def setMRMLScene(self, scene: Any) -> None:
         if scene is not self._scene:
             self._scene = scene
             self.mrmlSceneChanged.emit(scene)
 
-    def mrmlScene(self):
+    def mrmlScene(self) -> Any:
         return self._scene
 
 
-def _listProperty(propertyType, name, default):
+def _listProperty(propertyType: Any, name: str, default: Any) -> Any:
     """A property of the node selector that decides what is in its list."""
     key = f"_{name}"
 
-    def read(self):
+    def read(self: Any) -> Any:
         return vars(self).get(key, default)
 
-    def write(self, value):
+    def write(self: Any, value: Any) -> None:
         vars(self)[key] = value
         self._rebuild()
 
@@ -37,7 +41,7 @@ def _listProperty(propertyType, name, default):
 
 @qt.standIn
 class qMRMLNodeComboBox(qt.QWidget):
-    """Selects a node; entries after the nodes create, rename and remove them."""
+    """Selects a node; entries after the nodes rename, create and delete them."""
 
     currentNodeChanged = qt.Signal(object)
     currentNodeIDChanged = qt.Signal(str)
@@ -48,11 +52,12 @@ class qMRMLNodeComboBox(qt.QWidget):
     addEnabled = _listProperty(bool, "addEnabled", True)
     removeEnabled = _listProperty(bool, "removeEnabled", True)
     renameEnabled = _listProperty(bool, "renameEnabled", False)
+    showHidden = _listProperty(bool, "showHidden", False)
     showChildNodeTypes = _listProperty(bool, "showChildNodeTypes", True)
     noneDisplay = _listProperty(str, "noneDisplay", "None")
     baseName = _listProperty(str, "baseName", "")
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._scene, self._observations, self._nodeID, self._isBuilding = None, [], None, False
         layout = qt.QHBoxLayout(self)
@@ -62,35 +67,39 @@ class qMRMLNodeComboBox(qt.QWidget):
         layout.addWidget(self._comboBox)
         self._comboBox.currentIndexChanged.connect(self._onIndexChanged)
         self._comboBox.activated.connect(self._onActivated)
+        self.setEnabled(False)
 
-    def setMRMLScene(self, scene):
+    def setMRMLScene(self, scene: Any) -> None:
         for observation in self._observations:
             self._scene.RemoveObserver(observation)
         self._scene, self._observations = scene, []
+        self.setEnabled(scene is not None)
         if scene is not None:
-            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent)
+            events += (scene.EndCloseEvent, scene.EndImportEvent, scene.EndBatchProcessEvent)
             self._observations = [scene.AddObserver(event, self._onScene) for event in events]
         self._rebuild()
 
-    def mrmlScene(self):
+    def mrmlScene(self) -> Any:
         return self._scene
 
-    def _onScene(self, _caller, _event):
+    def _onScene(self, _caller: Any, _event: str) -> None:
         self._rebuild()
 
-    def _accepts(self, node):
-        if node.GetHideFromEditors():
+    def _accepts(self, node: Any) -> bool:
+        if node.GetHideFromEditors() and not self.showHidden:
             return False
         return any(
             node.GetClassName() == each or (self.showChildNodeTypes and node.IsA(each)) for each in self.nodeTypes
         )
 
-    def _nodes(self):
+    def _nodes(self) -> list[Any]:
         nodes = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))
         return [node for node in nodes if self._accepts(node)]
 
-    def _rebuild(self):
-        if self._scene is None or self._scene.IsClosing() or self._scene.IsImporting():
+    def _rebuild(self) -> None:
+        scene = self._scene
+        if scene is None or scene.IsBatchProcessing() or scene.IsClosing() or scene.IsImporting():
             return
         self._isBuilding = True
         self._comboBox.clear()
@@ -98,17 +107,23 @@ class qMRMLNodeComboBox(qt.QWidget):
             self._comboBox.addItem(self.noneDisplay, None)
         for node in self._nodes():
             self._comboBox.addItem(node.GetName(), node.GetID())
-        if self.addEnabled:
-            self._comboBox.addItem("Create new...", "add")
-        if self.renameEnabled:
-            self._comboBox.addItem("Rename...", "rename")
-        if self.removeEnabled:
-            self._comboBox.addItem("Delete current", "remove")
+        for text, action in self._actions():
+            self._comboBox.addItem(text, action)
         self._comboBox.setCurrentIndex(self._indexOf(self._nodeID))
         self._isBuilding = False
         self._onIndexChanged(self._comboBox.currentIndex)
 
-    def _indexOf(self, nodeID):
+    def _actions(self) -> list[tuple[str, Callable[[], Any]]]:
+        kinds = self.nodeTypes or []
+        label = _label(kinds[0]) if len(kinds) == 1 else "node"
+        actions = [(f"Rename current {label}", self.renameCurrentNode)] if self.renameEnabled else []
+        if self.addEnabled:
+            actions += [(f"Create new {_label(kind)}", functools.partial(self.addNode, kind)) for kind in kinds]
+        if self.removeEnabled:
+            actions.append((f"Delete current {label}", self.removeCurrentNode))
+        return actions
+
+    def _indexOf(self, nodeID: str | None) -> int:
         nodes = [node.GetID() for node in self._nodes()]
         if nodeID in nodes:
             return self._comboBox.findData(nodeID)
@@ -116,68 +131,108 @@ class qMRMLNodeComboBox(qt.QWidget):
             return 0
         return self._comboBox.findData(nodes[0]) if nodes else -1
 
-    def _onIndexChanged(self, index):
+    def _onIndexChanged(self, index: int) -> None:
         nodeID = self._comboBox.itemData(index) if index >= 0 else None
-        if self._isBuilding or nodeID in ("add", "rename", "remove") or nodeID == self._nodeID:
+        if self._isBuilding or callable(nodeID) or nodeID == self._nodeID:
             return
         self._nodeID = nodeID
         self.currentNodeChanged.emit(self.currentNode())
         self.currentNodeIDChanged.emit(nodeID or "")
 
-    def _onActivated(self, index):
+    def _onActivated(self, index: int) -> None:
         action = self._comboBox.itemData(index)
-        if action == "add":
-            self.addNode()
-        elif action == "remove" and self.currentNode() is not None:
-            self._scene.RemoveNode(self.currentNode())
-        elif action == "rename":
-            raise NotImplementedError("The host has no dialog to rename a node")
+        if callable(action):
+            self._comboBox.setCurrentIndex(self._indexOf(self._nodeID))
+            action()
 
-    def addNode(self):
-        nodeType = self.nodeTypes[0]
-        name = self.baseName or nodeType.removeprefix("vtkMRML").removesuffix("Node")
-        node = self._scene.AddNewNodeByClass(nodeType, self._scene.GenerateUniqueName(name))
+    def choose(self, text: str) -> None:
+        """Choose an entry of the list as a user does: a node, or what is to be done with one."""
+        self._rebuild()  # the application follows every change of a name
+        index = self._comboBox.findText(text)
+        if index < 0:
+            texts = [self._comboBox.itemText(each) for each in range(self._comboBox.count)]
+            raise ValueError(f"The list has no '{text}' among {texts}")
+        self._comboBox.setCurrentIndex(index)
+        self._comboBox.activated.emit(index)
+
+    def addNode(self, nodeType: str | None = None) -> Any:
+        kind = nodeType or self.nodeTypes[0]
+        name = self._scene.GenerateUniqueName(self.baseName or _label(kind))
+        node = self._scene.AddNewNodeByClass(kind, name)
         self.setCurrentNode(node)
         self.nodeAddedByUser.emit(node)
         return node
 
-    def currentNode(self):
+    def renameCurrentNode(self) -> None:
+        node = self.currentNode()
+        if node is not None:
+            name = qt.QInputDialog.getText(self, "Rename", "New name:", qt.QLineEdit.Normal, node.GetName())
+            node.SetName(name or node.GetName())
+            self._rebuild()
+
+    def removeCurrentNode(self) -> None:
+        if self.currentNode() is not None:
+            self._scene.RemoveNode(self.currentNode())
+
+    def currentNode(self) -> Any:
         return self._scene.GetNodeByID(self._nodeID) if self._scene is not None and self._nodeID else None
 
-    def setCurrentNode(self, node):
+    def setCurrentNode(self, node: Any) -> None:
         self.setCurrentNodeID(node.GetID() if node is not None else "")
 
-    def setCurrentNodeID(self, nodeID):
+    def setCurrentNodeID(self, nodeID: str) -> None:
         if self._scene is not None:
             self._comboBox.setCurrentIndex(self._indexOf(nodeID) if nodeID else (0 if self.noneEnabled else -1))
 
-    def nodeCount(self):
+    def nodeCount(self) -> int:
         return len(self._nodes())
 
     currentNodeID = qt.Property(str, lambda self: self._nodeID or "", setCurrentNodeID)
 
 
+def _label(kind: str) -> str:
+    return kind.removeprefix("vtkMRML").removesuffix("Node")
+
+
 @qt.standIn
 class qMRMLSegmentationShow3DButton(qt.QPushButton):
-    """Makes and shows closed surfaces of a segmentation, or hides them."""
+    """Makes and shows closed surfaces of a segmentation, or removes them; is down while there are any."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
-        self._segmentation = None
+        self._segmentation, self._observation = None, None
         self.text = "Show 3D"
         self.setCheckable(True)
         self.setEnabled(False)
-        self.toggled.connect(self._show)
+        self.toggled.connect(self._onToggled)
 
-    def setSegmentationNode(self, segmentation):
+    def setSegmentationNode(self, segmentation: Any) -> None:
+        if self._segmentation is not None:
+            self._segmentation.RemoveObserver(self._observation)
         self._segmentation = segmentation
-        self.setEnabled(segmentation is not None)
+        if segmentation is not None:
+            event = slicer.vtkSegmentation.ContainedRepresentationNamesModified
+            self._observation = segmentation.AddObserver(event, self._onSegmentation)
+        self._update()
 
-    def segmentationNode(self):
+    def segmentationNode(self) -> Any:
         return self._segmentation
 
-    def _show(self, shown):
-        if shown:
+    def _onSegmentation(self, _caller: Any, _event: str) -> None:
+        self._update()
+
+    def _update(self) -> None:
+        self.setEnabled(self._segmentation is not None)
+        self.setChecked(self._segmentation is not None and self._hasSurfaces())
+
+    def _hasSurfaces(self) -> bool:
+        name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        return bool(self._segmentation.GetSegmentation().ContainsRepresentation(name))
+
+    def _onToggled(self, isDown: bool) -> None:
+        if self._segmentation is None or isDown == self._hasSurfaces():
+            return
+        if isDown:
             self._segmentation.CreateClosedSurfaceRepresentation()
         else:
             self._segmentation.RemoveClosedSurfaceRepresentation()

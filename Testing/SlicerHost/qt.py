@@ -7,6 +7,7 @@
 - Exceptions in slots are printed, as PythonQt prints them, and kept in `slotErrors`.
 """
 
+import ctypes
 import functools
 import inspect
 import os
@@ -18,6 +19,11 @@ from typing import ClassVar
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x2")  # enumerators are integers, as in PythonQt
 
+if sys.version_info < (3, 12):
+    # PySide6's wheel is built for Pythons in which None is immortal. In older ones each of its calls that returns
+    # nothing takes a reference of None away, until Python aborts: give it more than a process can use up.
+    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
@@ -26,6 +32,11 @@ for _module in _MODULES:
     for _name in dir(_module):  # PySide makes its classes when they are asked for: vars() lacks some
         if _name.startswith("Q"):
             globals()[_name] = getattr(_module, _name)
+
+
+def __getattr__(name):
+    raise AttributeError(f"Qt {QtCore.qVersion()} has no '{name}', or the host does not know it")
+
 
 Signal, Slot, Property = QtCore.Signal, QtCore.Slot, QtCore.Property
 QObject = QtCore.QObject
@@ -139,7 +150,16 @@ def _positionalCount(function):
     return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
 
 
+# By address: Python's object for a widget may go and come back while the widget stays.
 _connections = {}
+
+
+def _connectionsOf(sender, name):
+    address = shiboken6.getCppPointer(sender)[0]
+    if address not in _connections:
+        _connections[address] = {}
+        sender.destroyed.connect(lambda: _connections.pop(address, None))
+    return _connections[address].setdefault(name, [])
 
 
 def _signature(text):
@@ -173,13 +193,13 @@ def _connect(sender, text, function, slotText=None):
         3: lambda first, second, third: call(first, second, third),
     }
     _signalOf(sender, name).connect(slots[count])
-    _connections.setdefault((id(sender), name), []).append((function, slots[count]))
+    _connectionsOf(sender, name).append((function, slots[count]))
     return True
 
 
 def _disconnect(sender, text, function=None):
     name, _ = _signature(text)
-    connected = _connections.get((id(sender), name), [])
+    connected = _connectionsOf(sender, name)
     chosen = [pair for pair in connected if function is None or pair[0] == function]
     for pair in chosen:
         _signalOf(sender, name).disconnect(pair[1])
