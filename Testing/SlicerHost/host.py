@@ -122,9 +122,12 @@ def showViews(size: tuple[int, int] = _VIEW_SIZE) -> Any:
     return slicer.app.layoutManager()
 
 
-def view2D(name: str = "Red") -> Any:
+def view2D(name: str = "Red", orientation: str | None = None) -> Any:
     """The slice view of that name, on the real displayable managers; has pixels() and png(path)."""
-    return showViews().sliceWidget(name).sliceView()
+    view = showViews().sliceWidget(name).sliceView()
+    if orientation is not None:
+        view.node.SetOrientation(orientation)
+    return view
 
 
 def view3D() -> Any:
