@@ -137,7 +137,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.detailsButton.connect("clicked()", self._onDetails)
 
     def cleanup(self):
-        """Called when the application quits and when the module is loaded again, then twice."""
+        """Called when the application quits and before the module is loaded again."""
         self.logic.cancel()
         self._devices.stop()
         self._setParameterNode(None)
@@ -151,7 +151,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self):
         """Load the module's and the library's packages again too, after ending what runs with the old ones."""
-        self.cleanup()  # Slicer calls it when the widgets have been deleted already
+        self.logic.cancel()
         for name in list(sys.modules):
             if name.partition(".")[0] in ("LMIDiffusionSlicer", "LMIDiffusionLib"):
                 del sys.modules[name]

@@ -171,7 +171,7 @@ class TranslationRun:
         if self.isActive:
             self._loop = qt.QEventLoop()
             # Its name depends on the version of Qt.
-            (self._loop.exec_ if hasattr(self._loop, "exec_") else self._loop.exec)()
+            (self._loop.exec if hasattr(self._loop, "exec") else self._loop.exec_)()
             self._loop = None
             self.cancel()
 

@@ -14,7 +14,7 @@ from conftest import HEAD_SHAPE, HEAD_SPACING, add_head, fast_settings, head_arr
 
 _AFFINE = np.diag([HEAD_SPACING, HEAD_SPACING, HEAD_SPACING, 1.0])
 _AFFINE[:3, 3] = [-39, -47, -19]
-_LANDMARK = (14, 30, 11)
+_LANDMARK = (14, 30, 5)
 
 
 def _rotation(degrees: tuple[float, float, float]) -> np.ndarray:
@@ -151,11 +151,11 @@ def test_a_landmark_is_found_at_the_same_world_point_under_a_transform(logic: An
     for result in results:
         assert result.GetTransformNodeID() == with_landmark.GetTransformNodeID()
     difference = np.abs(slicer.util.arrayFromVolume(results[0]) - slicer.util.arrayFromVolume(results[1]))
-    weights = (difference * (difference > difference.max() / 2)).transpose(2, 1, 0)
+    weights = (difference * (difference > difference.max() / 4)).transpose(2, 1, 0)
     centre = np.array([np.average(index, weights=weights) for index in np.indices(weights.shape)])
     world = (matrix @ package("Geometry").ijkToRas(results[0]) @ np.append(centre, 1))[:3]
     expected = (matrix @ _AFFINE @ np.append(_LANDMARK, 1))[:3]
-    assert np.linalg.norm(world - expected) < 2 * HEAD_SPACING
+    assert np.linalg.norm(world - expected) < 3 * HEAD_SPACING, "a flip would move it by 18 mm or more"
 
 
 def test_the_segmentation_lies_over_the_volume_under_a_transform(logic: Any, head: Any, checkpoint: Path) -> None:

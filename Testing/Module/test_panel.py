@@ -263,7 +263,7 @@ def test_a_checkpoint_from_another_computer_falls_back_with_a_message(
     path = tmp_path / "scene.mrb"
     assert slicer.util.saveScene(str(path))
     slicer.mrmlScene.Clear(0)
-    assert slicer.util.loadScene(str(path))
+    slicer.util.loadScene(str(path))
     assert not widget._parameterNode.useCheckpointFile
     assert "else.safetensors" in ui.statusLabel.text
 
