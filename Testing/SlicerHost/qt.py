@@ -20,9 +20,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x2")  # enumerators are integers, as in PythonQt
 
 if sys.version_info < (3, 12):
-    # PySide6's wheel is built for Pythons in which None is immortal. In older ones each of its calls that returns
-    # nothing takes a reference of None away, until Python aborts: give it more than a process can use up.
-    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+    # PySide6's wheel is built for Pythons in which these are immortal. In older ones, calls that return nothing or a
+    # bool take a reference away each, until Python aborts: give them more than a process can use up.
+    for _immortal in (None, True, False):
+        ctypes.c_ssize_t.from_address(id(_immortal)).value += 1 << 40
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets

@@ -201,6 +201,9 @@ class qMRMLLayoutManager(qt.QObject):
     def threeDWidget(self, index: int) -> ThreeDWidget:
         return self._threeDWidgets[index]
 
+    def mrmlSliceLogics(self) -> Any:
+        return slicer.app.applicationLogic().GetSliceLogics()
+
     def resetSliceViews(self) -> None:
         for widget in self._sliceWidgets.values():
             widget.sliceLogic().FitSliceToBackground()
