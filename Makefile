@@ -5,13 +5,23 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint
+# Slicer's scene and Qt's classes are one a process: each of these files gets its own.
+MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py)
+
+.PHONY: demo test lint screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
 
 test: lint
 	$(BIN)/python -m pytest
+	set -e; for file in $(MODULE_TESTS); do $(BIN)/python -m pytest --quiet $$file; done
+
+screenshot: $(VENV)/.ready
+	$(BIN)/python Testing/screenshot.py screenshots
+
+soak: $(VENV)/.ready
+	$(BIN)/python Testing/soak.py
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
