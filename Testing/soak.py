@@ -18,7 +18,7 @@ import slicer  # isort: skip
 
 _RUNS = 60
 _CANCEL_EVERY = 3
-# What the panel says at the moments at which runs are cancelled.
+# What the panel says one after the other; runs are cancelled at each of them in turn, or after one that was too short.
 _MOMENTS = ("Starting", "Reading", "Loading", "Translating")
 # Qt and VTK make a few threads and files of their own at first use.
 _WARM_UP_RUNS = 2 * _CANCEL_EVERY
@@ -84,8 +84,8 @@ def _run(panel, number: int) -> str:
     ui.previewButton.click()
     cancelled, turn = number % _CANCEL_EVERY == _CANCEL_EVERY - 1, number // _CANCEL_EVERY
     if cancelled:
-        moment = _MOMENTS[turn % len(_MOMENTS)]
-        host.waitUntil(lambda: ui.statusLabel.text.startswith(moment), PATIENCE)
+        due = _MOMENTS[turn % len(_MOMENTS) :]
+        host.waitUntil(lambda: ui.statusLabel.text.startswith(due), PATIENCE)
         ui.translateButton.click()
     host.waitUntil(lambda: ui.translateButton.text == "Translate", PATIENCE)
     text = ui.statusLabel.text
