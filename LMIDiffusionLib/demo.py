@@ -14,7 +14,7 @@ from .translation import TranslationOptions
 from .translation_job import TranslationJob
 from .volume import read_volume
 
-_SAMPLES = 3
+_SAMPLES = 4
 # A standard deviation of 0.2, a fifth of the intensity range, is drawn white.
 _LARGEST_SPREAD = 0.2
 

@@ -52,7 +52,7 @@ class Preset:
 
 
 PRESETS = {
-    Quality.FAST: Preset(Sampler.DPM_SOLVER, steps=8, samples=1),
-    Quality.BALANCED: Preset(Sampler.DPM_SOLVER, steps=20, samples=1),
-    Quality.BEST: Preset(Sampler.DPM_SOLVER, steps=25, samples=4),
+    Quality.FAST: Preset(Sampler.DPM_SOLVER, steps=2, samples=1),
+    Quality.BALANCED: Preset(Sampler.DPM_SOLVER, steps=3, samples=4),
+    Quality.BEST: Preset(Sampler.DPM_SOLVER, steps=4, samples=16),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from .figures import save_comparison, save_curve, save_worst_cases
 OURS = "lmidiffusion"
 METHODS = ("identity", "histogram-matching", "sdedit-0.2", "sdedit-0.5", OURS)
 _SDEDIT = re.compile(r"sdedit-(0\.\d+|1)")
+# Without a condition, few steps give the mean of all heads.
+_SDEDIT_STEPS = 25
 # Ours with numbers of steps and samples of its own, for curves of score against time.
 _VARIANT = re.compile(rf"{OURS}-(\d+)x(\d+)")
 # A paired test over fewer subjects cannot reach 0.05.
@@ -99,7 +102,11 @@ def _score_missing(jobs: list[Job], make_methods: dict[str, MethodMaker], option
     """Returns whether this is the first of all processes; no job is missing then any more."""
     missing = [job for job in jobs if not job.path(options.output).exists()]
     trainer = lightning.Trainer(
-        accelerator=options.device, devices=options.devices, num_nodes=options.nodes, logger=False
+        accelerator=options.device,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        logger=False,
+        enable_progress_bar=sys.stderr.isatty(),
     )
     with warnings.catch_warnings():
         # On purpose: a job is a number, and its result a file.
@@ -174,8 +181,8 @@ def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) ->
         variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]))
         return lambda device: (Translator(checkpoint, device=device), variant)
     if match := _SDEDIT.fullmatch(name):
-        start = float(match[1])
-        return lambda device: (SDEdit(checkpoint, device=device, start=start), translation)
+        start, longer = float(match[1]), dataclasses.replace(translation, steps=translation.steps or _SDEDIT_STEPS)
+        return lambda device: (SDEdit(checkpoint, device=device, start=start), longer)
     raise UserError(
         f"There is no method {name}; choose of {', '.join(METHODS)}, {OURS}-STEPSxSAMPLES,"
         " or sdedit-T with T in (0, 1]."
