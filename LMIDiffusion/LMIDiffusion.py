@@ -295,7 +295,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             volume, mask = SampleScans.loadPDwSample()
             self._parameterNode.sourceVolume = volume
             self._parameterNode.brainMask = mask
-            slicer.util.setSliceViewerLayers(background=volume, fit=True)
+            slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
 
     def _onTranslateOrCancel(self):
         if self._run is not None:

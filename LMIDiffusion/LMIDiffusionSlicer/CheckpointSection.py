@@ -29,6 +29,8 @@ class CheckpointSection:
         self._showMessage = showMessage
         self._parameterNode = None
         ui.checkpointComboBox.connect("activated(int)", self._onChosen)
+        # Not by its name in the parameter node, which writes an empty path as a dot.
+        ui.checkpointPathLineEdit.connect("currentPathChanged(QString)", self._onPathChanged)
         ui.checkpointFolderButton.connect("clicked()", self._onOpenFolder)
 
     def setParameterNode(self, parameterNode) -> None:
@@ -57,8 +59,8 @@ class CheckpointSection:
         name = "" if isFile else self._parameterNode.checkpoint or defaultCheckpoint()
         combo.setCurrentIndex(combo.findData(name))
         self._ui.checkpointPathLineEdit.setEnabled(isFile)
-        if self._parameterNode.checkpointFile == Path():  # which the parameter node writes as a dot
-            self._ui.checkpointPathLineEdit.currentPath = ""
+        path = self._parameterNode.checkpointFile
+        self._ui.checkpointPathLineEdit.currentPath = "" if path == Path() else str(path)
         self._ui.checkpointSummaryLabel.text = self._describe()
 
     def _describe(self) -> str:
@@ -99,6 +101,10 @@ class CheckpointSection:
         self._parameterNode.useCheckpointFile = not name
         if name:
             self._parameterNode.checkpoint = name
+
+    def _onPathChanged(self, path: str) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.checkpointFile = Path(path)
 
     def _onOpenFolder(self) -> None:
         folder: Path = userCheckpointFolder()

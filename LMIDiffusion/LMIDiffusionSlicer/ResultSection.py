@@ -28,6 +28,7 @@ class ResultSection:
         self._arrangement: Arrangement | None = None
         self._opacity: tuple[str, float] | None = None
         ui.volumesTable.setHorizontalHeaderLabels([_("Segment"), _("Volume [mL]")])
+        ui.volumesTable.verticalHeader().setVisible(False)
         ui.volumesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
 
     def setParameterNode(self, parameterNode) -> None:
