@@ -58,7 +58,7 @@ def draw(panel, path: Path) -> None:
 
 
 def _image(pixels):
-    height, width, channels = pixels.shape
+    height, width = pixels.shape[:2]
     copy = pixels[..., :3].copy()
     return qt.QImage(copy.data, width, height, width * 3, qt.QImage.Format_RGB888).copy()
 
