@@ -17,13 +17,13 @@ test: lint
 	$(BIN)/python -m pytest
 	set -e; for file in $(MODULE_TESTS); do $(BIN)/python -m pytest --quiet $$file; done
 
-screenshot: $(VENV)/.ready
+screenshot: $(VENV)/.ready-test
 	$(BIN)/python Testing/screenshot.py screenshots
 
-soak: $(VENV)/.ready
+soak: $(VENV)/.ready-test
 	$(BIN)/python Testing/soak.py
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,5 +31,9 @@ lint: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[train,test]"
 	touch $@
