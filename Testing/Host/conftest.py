@@ -1,4 +1,4 @@
-"""The host itself, started once a process."""
+"""The host itself, started once a process; an empty scene, no dialog and no error in a slot around each test."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,10 @@ import host
 
 host.start()
 
+import dialogs
 import slicer
+
+SAMPLES = ROOT / "LMIDiffusion" / "Resources" / "SampleData"
 
 
 @pytest.fixture(autouse=True)
@@ -21,4 +24,8 @@ def clean_scene() -> Iterator[None]:
     slicer.mrmlScene.Clear(0)
     host.slotErrors().clear()
     yield
+    host.setTesting(True)
+    unused = dialogs.unusedAnswers()
+    dialogs.clear()
+    assert unused == []
     assert host.slotErrors() == []

@@ -1,83 +1,134 @@
-"""The application's parts: files, scene bundles, subject hierarchy, sample data, views."""
+"""The application object: what a module asks of it, and what it must not answer."""
 
-from pathlib import Path
+import os
+import time
+from typing import Any
 
+import ctk
 import host
-import numpy as np
 import pytest
+import qt
 import slicer
 
-SAMPLES = Path(__file__).resolve().parents[2] / "LMIDiffusion" / "Resources" / "SampleData"
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: slicer.app.extensionsManagerModel,
+        lambda: slicer.modules.dicom,
+        lambda: slicer.qMRMLPlotView,
+        lambda: slicer.util.nonsense,
+        lambda: ctk.ctkRangeWidget,
+        lambda: qt.QRegExp,
+        lambda: slicer.packaging.nonsense,
+    ],
+)
+def test_what_the_host_does_not_know_is_an_attribute_error(ask: Any) -> None:
+    with pytest.raises(AttributeError):
+        ask()
 
 
-def load() -> slicer.vtkMRMLScalarVolumeNode:
-    return slicer.util.loadVolume(str(SAMPLES / "sri24_T1w.nii.gz"))
+def test_unknown_attributes_cannot_be_written() -> None:
+    for owner in (slicer.app, slicer.app.moduleManager()):
+        with pytest.raises(AttributeError, match="nonsense"):
+            owner.nonsense = 1
 
 
-def test_a_volume_is_read_with_its_geometry() -> None:
-    volume = load()
-    assert slicer.util.arrayFromVolume(volume).shape == volume.GetImageData().GetDimensions()[::-1]
-    assert max(volume.GetSpacing()) == pytest.approx(2)
+def test_nothing_is_installed_unless_a_test_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotImplementedError, match="installs nothing"):
+        slicer.util.pip_install("torch")
+    asked: list[str] = []
+    monkeypatch.setattr(slicer.packaging, "pip_install", asked.append, raising=False)
+    slicer.util.pip_install("torch")
+    assert asked == ["torch"]
 
 
-def test_a_missing_file_is_an_error() -> None:
-    with pytest.raises(RuntimeError):
-        slicer.util.loadVolume("/nowhere/volume.nii.gz")
+def test_the_temporary_folder_exists_and_can_be_changed(tmp_path: Any) -> None:
+    before = slicer.app.temporaryPath
+    assert os.path.isdir(before)
+    slicer.app.temporaryPath = str(tmp_path)
+    try:
+        assert slicer.util.tempDirectory().startswith(str(tmp_path))
+    finally:
+        slicer.app.temporaryPath = before
 
 
-def test_kinds_of_files_that_the_host_cannot_read_are_told() -> None:
-    with pytest.raises(NotImplementedError, match="reads no ModelFile"):
-        slicer.app.coreIOManager().loadNodes("ModelFile", {"fileName": __file__})
+def test_settings_are_kept_apart_from_those_of_the_person_who_runs_the_tests() -> None:
+    slicer.app.userSettings().setValue("LMIDiffusion/answer", 42)
+    assert slicer.util.settingsValue("LMIDiffusion/answer", 0, converter=int) == 42
+    assert slicer.app.slicerUserSettingsFilePath.startswith(slicer.app.slicerHome)
 
 
-def test_a_scene_bundle_comes_back(tmp_path: Path) -> None:
-    voxels = slicer.util.arrayFromVolume(load()).copy()
-    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
-    slicer.mrmlScene.Clear(0)
-    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
-    volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-    np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume), voxels)
+def test_a_child_process_gets_the_environment() -> None:
+    assert slicer.util.startupEnvironment()["PATH"] == os.environ["PATH"]
 
 
-def test_nodes_have_items_in_the_subject_hierarchy() -> None:
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    assert hierarchy.GetItemByDataNode(load())
+def test_messages_do_not_show_while_testing_and_need_an_answer_otherwise() -> None:
+    slicer.util.errorDisplay("nobody sees this")
+    host.setTesting(False)
+    with pytest.raises(NotImplementedError, match="Really"):
+        slicer.util.confirmOkCancelDisplay("Really?", mainWindowNeeded=False)
+    seen: list[str] = []
+    host.answerNext(lambda box: seen.append(box.text) or qt.QMessageBox.Ok)
+    assert slicer.util.confirmOkCancelDisplay("Really?") is True
+    assert seen == ["Really?"]
 
 
-def test_a_sample_with_another_checksum_is_refused() -> None:
-    from SampleData import SampleDataLogic
-
-    SampleDataLogic.registerCustomSampleDataSource(
-        category="test",
-        sampleName="wrong",
-        uris=(SAMPLES / "sri24_T1w.nii.gz").as_uri(),
-        fileNames="sri24_T1w.nii.gz",
-        nodeNames="wrong",
-        thumbnailFileName=__file__,
-        checksums="SHA256:00",
-        loadFileType="VolumeFile",
-        loadFileProperties={},
-    )
-    with pytest.raises(ValueError, match="checksum"):
-        SampleDataLogic().downloadSample("wrong")
-    slicer.modules.sampleDataSources["test"].clear()
+def test_static_dialogs_need_an_answer() -> None:
+    with pytest.raises(NotImplementedError, match="getOpenFileName"):
+        qt.QFileDialog.getOpenFileName(None, "title")
+    host.answerNext("/a/b")
+    assert qt.QFileDialog.getOpenFileName(None, "title") == "/a/b"
 
 
-def test_a_slice_view_shows_a_volume_and_a_3d_view_a_surface() -> None:
-    view = host.view2D()
-    assert view.pixels().max() == 0
-    volume = load()
-    slicer.util.setSliceViewerLayers(background=volume)
-    view.fit()
-    assert (view.pixels() > 50).mean() > 0.1
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    segment = segmentation.GetSegmentation().AddEmptySegment("head")
-    head = (slicer.util.arrayFromVolume(volume) > 100).astype(np.uint8)
-    slicer.util.updateSegmentBinaryLabelmapFromArray(head, segmentation, segment, volume)
-    space = host.view3D()
-    empty = space.pixels()
-    segmentation.CreateClosedSurfaceRepresentation()
-    space.fit()
-    assert (space.pixels() != empty).any(axis=2).mean() > 0.05
+def test_waiting_runs_the_event_loop_and_gives_up_in_time() -> None:
+    fired: list[int] = []
+    qt.QTimer.singleShot(20, lambda: fired.append(1))
+    host.waitUntil(lambda: fired, 5)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        host.waitUntil(lambda: False, 0.1)
+    assert time.monotonic() - start < 2
+
+
+def test_an_exception_in_an_observer_or_a_timer_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    tag = slicer.mrmlScene.AddObserver(slicer.mrmlScene.NodeAddedEvent, lambda caller, event: {}["observer"])
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode")
+    slicer.mrmlScene.RemoveObserver(tag)
+    qt.QTimer.singleShot(0, lambda: {}["timer"])
+    host.processEvents(0.05)
+    assert {str(error) for _, error, _ in host.slotErrors()} == {"'observer'", "'timer'"}
+    assert "KeyError" in capsys.readouterr().err
+    host.slotErrors().clear()
+
+
+def test_render_pauses_are_counted() -> None:
+    with slicer.util.RenderBlocker():
+        assert slicer.app.isRenderPaused()
+    assert not slicer.app.isRenderPaused()
+    with pytest.raises(RuntimeError, match="more often"):
+        slicer.app.resumeRender()
+
+
+def test_there_is_no_main_window() -> None:
+    assert slicer.util.mainWindow() is None
+
+
+def test_constants_of_python_survive_many_calls_of_qt() -> None:
+    label = qt.QLabel()
+    before = [_references(each) for each in (None, True, False)]
+    for _ in range(10_000):
+        label.setEnabled(True)
+        label.isWidgetType()
+        label.isModal()
+    assert all(after > 1 << 30 or after > start - 5000 for start, after in zip(before, _counts(), strict=True))
+
+
+def _counts() -> list[int]:
+    return [_references(each) for each in (None, True, False)]
+
+
+def _references(value: Any) -> int:
+    import sys
+
+    return sys.getrefcount(value)

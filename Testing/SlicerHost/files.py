@@ -149,9 +149,10 @@ def _write(node: Any, storage: Any, path: str, *, useCompression: bool = True) -
 
 
 def _storageOf(node: Any) -> Any:
-    """A storage node of the node's default class, outside the scene."""
+    """A storage node of the node's default class, which is not added to the scene."""
     storage = slicer.mrmlScene.CreateNodeByClass(node.GetDefaultStorageNodeClassName())
     storage.UnRegister(None)
+    storage.SetScene(slicer.mrmlScene)  # the list of formats is empty without
     return storage
 
 

@@ -179,9 +179,17 @@ def _signalOf(sender, name):
     return signal
 
 
-def _connect(sender, text, function, slotText=None):
-    if slotText is not None:
-        function = getattr(function, _signature(slotText)[0])
+def _connect(sender, *arguments):
+    """`sender.connect(signal, function)` and, as `QTimer.singleShot` has it, `connect(sender, signal, receiver, slot)`."""
+    if isinstance(arguments[0], QObject):
+        sender, *arguments = arguments
+    return _connectSlot(sender, *arguments)
+
+
+def _connectSlot(sender, text, receiver, slot=None):
+    function = receiver if slot is None else slot
+    if isinstance(function, str):
+        function = getattr(receiver, _signature(function)[0])
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
     name, count = _signature(text)
