@@ -180,7 +180,7 @@ def _signalOf(sender, name):
 
 
 def _connect(sender, *arguments):
-    """`sender.connect(signal, function)`, or `connect(sender, signal, receiver, slot)` as `QTimer.singleShot` has it."""
+    """`sender.connect(signal, function)`, or `connect(sender, signal, receiver, slot)` as timers do."""
     if isinstance(arguments[0], QObject):
         sender, *arguments = arguments
     return _connectSlot(sender, *arguments)
