@@ -172,7 +172,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "no slice range": [volume, output, "--slices", "a:b"],
         "There is no sampler": [volume, output, "--sampler", "magic"],
         "The steps cannot be 1": [volume, output, "--steps", "1"],
-        "several samples": [volume, output, "--uncertainty", folder / "u.nii.gz"],
+        "several samples": [volume, output, "--samples", "1", "--uncertainty", folder / "u.nii.gz"],
         "Two of the given files are the same": [volume, output, "--segmentation", output],
         "add --segmentation, or leave out --mask": [volume, output, "--mask", _TISSUE],
         "leave out --mask or --clusters 5": [
