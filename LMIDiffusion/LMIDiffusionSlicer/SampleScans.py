@@ -52,7 +52,6 @@ def registerSamples() -> None:
             nodeNames=sample.nodeName,
             thumbnailFileName=str(resourcePath("Icons", f"{sample.name}.png")),
             checksums=sample.checksum,
-            loadFileType="VolumeFile",
             loadFileProperties=sample.properties,
         )
 
