@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +62,19 @@ def _rigid_transform(source: sitk.Image, target: sitk.Image) -> sitk.Transform:
     start = sitk.Euler3DTransform()
     start.SetCenter(centre)
     method.SetInitialTransform(start, inPlace=False)
-    return method.Execute(sitk.Cast(target, sitk.sitkFloat32), sitk.Cast(source, sitk.sitkFloat32))
+    with _one_thread():
+        return method.Execute(sitk.Cast(target, sitk.sitkFloat32), sitk.Cast(source, sitk.sitkFloat32))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The sums of several threads differ from run to run."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _range(image: sitk.Image) -> tuple[float, float]:
