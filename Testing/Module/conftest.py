@@ -137,7 +137,7 @@ def settings(checkpoint: Path, module: Any) -> Any:
 
 
 def fast_settings(checkpoint: Path, **changes: Any) -> Any:
-    values = {"checkpoint": str(checkpoint), "steps": 2, "device": "cpu", **changes}
+    values = {"checkpoint": str(checkpoint), "steps": 2, "samples": 1, "device": "cpu", **changes}
     return package("TranslationRun").TranslationSettings(**values)
 
 
