@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Slicer's scene and Qt's classes are one a process: each of these files gets its own.
+# Slicer's scene and Qt's classes are one a process: each of these files gets its own, two at a time.
 MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py)
 
 .PHONY: demo test lint screenshot soak
@@ -14,8 +14,7 @@ demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
 
 test: lint
-	$(BIN)/python -m pytest
-	set -e; for file in $(MODULE_TESTS); do $(BIN)/python -m pytest --quiet $$file; done
+	printf '%s\n' Testing/Library $(MODULE_TESTS) | OMP_NUM_THREADS=1 xargs -n 1 -P 2 $(BIN)/python -m pytest --quiet
 
 screenshot: $(VENV)/.ready-test
 	$(BIN)/python Testing/screenshot.py screenshots
