@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from . import __version__
+from .condition import Condition
 from .errors import UserError
 from .intensity import SCALE_NAME
-from .lmi import GaussianKernel, HistogramKernel, LMICondition
+from .lmi import GaussianKernel, HistogramKernel
 from .resources import checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
@@ -29,7 +30,7 @@ from .volume import atomic_path
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "lmidiffusion"
-_KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
+KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
     "gaussian": GaussianKernel,
     "histogram": HistogramKernel,
 }
@@ -42,7 +43,7 @@ class Checkpoint:
     Attributes:
         weights: the score network's parameters.
         network: its shape.
-        condition: how LMI maps are built.
+        condition: which maps condition the network, and how they are made.
         sde: noise levels seen in training.
         modality: target modality, such as T1w.
         pixel_size: side of the slices' pixels in millimetres.
@@ -57,7 +58,7 @@ class Checkpoint:
 
     weights: dict[str, Tensor]
     network: NetworkSettings
-    condition: LMICondition
+    condition: Condition
     sde: VarianceExplodingSDE
     modality: str
     pixel_size: float
@@ -78,7 +79,7 @@ class Checkpoint:
     def metadata(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON types."""
         kernel = self.condition.kernel
-        kernel_name = next(name for name, kind in _KERNELS.items() if isinstance(kernel, kind))
+        kernel_name = next(name for name, kind in KERNELS.items() if isinstance(kernel, kind))
         return {
             "format_version": FORMAT_VERSION,
             "library_version": self.library_version,
@@ -182,12 +183,21 @@ def _check_settings(settings: Any) -> None:
             raise ValueError(f"{name} is {value!r}")
 
 
-def _condition(settings: dict[str, Any]) -> LMICondition:
+def _condition(settings: dict[str, Any]) -> Condition:
     kernel = dict(settings["kernel"])
-    return LMICondition(**{**settings, "kernel": _KERNELS[kernel.pop("name")](**kernel)})
+    if not all(type(size) is int for size in settings["patch_sizes"]):
+        raise TypeError(f"patch_sizes is {settings['patch_sizes']!r}")
+    return Condition(
+        maps=tuple(settings["maps"]),
+        patch_sizes=tuple(settings["patch_sizes"]),
+        search_size=settings["search_size"],
+        kernel=KERNELS[kernel.pop("name")](**kernel),
+    )
 
 
 def _check_weights(checkpoint: Checkpoint) -> None:
+    if checkpoint.network.condition_channels != len(checkpoint.condition.channels):
+        raise ValueError("the maps do not fit the network")
     with torch.device("meta"):
         expected = ScoreNetwork(checkpoint.network).state_dict()
     found = {name: weight.shape for name, weight in checkpoint.weights.items()}

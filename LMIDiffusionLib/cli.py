@@ -18,6 +18,7 @@ from .resources import DEFAULT_CHECKPOINT
 if TYPE_CHECKING:
     from .translation import TranslationOptions
 
+_MAPS = "self and cross (LMI), sobel, intensity"
 _BAD_INPUT, _INTERRUPTED, _TERMINATED = 2, 130, 143
 
 
@@ -218,6 +219,17 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--brain-suffix", default="mask", help="NAME_<suffix>.nii.gz is a brain mask, where it exists")
     parser.add_argument("--pixel-size", type=_positive_real, default=2.0, help="in-plane, in millimetres")
     parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
+    parser.add_argument("--maps", nargs="+", default=["self", "cross"], help=f"that steer the network: {_MAPS}")
+    parser.add_argument("--patch-sizes", type=_positive, nargs="+", default=[3], help="sides of the LMI's patches")
+    parser.add_argument("--search-size", type=_positive, default=3, help="side of the LMI's search window")
+    parser.add_argument("--kernel", choices=("gaussian", "histogram"), default="gaussian", help="of the LMI")
+    parser.add_argument(
+        "--contrast",
+        choices=("plain", "moderate", "strong"),
+        default="moderate",
+        help="of the copies the maps are made of",
+    )
+    parser.add_argument("--start-from", metavar="NAME_OR_PATH", help="checkpoint whose weights training starts with")
     parser.add_argument(
         "--channels", type=_positive, nargs="+", default=[32, 64, 128], help="features of the U-Net's levels"
     )
@@ -245,7 +257,8 @@ def _train(parsed: argparse.Namespace) -> None:
     from .training.train import TrainingOptions, train
 
     chosen = {name: value for name, value in vars(parsed).items() if name != "command"}
-    chosen["channels"] = tuple(chosen["channels"])
+    for name in ("channels", "maps", "patch_sizes"):
+        chosen[name] = tuple(chosen[name])
     print(f"Wrote {train(TrainingOptions(**chosen))}")
 
 

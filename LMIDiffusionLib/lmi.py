@@ -134,10 +134,11 @@ def _check(reference: Tensor, image: Tensor, patch_size: int, search_size: int) 
         raise ValueError(f"expected two (B, 1, H, W) images, not {tuple(reference.shape)} and {tuple(image.shape)}")
     if reference.dtype not in (torch.float32, torch.float64) or reference.dtype != image.dtype:
         raise ValueError(f"expected float32 or float64 for both images, not {reference.dtype} and {image.dtype}")
-    _check_sizes(patch_size, search_size)
+    check_sizes(patch_size, search_size)
 
 
-def _check_sizes(patch_size: int, search_size: int) -> None:
+def check_sizes(patch_size: int, search_size: int) -> None:
+    """Raise ValueError unless both sides are odd and positive."""
     for name, size in (("patch_size", patch_size), ("search_size", search_size)):
         if size < 1 or size % 2 == 0:
             raise ValueError(f"{name} must be odd and positive, not {size}")
@@ -237,32 +238,3 @@ def _density(kernels: Kernels, patch_size: int, row: int, column: int, height: i
         total = term + 1 if total is None else total.add_(term)
     assert total is not None
     return total
-
-
-@dataclass(frozen=True)
-class LMICondition:
-    """The network's condition LMI(F; F, F_t): self map LMI(F, F) and cross map LMI(F, F_t).
-
-    Each is divided by its bound 2 log p. Training and translation both build their maps here, so they
-    cannot differ.
-    """
-
-    patch_size: int = 3
-    search_size: int = 3
-    kernel: GaussianKernel | HistogramKernel = GaussianKernel()
-
-    def __post_init__(self) -> None:
-        if self.patch_size < 3:
-            raise ValueError(f"patch_size must be at least 3, not {self.patch_size}: one pixel has no information")
-        _check_sizes(self.patch_size, self.search_size)
-
-    def self_map(self, reference: Tensor) -> Tensor:
-        """LMI(F, F) of (B, 1, H, W), in [0, 1]."""
-        return self.cross_map(reference, reference)
-
-    def cross_map(self, reference: Tensor, noisy: Tensor) -> Tensor:
-        """LMI(F, F_t) of (B, 1, H, W), in [0, 1] up to the density estimate's bias."""
-        information = local_mutual_information(
-            reference, noisy, patch_size=self.patch_size, search_size=self.search_size, kernel=self.kernel
-        )
-        return information / (2 * math.log(self.patch_size))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from .checkpoint import Checkpoint
+from .condition import Condition
 from .errors import UserError
 from .intensity import head_mask, to_unit_scale
-from .lmi import LMICondition
 from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
 from .score_network import ScoreNetwork
 from .volume import AxialGrid, Volume, pad_to, padded_shape
@@ -138,19 +138,19 @@ def unconditional_denoiser(network: ScoreNetwork) -> Denoiser:
 
 
 def conditional_denoiser(
-    network: ScoreNetwork, condition: LMICondition, source: Tensor, *, guidance: float = 1.0
+    network: ScoreNetwork, condition: Condition, source: Tensor, *, guidance: float = 1.0
 ) -> Denoiser:
-    """Denoiser of the target modality steered by the LMI between `source` (B, 1, H, W) and the slice being generated.
+    """Denoiser of the target modality steered by the maps of `source` (B, 1, H, W) and the slice being generated.
 
-    A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_LMI - D_0).
+    A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_maps - D_0).
     """
-    self_map = condition.self_map(source)
+    source_maps = condition.source_maps(source)
     without_source = unconditional_denoiser(network)
 
     @torch.no_grad()
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
         level = torch.full((len(noisy),), sigma, device=noisy.device)
-        maps = torch.cat([self_map, condition.cross_map(source, noisy)], 1)
+        maps = torch.cat([source_maps, condition.noisy_maps(source, noisy)], 1)
         conditional: Tensor = network(noisy, maps, level)
         if guidance == 1:
             return conditional

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_BLUR_REACH = 3  # pixels on each side
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -28,6 +30,8 @@ class Augmentation:
         bias_field: largest relative change of intensity over the slice.
         noise: largest standard deviation of added noise.
         blur: largest standard deviation of the Gaussian blur, in pixels.
+        thickness: largest standard deviation of a further blur along one axis, in pixels, as thick slices of another
+            orientation have it; half the copies have some.
     """
 
     rotation: float = 8.0
@@ -39,6 +43,7 @@ class Augmentation:
     bias_field: float = 0.2
     noise: float = 0.01
     blur: float = 0.6
+    thickness: float = 0.0
 
     def spatial(self, images: Tensor, brains: Tensor, generator: torch.Generator) -> Tensor:
         """Flip, rotate, scale and shift slices (B, 1, H, W) and reduce some to their brain (B, 1, H, W)."""
@@ -101,14 +106,23 @@ class Augmentation:
         return (self.bias_field * field).exp()
 
     def _blur(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        sigma = (self.blur * _uniform(images, 1, generator)).clamp(min=0.05)
-        distance = torch.arange(-2, 3, device=images.device, dtype=images.dtype)
-        kernel = (-(distance**2) / (2 * sigma.view(-1, 1) ** 2)).exp()
-        kernel = kernel / kernel.sum(1, keepdim=True)
-        batch = images.shape[0]
-        columns = functional.pad(images.transpose(0, 1), (2, 2, 2, 2), mode="replicate")
-        along_rows = functional.conv2d(columns, kernel.view(batch, 1, 5, 1), groups=batch)
-        return functional.conv2d(along_rows, kernel.view(batch, 1, 1, 5), groups=batch).transpose(0, 1)
+        sigma = self.blur * _uniform(images, 1, generator).flatten().expand(2, -1)
+        if self.thickness > 0:
+            thickness, rows_or_columns = _uniform(images, 2, generator).flatten(1).unbind(1)
+            further = self.thickness * (2 * thickness - 1).clamp(min=0)
+            sigma = sigma + torch.stack([further * (rows_or_columns < 0.5), further * (rows_or_columns >= 0.5)])
+        return _blur(images, *sigma.clamp(min=0.05))
+
+
+def _blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor) -> Tensor:
+    """Gaussian blur of (B, 1, H, W) across rows and columns, with a standard deviation (B,) of each in pixels."""
+    batch, reach = images.shape[0], _BLUR_REACH
+    distance = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernels = [(-(distance**2) / (2 * sigma.view(-1, 1) ** 2)).exp() for sigma in (row_sigma, column_sigma)]
+    rows, columns = (kernel / kernel.sum(1, keepdim=True) for kernel in kernels)
+    padded = functional.pad(images.transpose(0, 1), (reach,) * 4, mode="replicate")
+    across_rows = functional.conv2d(padded, rows.view(batch, 1, -1, 1), groups=batch)
+    return functional.conv2d(across_rows, columns.view(batch, 1, 1, -1), groups=batch).transpose(0, 1)
 
 
 def _uniform(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -118,3 +132,11 @@ def _uniform(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def _normal(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(images.shape, generator=generator, device=images.device)
+
+
+AUGMENTATIONS = {
+    "plain": Augmentation(unchanged_tone=1.0, bias_field=0.0, noise=0.0, blur=0.0),
+    "moderate": Augmentation(),
+    "strong": Augmentation(unchanged_tone=0.1, bias_field=0.4, noise=0.03, blur=0.8, thickness=1.2),
+}
+"""How far the copies' contrast is changed, by name; `plain` copies are the target slices themselves."""

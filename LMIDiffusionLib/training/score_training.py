@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from ..lmi import LMICondition
+from ..condition import Condition
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation
@@ -35,8 +35,9 @@ class ScoreTraining(lightning.LightningModule):
         self,
         *,
         network: NetworkSettings,
-        condition: LMICondition,
+        condition: Condition,
         sde: VarianceExplodingSDE,
+        augmentation: Augmentation,
         steps: int,
         learning_rate: float,
         seed: int,
@@ -44,8 +45,9 @@ class ScoreTraining(lightning.LightningModule):
         """
         Args:
             network: shape of the U-Net.
-            condition: how LMI maps are built.
+            condition: which maps condition the network.
             sde: noise levels.
+            augmentation: how slices and the contrast of their copies are changed.
             steps: optimiser steps in all, which the learning rate's schedule spans.
             learning_rate: largest of the schedule.
             seed: of all that is random.
@@ -54,7 +56,7 @@ class ScoreTraining(lightning.LightningModule):
         self.network = ScoreNetwork(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.condition = condition
         self.sde = sde
-        self.augmentation = Augmentation()
+        self.augmentation = augmentation
         self.steps = steps
         self.learning_rate = learning_rate
         self.seed = seed
@@ -104,7 +106,7 @@ class ScoreTraining(lightning.LightningModule):
         noise = torch.randn(slices.shape, generator=generator, device=self.device)
         noisy = slices + sigma.view(-1, 1, 1, 1) * noise
         with torch.autocast(self.device.type, enabled=False):
-            maps = torch.cat([self.condition.self_map(copy), self.condition.cross_map(copy, noisy)], 1)
+            maps = self.condition.all_maps(copy, noisy)
         return maps, noisy
 
     def _losses(self, slices: Tensor, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:

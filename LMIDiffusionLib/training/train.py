@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from ..checkpoint import Checkpoint, save_checkpoint
+from ..checkpoint import KERNELS, Checkpoint, load_checkpoint, save_checkpoint
+from ..condition import Condition
 from ..errors import UserError
 from ..intensity import to_unit_scale
-from ..lmi import LMICondition
 from ..pictures import save_picture
 from ..samplers import SAMPLERS, SliceNoise
-from ..score_network import NetworkSettings
+from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE, largest_distance
 from ..segmentation import IntensityKMeans
 from ..translation import conditional_denoiser
+from .augmentation import AUGMENTATIONS
 from .bias_field import correct_bias_field
 from .score_training import ScoreTraining
 from .slices import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
@@ -49,6 +50,12 @@ class TrainingOptions:
     brain_suffix: str
     pixel_size: float
     correct_bias: bool
+    maps: tuple[str, ...]
+    patch_sizes: tuple[int, ...]
+    search_size: int
+    kernel: str
+    contrast: str
+    start_from: str | None
     channels: tuple[int, ...]
     blocks: int
     steps: int
@@ -75,21 +82,28 @@ def train(options: TrainingOptions) -> Path:
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
+    condition = _condition(options)
     resume_from = _resume_file(options)
     lightning.seed_everything(options.seed, verbose=False)
     training, held_out = _read(options)
     slices = _spread(training.images(), _STATISTICS_SLICES)
     network = NetworkSettings(
-        channels=options.channels, blocks=options.blocks, sigma_data=round(float(slices.std()), 4)
+        channels=options.channels,
+        blocks=options.blocks,
+        sigma_data=round(float(slices.std()), 4),
+        condition_channels=len(condition.channels),
     )
     module = ScoreTraining(
         network=network,
-        condition=LMICondition(),
+        condition=condition,
         sde=VarianceExplodingSDE(_SIGMA_MIN, round(largest_distance(slices), 1)),
+        augmentation=AUGMENTATIONS[options.contrast],
         steps=options.steps,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
+    if options.start_from is not None:
+        start_from(module.network, condition, load_checkpoint(options.start_from))
     centres, tissue_centres = _centres(training)
     exporter = CheckpointExporter(options, centres, tissue_centres)
     trainer = _trainer(options, [exporter, SamplePictures(held_out, options.output / "pictures")])
@@ -100,6 +114,35 @@ def train(options: TrainingOptions) -> Path:
         _fit(trainer, module, loaders, resume_from)
     exporter.export(trainer, module)
     return exporter.path
+
+
+def _condition(options: TrainingOptions) -> Condition:
+    try:
+        return Condition(options.maps, options.patch_sizes, options.search_size, KERNELS[options.kernel]())
+    except ValueError as error:
+        raise UserError(f"The maps cannot be made ({error}); choose others.") from error
+
+
+def start_from(network: ScoreNetwork, condition: Condition, checkpoint: Checkpoint) -> None:
+    """Give a network the weights of a checkpoint whose maps may be others; a map that is new to it has no effect yet.
+
+    Raises:
+        UserError: the networks differ in more than their maps.
+    """
+    weights = {name: weight.float() for name, weight in checkpoint.weights.items()}
+    folded = network.settings.unshuffle**2
+    known = ("noisy", *checkpoint.condition.channels)
+    first = "unet.first.weight"
+    parts = dict(zip(known, weights[first].split(folded, 1), strict=True))
+    none = torch.zeros_like(parts["noisy"])
+    weights[first] = torch.cat([parts.get(name, none) for name in ("noisy", *condition.channels)], 1)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"The network of the checkpoint to start from has channels {checkpoint.network.channels} and"
+            f" {checkpoint.network.blocks} block(s) a level; give --channels and --blocks to match."
+        ) from error
 
 
 def _fit(trainer: lightning.Trainer, module: ScoreTraining, loaders: TrainingData, resume_from: Path | None) -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.lmi import LMICondition
+from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
 from LMIDiffusionLib.volume import Volume
@@ -143,7 +143,7 @@ def tiny_checkpoint() -> Checkpoint:
     return Checkpoint(
         weights=weights,
         network=settings,
-        condition=LMICondition(),
+        condition=Condition(),
         sde=VarianceExplodingSDE(0.01, 5.0),
         modality="T1w",
         pixel_size=HEAD_SPACING,

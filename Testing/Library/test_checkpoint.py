@@ -16,10 +16,11 @@ from torch import Tensor
 
 from LMIDiffusionLib import checkpoint as checkpoint_module
 from LMIDiffusionLib.checkpoint import FORMAT_VERSION, Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, LMICondition
+from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel
 from LMIDiffusionLib.resources import bundled_checkpoints
-from LMIDiffusionLib.score_network import NetworkSettings
+from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
 
 METADATA_KEY = "lmidiffusion"
@@ -65,25 +66,31 @@ def test_round_trip_keeps_the_weights_to_half_precision(tiny_checkpoint: Checkpo
         assert torch.equal(loaded[name], weight.half()), name
 
 
+def with_condition(checkpoint: Checkpoint, condition: Condition) -> Checkpoint:
+    """The checkpoint with another condition, and a network that takes its maps."""
+    settings = dataclasses.replace(checkpoint.network, condition_channels=len(condition.channels))
+    weights = ScoreNetwork(settings).state_dict()
+    return dataclasses.replace(checkpoint, condition=condition, network=settings, weights=weights)
+
+
 CONDITIONS = pytest.mark.parametrize(
     "condition",
     [
-        LMICondition(),
-        LMICondition(patch_size=5, search_size=1, kernel=GaussianKernel(bandwidth=0.123)),
-        LMICondition(patch_size=3, search_size=5, kernel=HistogramKernel(bins=11)),
+        Condition(),
+        Condition(patch_sizes=(5,), search_size=1, kernel=GaussianKernel(bandwidth=0.123)),
+        Condition(maps=("self", "intensity"), patch_sizes=(3, 5), search_size=5, kernel=HistogramKernel(bins=11)),
     ],
-    ids=["default", "gaussian", "histogram"],
+    ids=["default", "gaussian", "histogram of two sizes"],
 )
 
 
 @CONDITIONS
 @pytest.mark.parametrize("tissue_centres", [None, np.array([0.1234567890123, 0.4, 0.7])], ids=["no tissues", "tissues"])
 def test_round_trip_keeps_all_metadata(
-    tiny_checkpoint: Checkpoint, path: Path, condition: LMICondition, tissue_centres: Any
+    tiny_checkpoint: Checkpoint, path: Path, condition: Condition, tissue_centres: Any
 ) -> None:
     original = dataclasses.replace(
-        tiny_checkpoint,
-        condition=condition,
+        with_condition(tiny_checkpoint, condition),
         tissue_centres=tissue_centres,
         sde=VarianceExplodingSDE(0.0123, 34.5),
         modality="T2w ü",
@@ -110,12 +117,10 @@ def test_round_trip_keeps_all_metadata(
 
 
 @CONDITIONS
-def test_a_loaded_condition_makes_the_same_maps(
-    tiny_checkpoint: Checkpoint, path: Path, condition: LMICondition
-) -> None:
-    save_checkpoint(dataclasses.replace(tiny_checkpoint, condition=condition), path)
+def test_a_loaded_condition_makes_the_same_maps(tiny_checkpoint: Checkpoint, path: Path, condition: Condition) -> None:
+    save_checkpoint(with_condition(tiny_checkpoint, condition), path)
     image, other = torch.rand(2, 1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(load_checkpoint(str(path)).condition.cross_map(image, other), condition.cross_map(image, other))
+    assert torch.equal(load_checkpoint(str(path)).condition.all_maps(image, other), condition.all_maps(image, other))
 
 
 def test_the_loaded_network_estimates_what_the_saved_one_does(tiny_checkpoint: Checkpoint, saved: Path) -> None:
@@ -266,7 +271,8 @@ WRONG: dict[tuple[str, ...], list[Any]] = {
     ("network", "attention_heads"): [None, 0, -1, 1.5],
     ("network", "layers"): [3],
     ("condition",): [None, [], {}],
-    ("condition", "patch_size"): [None, "3", 3.0, -3, 4],
+    ("condition", "maps"): [None, [], "self", ["self"], ["self", "self"], ["self", "edges"], [1, 2]],
+    ("condition", "patch_sizes"): [None, [], 3, ["3"], [3.0], [True], [-3], [4], [3, 5]],
     ("condition", "search_size"): [None, "3", 3.0, 0, 2],
     ("condition", "kernel"): [None, {}, {"name": "cosine"}, {"name": "gaussian", "bins": 3}],
     ("condition", "kernel", "bandwidth"): [None, "wide", 0, -1, float("nan")],

@@ -10,7 +10,7 @@ from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 from torch import Tensor
 
 from LMIDiffusionLib import lmi
-from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, LMICondition, PairKernel, local_mutual_information
+from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel, local_mutual_information
 
 Patch = np.ndarray[Any, Any]
 HARD = HistogramKernel(bins=6)
@@ -388,42 +388,3 @@ class TestInvalidInput:
     def test_bins(self, bins: int) -> None:
         with pytest.raises(ValueError, match="bin"):
             HistogramKernel(bins)
-
-    def test_condition_of_one_pixel(self) -> None:
-        with pytest.raises(ValueError, match="patch_size"):
-            LMICondition(patch_size=1)
-
-
-class TestCondition:
-    @pytest.mark.parametrize("patch_size", [3, 5])
-    def test_maps_are_eq_1_divided_by_2_log_p(self, patch_size: int) -> None:
-        reference, noisy = random_images(2, 2, 1, 9, 8, seed=50).unbind()
-        condition = LMICondition(patch_size=patch_size, search_size=1, kernel=SOFT)
-        for actual, image in (
-            (condition.self_map(reference), reference),
-            (condition.cross_map(reference, noisy), noisy),
-        ):
-            information = local_mutual_information(reference, image, patch_size=patch_size, search_size=1, kernel=SOFT)
-            torch.testing.assert_close(actual, information / (2 * np.log(patch_size)), rtol=0, atol=1e-12)
-
-    def test_maps_of_hard_bins_lie_within_0_and_1_and_reach_1(self) -> None:
-        condition = LMICondition(kernel=HistogramKernel(64))
-        reference = random_images(2, 1, 12, 11, seed=51)
-        noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(51), dtype=torch.float64)
-        for sigma in (0.0, 0.1, 50.0):
-            cross = condition.cross_map(reference, reference + sigma * noise)
-            assert -1e-12 <= float(cross.min()) <= float(cross.max()) <= 1 + 1e-12
-        distinct = at_bin_centres(torch.arange(64).view(1, 1, 8, 8), 64)
-        assert float(condition.self_map(distinct)[0, 0, 4, 4]) == pytest.approx(1, abs=1e-12)
-
-    def test_zero_shot_maps_do_not_depend_on_a_relabelling_of_the_source(self) -> None:
-        bins = 8
-        condition = LMICondition(kernel=HistogramKernel(bins))
-        labels = random_labels(2, 1, 12, 11, bins=bins, seed=52)
-        permutation = torch.tensor([5, 2, 7, 0, 6, 1, 4, 3])
-        source, recoloured = at_bin_centres(labels, bins), at_bin_centres(permutation[labels], bins)
-        noisy = random_images(2, 1, 12, 11, seed=53)
-        torch.testing.assert_close(condition.self_map(recoloured), condition.self_map(source), rtol=0, atol=1e-12)
-        torch.testing.assert_close(
-            condition.cross_map(recoloured, noisy), condition.cross_map(source, noisy), rtol=0, atol=1e-12
-        )

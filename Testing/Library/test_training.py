@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,11 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from LMIDiffusionLib.checkpoint import load_checkpoint
+from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.training.augmentation import Augmentation
+from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation
 from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
+from LMIDiffusionLib.training.train import start_from
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
 _TINY = [
@@ -75,6 +79,54 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     assert checkpoint.tissue_centres is not None
     assert len(list((tmp_path / "whole" / "pictures").glob("*.png"))) == 4
     assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
+
+
+def test_two_processes_train_one_model(data: Path, tmp_path: Path) -> None:
+    ended = _train(data, tmp_path / "out", "--devices", "2", "--steps", "6")
+    assert ended.returncode == 0, ended.stderr
+    assert "2 processes" in ended.stderr
+    assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).training_steps == 6
+
+
+def test_a_training_starts_from_the_weights_of_a_checkpoint(
+    data: Path, tmp_path: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(tiny_checkpoint, start)
+    barely = ["--steps", "1", "--learning-rate", "1e-9", "--start-from", str(start), "--maps", "self", "cross", "sobel"]
+    ended = _train(data, tmp_path / "out", *barely)
+    assert ended.returncode == 0, ended.stderr
+    expected, found = (load_file(path) for path in (start, tmp_path / "out" / "checkpoint.safetensors"))
+    for name in expected.keys() - {"unet.first.weight"}:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-3)
+    assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).condition.maps == (
+        "self",
+        "cross",
+        "sobel",
+    )
+
+
+def test_maps_that_cannot_be_made_are_refused(data: Path, tmp_path: Path) -> None:
+    ended = _train(data, tmp_path / "out", "--maps", "self", "edges")
+    assert ended.returncode == 2
+    assert "edges" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+class TestStartFrom:
+    def test_maps_in_common_keep_their_effect_and_new_ones_have_none(self, tiny_checkpoint: Checkpoint) -> None:
+        condition = Condition(maps=("self", "intensity", "cross"))
+        network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, condition_channels=3)).eval()
+        start_from(network, condition, tiny_checkpoint)
+        noisy, own, cross, new = torch.rand(4, 2, 1, 16, 16, generator=_generator())
+        sigma = torch.tensor([0.3, 2.0])
+        expected = tiny_checkpoint.score_network()(noisy, torch.cat([own, cross], 1), sigma)
+        torch.testing.assert_close(network(noisy, torch.cat([own, new, cross], 1), sigma), expected)
+
+    def test_a_network_of_another_size_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
+        network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, channels=(8, 24)))
+        with pytest.raises(UserError, match=r"\(8, 16\)"):
+            start_from(network, Condition(), tiny_checkpoint)
 
 
 def test_a_second_training_in_the_same_folder_and_resuming_nothing_are_refused(data: Path, tmp_path: Path) -> None:
@@ -203,8 +255,19 @@ class TestAugmentation:
         assert (still.spatial(slices, torch.zeros_like(slices), _generator()) > 0).any()
 
     def test_a_copy_without_changes_is_the_slice(self, slices: torch.Tensor) -> None:
-        plain = Augmentation(unchanged_tone=1, bias_field=0, noise=0, blur=0)
-        torch.testing.assert_close(plain.contrast(slices.clamp(0, 1), _generator()), slices.clamp(0, 1))
+        copies = AUGMENTATIONS["plain"].contrast(slices.clamp(0, 1), _generator())
+        torch.testing.assert_close(copies, slices.clamp(0, 1))
+
+    def test_thick_slices_blur_half_the_copies_each_along_one_axis(self) -> None:
+        points = torch.zeros(64, 1, 15, 15)
+        points[..., 7, 7] = 1
+        thick = Augmentation(unchanged_tone=1, bias_field=0, noise=0, blur=0, thickness=1.2)
+        copies = thick.contrast(points, _generator())[:, 0]
+        spread = [(copies.sum(axis) > 1e-3).sum(1) > 1 for axis in (1, 2)]
+        assert not (spread[0] & spread[1]).any()
+        for along in spread:
+            assert 6 < along.sum() < 26
+        torch.testing.assert_close(copies.sum((1, 2)), torch.ones(64))
 
     def test_copies_lie_in_the_unit_range_and_invert_some_contrasts(self, slices: torch.Tensor) -> None:
         many = slices[1:2].clamp(0, 1).repeat(64, 1, 1, 1)

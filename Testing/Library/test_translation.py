@@ -16,8 +16,9 @@ from skimage.filters import threshold_otsu
 from torch import Tensor
 
 from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.lmi import HistogramKernel, LMICondition
+from LMIDiffusionLib.lmi import HistogramKernel
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.translation import (
     Progress,
@@ -125,7 +126,7 @@ def test_the_translation_depends_on_the_source(translator: Translator, head: Vol
 def test_the_checkpoint_in_use_may_have_another_kernel(
     tiny_checkpoint: Checkpoint, head: Volume, middle: Array
 ) -> None:
-    other = dataclasses.replace(tiny_checkpoint, condition=LMICondition(kernel=HistogramKernel(bins=8)))
+    other = dataclasses.replace(tiny_checkpoint, condition=Condition(kernel=HistogramKernel(bins=8)))
     assert np.abs(image(Translator(other, device=CPU), head, slices=MIDDLE) - middle).max() > 0.01
 
 
@@ -354,7 +355,7 @@ def test_every_estimate_is_steered_by_the_maps_of_the_source_and_of_the_slice_so
 ) -> None:
     source, noisy = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     network, condition, level = tiny_checkpoint.score_network(), tiny_checkpoint.condition, torch.full((3,), 0.3)
-    maps = torch.cat([condition.self_map(source), condition.cross_map(source, noisy)], 1)
+    maps = condition.all_maps(source, noisy)
     conditional, unconditional = network(noisy, maps, level), network(noisy, torch.zeros_like(maps), level)
     expected = (1 - guidance) * unconditional + guidance * conditional
     denoise = conditional_denoiser(network, condition, source, guidance=guidance)

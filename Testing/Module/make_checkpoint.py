@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.lmi import LMICondition
+from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
 
@@ -25,7 +25,7 @@ def main(path: Path) -> None:
     checkpoint = Checkpoint(
         weights=network.state_dict(),
         network=settings,
-        condition=LMICondition(),
+        condition=Condition(),
         sde=VarianceExplodingSDE(0.01, 5.0),
         modality="T1w",
         pixel_size=2.0,
