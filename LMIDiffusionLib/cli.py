@@ -191,6 +191,9 @@ def _add_prepare(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--target", default="T1w", help="modality to translate to")
     parser.add_argument("--sources", nargs="+", default=["PDw", "T2w"], help="modalities to translate from")
     parser.add_argument(
+        "--labels", help="NAME_<labels>.nii.gz holds DLMUSE labels on the target's grid, where it exists"
+    )
+    parser.add_argument(
         "--spacing", type=_positive_real, help="voxel size in millimetres; the target's own if not given"
     )
     parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading (N4)")

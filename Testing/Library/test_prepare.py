@@ -52,6 +52,7 @@ def options(data: Path, output: Path, **changes: Any) -> PreparationOptions:
     chosen: dict[str, Any] = {
         "target": "T1w",
         "sources": ["PDw"],
+        "labels": None,
         "spacing": None,
         "correct_bias": False,
         "held_out": 2,
@@ -125,6 +126,38 @@ def test_the_manifest_has_the_hash_of_every_file(prepared: Path) -> None:
     }
     written = {path.relative_to(prepared).as_posix(): path for path in prepared.rglob("*.nii.gz")}
     assert hashes == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in written.items()}
+
+
+def write_labels(path: Path, *, rois: tuple[int, int, int]) -> None:
+    """ROIs of the dark, the middle and the bright voxels of the sample scan's head."""
+    target = read("sri24_T1w")
+    image = sitk.GetArrayFromImage(target)
+    bounds = np.quantile(image[head_mask(image)], [1 / 3, 2 / 3])
+    labels = sitk.GetImageFromArray(np.where(head_mask(image), np.take(rois, np.digitize(image, bounds)), 0))
+    labels.CopyInformation(target)
+    sitk.WriteImage(sitk.Cast(labels, sitk.sitkUInt8), str(path))
+
+
+def test_anatomical_labels_become_tissues_beside_the_pair_or_are_told_not_to_fit(raw: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(raw, data)
+    write_labels(data / "anna_dlmuse.nii.gz", rois=(51, 31, 81))
+    write_labels(data / "bert_dlmuse.nii.gz", rois=(81, 31, 51))
+    write_labels(data / "carl_dlmuse.nii.gz", rois=(4, 102, 95))
+    left_out = prepare(options(data, tmp_path / "out", labels="dlmuse", held_out=2, seed=1))
+    pairs = read_pairs(tmp_path / "out" / "test" / "PDw.csv")
+    parts = {name: record["split"] for name, record in manifest_of(tmp_path / "out")["subjects"].items()}
+    assert "bert" not in parts, "the split has bert in its training part, so that this test shows nothing"
+    assert any(line.startswith("bert") and "do not fit" in line for line in left_out)
+    (pair,) = pairs
+    assert pair.brain is not None
+    tissues, target = read_volume(pair.brain), read_volume(pair.target)
+    assert tissues.array.shape == target.array.shape
+    assert set(np.unique(tissues.array)) == {0, 1, 2, 3}
+    means = [float(target.array[tissues.array == tissue].mean()) for tissue in (1, 2, 3)]
+    assert sorted(means) == means
+    name = pair.brain.name.split("_")[0]
+    np.testing.assert_allclose(manifest_of(tmp_path / "out")["subjects"][name]["tissue_means"], means, rtol=1e-3)
 
 
 def test_the_split_depends_on_the_seed_alone(raw: Path, prepared: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from ...work_folder import open_work_folder, write_json
 from ..bias_field import correct_bias_field
 from .registration import register
 from .scans import Scan, Subjects, find_scans
+from .tissues import TISSUE_SUFFIX, tissue_means, tissues_of_dlmuse
 
 MANIFEST = "manifest.json"
 # Two scans of one head that overlap less have not been aligned.
@@ -42,6 +43,7 @@ class PreparationOptions:
     output: Path
     target: str
     sources: list[str]
+    labels: str | None
     spacing: float | None
     correct_bias: bool
     held_out: int
@@ -59,7 +61,8 @@ def prepare(options: PreparationOptions) -> list[str]:
     """Prepare all subjects, or go on where an earlier call with the same options was stopped.
 
     Writes OUTPUT/train/NAME_<target>.nii.gz, OUTPUT/test/NAME_<modality>.nii.gz for target and sources on one grid,
-    OUTPUT/test/<source>.csv for `evaluate`, and OUTPUT/manifest.json.
+    OUTPUT/test/<source>.csv for `evaluate`, and OUTPUT/manifest.json. Anatomical labels, where a test subject has them,
+    become OUTPUT/test/NAME_tissue.nii.gz.
 
     Returns:
         One line about every subject that was left out, with the reason.
@@ -67,7 +70,8 @@ def prepare(options: PreparationOptions) -> list[str]:
     Raises:
         UserError: nothing can be prepared, or the output holds something else.
     """
-    subjects = find_scans(options.data, [options.target, *options.sources])
+    kinds = [options.target, *options.sources, *([options.labels] if options.labels else [])]
+    subjects = find_scans(options.data, kinds)
     complete = {name: scans for name, scans in subjects.items() if not _missing(scans, options)}
     parts = _split(complete, options)
     manifest = _open_manifest(options)
@@ -122,7 +126,7 @@ def _prepare_subject(
     try:
         record = _aligned(name, part, scans, options)
     except UserError as error:
-        manifest["left_out"][name] = f"could not be read: {error}"
+        manifest["left_out"][name] = f"could not be used: {error}"
         return
     failed = [m for m, overlap in record["overlap"].items() if overlap < _MINIMUM_OVERLAP]
     if failed:
@@ -143,17 +147,37 @@ def _aligned(name: str, part: str, scans: dict[str, Scan], options: PreparationO
         registration = register(_read(scans[modality], options), target)
         images[modality], overlap[modality] = registration.source, registration.overlap
         seen = sitk.And(seen, registration.field_of_view)
-    hashes = {}
+    record: Record = {"split": part, "overlap": overlap, "files": {}}
     if all(value >= _MINIMUM_OVERLAP for value in overlap.values()):
         chosen = _paper_slices(target) if options.paper_split else None
-        written = images if part == "test" else {options.target: target}
-        for modality, image in written.items():
+        written = {options.target: target}
+        if part == "test":
+            if options.labels in scans:
+                images[TISSUE_SUFFIX], record["tissue_means"] = _tissues(scans[options.labels], target)
             # What no source has seen cannot be translated, and is no part of the pair.
-            visible = sitk.Mask(image, seen) if part == "test" else image
+            written = {modality: sitk.Mask(image, seen) for modality, image in images.items()}
+        for modality, image in written.items():
             path = options.output / part / f"{name}_{modality}.nii.gz"
-            _write(path, visible, chosen)
-            hashes[path.relative_to(options.output).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"split": part, "overlap": overlap, "files": hashes}
+            _write(path, image, chosen)
+            record["files"][path.relative_to(options.output).as_posix()] = _hash(path)
+    return record
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _tissues(labels: Scan, target: sitk.Image) -> tuple[sitk.Image, list[float]]:
+    """Tissues on the target's grid, and the target's mean intensity in each."""
+    with labels.as_file() as path:
+        read_volume(path)
+        image = sitk.ReadImage(str(path), sitk.sitkUInt16)
+    resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    tissues = tissues_of_dlmuse(sitk.GetArrayFromImage(resampled))
+    means = tissue_means(tissues, sitk.GetArrayViewFromImage(target))
+    found = sitk.GetImageFromArray(tissues)
+    found.CopyInformation(target)
+    return found, means
 
 
 def _read(scan: Scan, options: PreparationOptions) -> sitk.Image:
@@ -192,7 +216,7 @@ def _write(path: Path, image: sitk.Image, slices: list[int] | None) -> None:
         step = slices[1] - slices[0]
         image = image[:, :, slices[0] : slices[0] + 2 * step + 1 : step]
     with atomic_path(path) as temporary:
-        sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32), str(temporary), useCompression=True)
+        sitk.WriteImage(image, str(temporary), useCompression=True)
 
 
 def _write_pairs(options: PreparationOptions, manifest: Record) -> None:
@@ -202,11 +226,12 @@ def _write_pairs(options: PreparationOptions, manifest: Record) -> None:
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.writer(file)
-            writer.writerow(["source", "target"])
+            writer.writerow(["source", "target", "mask"])
             writer.writerows(_rows(source, options.target, manifest))
 
 
-def _rows(source: str, target: str, manifest: Record) -> Iterator[tuple[str, str]]:
+def _rows(source: str, target: str, manifest: Record) -> Iterator[tuple[str, str, str]]:
     for name, record in sorted(manifest["subjects"].items()):
         if record["split"] == "test":
-            yield f"{name}_{source}.nii.gz", f"{name}_{target}.nii.gz"
+            mask = f"{name}_{TISSUE_SUFFIX}.nii.gz" if "tissue_means" in record else ""
+            yield f"{name}_{source}.nii.gz", f"{name}_{target}.nii.gz", mask
