@@ -24,6 +24,8 @@ CLASSES = 5
 _MINIMUM_FOREGROUND = 0.1
 MEASURES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "agreement": "Agree", "macro_dice": "mDice"}
 TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
+CEILINGS = {measure: f"target_{measure}" for measure in TISSUE_MEASURES}
+"""The same Dice of the true target's own classes: what a perfect translation would score."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +179,14 @@ def _scores(
     }
     if tissues is None or checkpoint.tissue_centres is None:
         return values
-    found = np.where(tissues > 0, nearest_centre(images, checkpoint.tissue_centres) + 1, 0)
+    found, of_target = (
+        np.where(tissues > 0, nearest_centre(each, checkpoint.tissue_centres) + 1, 0) for each in (images, truth)
+    )
     if tissues.max() == 1:  # a plain mask: compare with the true target's own K-Means
-        tissues = np.where(tissues > 0, nearest_centre(truth, checkpoint.tissue_centres) + 1, 0)
+        tissues = of_target
     for label, name in enumerate(TISSUE_MEASURES, 1):
         values[name] = metrics.dice(found, tissues, label)
+        values[CEILINGS[name]] = metrics.dice(of_target, tissues, label)
     return values
 
 
@@ -202,8 +207,18 @@ def format_table(results: list[SliceScores]) -> str:
             cells = "".join(f" {mean_and_deviation(chosen, measure):>13}" for measure in measures)
             lines.append(f"{title:{width}}  {method:<{method_width}} {slices:>6}" + cells)
     if tissue:
-        lines.append(f"Tissue columns: Dice of {', '.join(TISSUES)} inside the brain mask.")
+        one_method = [result for result in results if result.method == methods[0]]
+        lines.append(ceiling(one_method))
     return "\n".join(lines)
+
+
+def ceiling(results: list[SliceScores]) -> str:
+    """The sentence under a table with tissue columns, from the results of any one method."""
+    scores = ", ".join(f"{mean_and_deviation(results, CEILINGS[measure])}" for measure in TISSUE_MEASURES)
+    return (
+        f"Tissue columns: Dice of {', '.join(TISSUES)} inside the brain mask."
+        f" The true target's own classes would score {scores}."
+    )
 
 
 def mean_and_deviation(results: list[SliceScores], measure: str) -> str:

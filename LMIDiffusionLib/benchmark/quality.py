@@ -31,7 +31,17 @@ from ..training.slices import find_subjects, read_slices
 from ..translation import TranslationOptions, Translator, VolumeTranslator
 from ..volume import atomic_path
 from ..work_folder import open_work_folder
-from .evaluation import MEASURES, TISSUE_MEASURES, Pair, SliceScores, mean_and_deviation, score_pair, write_csv
+from .evaluation import (
+    CEILINGS,
+    MEASURES,
+    TISSUE_MEASURES,
+    Pair,
+    SliceScores,
+    ceiling,
+    mean_and_deviation,
+    score_pair,
+    write_csv,
+)
 from .figures import save_comparison, save_curve, save_worst_cases
 
 OURS = "lmidiffusion"
@@ -144,7 +154,7 @@ class Job:
     def read(self, folder: Path) -> SliceScores:
         """The scores that were kept."""
         with np.load(self.path(folder), allow_pickle=False) as file:
-            values = {name: file[name] for name in (*MEASURES, *TISSUE_MEASURES) if name in file}
+            values = {name: file[name] for name in (*MEASURES, *TISSUE_MEASURES, *CEILINGS.values()) if name in file}
             images, truth = (file[name].astype(np.float32) / 255 for name in ("images", "truth"))
             return SliceScores(self.pair.name, self.method, values, float(file["seconds"]), images, truth)
 
@@ -202,7 +212,8 @@ def format_comparison(results: list[SliceScores], pairs: list[Pair]) -> str:
     methods = list(dict.fromkeys(result.method for result in results))
     subjects = len({pair.target for pair in pairs})
     slices = sum(len(result) for result in results if result.method == methods[0])
-    measures = {**MEASURES, **(TISSUE_MEASURES if any("dice_csf" in r.values for r in results) else {})}
+    has_tissues = any("dice_csf" in result.values for result in results)
+    measures = {**MEASURES, **(TISSUE_MEASURES if has_tissues else {})}
     width = max(map(len, methods))
     heading = "".join(f" {title:>13}" for title in measures.values())
     lines = [f"{subjects} subjects, {len(pairs)} pairs, {slices} slices", f"{'':{width}}{heading} {'s/slice':>8}"]
@@ -211,6 +222,8 @@ def format_comparison(results: list[SliceScores], pairs: list[Pair]) -> str:
         cells = "".join(f" {mean_and_deviation(chosen, measure):>13}" for measure in measures)
         seconds = sum(r.seconds * len(r) for r in chosen) / slices
         lines.append(f"{method:{width}}{cells} {seconds:>8.3f}")
+    if has_tissues:
+        lines.append(ceiling([result for result in results if result.method == methods[0]]))
     return "\n".join([*lines, *_comparisons(results, pairs, measures, width)])
 
 
