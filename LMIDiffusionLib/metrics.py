@@ -60,3 +60,13 @@ def macro_dice(labels: NDArray[np.integer], target: NDArray[np.integer], *, clas
     present = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(present, values, 0).sum(0) / np.where(present.any(0), present.sum(0), np.nan)
+
+
+def flicker(images: NDArray[np.number], target: NDArray[np.number]) -> Scores:
+    """How much neighbouring slices differ, relative to the target: 1 for a volume as smooth across slices as it.
+
+    Mean absolute second difference through the slices, which must follow one another; NaN for the first and last one.
+    """
+    bends = [np.abs(np.diff(each.astype(np.float64), 2, axis=0)).mean((1, 2)) for each in (images, target)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.pad(bends[0] / bends[1], 1, constant_values=np.nan)[: len(images)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .checkpoint import Checkpoint
@@ -18,6 +19,7 @@ from .errors import UserError
 from .intensity import head_mask, to_unit_scale
 from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
 from .score_network import ScoreNetwork
+from .upsampling import guided_upsampling
 from .volume import AxialGrid, Volume, pad_to, padded_shape
 
 # Slices with less head than this, in square millimetres, are background.
@@ -201,6 +203,7 @@ class VolumeTranslator(ABC):
             TranslationCancelled: `cancel` answered true.
         """
         grid = self.grid(volume)
+        to_plane = _Enlargement(grid, to_unit_scale(volume.array))
         mean = torch.zeros(grid.slice_count, 1, *grid.plane_shape)
         spread = torch.zeros_like(mean)
         for item in self.translate_slices(volume, self.head_slices(volume, options.slices), options, cancel=cancel):
@@ -208,7 +211,7 @@ class VolumeTranslator(ABC):
                 yield item
                 continue
             # Averaged on the volume's own pixels: a standard deviation cannot be resampled.
-            samples = torch.stack([grid.to_plane(sample) for sample in item.samples])
+            samples = torch.stack([to_plane(sample, item.indices) for sample in item.samples])
             mean[item.indices] = samples.mean(0)
             if options.samples > 1:
                 spread[item.indices] = samples.std(0)
@@ -260,7 +263,7 @@ class Translator(VolumeTranslator):
             try:
                 samples = []
                 for number in range(options.samples):
-                    for step, state in enumerate(self._sample(source[batch], batch, number, options), 1):
+                    for step, state in enumerate(self._sample(source[batch], number, options), 1):
                         yield clock.progress(len(batch), number, step)
                         if cancel():
                             raise TranslationCancelled
@@ -278,13 +281,13 @@ class Translator(VolumeTranslator):
     def _sample(
         self,
         source: Tensor,
-        indices: list[int],
         number: int,
         options: TranslationOptions,
     ) -> Iterator[Tensor]:
         sampler, _ = options.solver()
         shape = padded_shape((source.shape[-2], source.shape[-1]), self.network.settings.stride)
-        noise = SliceNoise([_noise_seed(options.seed, index, number) for index in indices], shape, self.device)
+        # Neighbouring slices that start from one noise end alike: the volume flickers less from slice to slice.
+        noise = SliceNoise([_noise_seed(options.seed, number)] * len(source), shape, self.device)
         start = self._start(pad_to(source, shape).to(self.device), noise, options)
         return sampler.solve(start.denoise, start.state, start.noise_levels, draw_noise=noise)
 
@@ -302,6 +305,21 @@ class Translator(VolumeTranslator):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return batch_size // 2
+
+
+class _Enlargement:
+    """Takes translated slices to the pixels of the source's own grid, with its detail where these are finer."""
+
+    def __init__(self, grid: AxialGrid, source: NDArray[np.float32]) -> None:
+        self._grid = grid
+        self._fine_guide = grid.plane_slices(source)
+
+    def __call__(self, images: Tensor, indices: list[int]) -> Tensor:
+        grid = self._grid
+        if not all(fine > coarse for fine, coarse in zip(grid.plane_shape, grid.slice_shape, strict=True)):
+            return grid.to_plane(images)
+        fine_guide = self._fine_guide[indices]
+        return guided_upsampling(images, grid.to_slices(fine_guide), fine_guide)
 
 
 @dataclass(frozen=True)
@@ -326,8 +344,8 @@ class SliceBatch:
     samples: Tensor
 
 
-def _noise_seed(seed: int, index: int, number: int) -> int:
-    return int(np.random.SeedSequence((seed, index, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _noise_seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -224,9 +224,16 @@ class AxialGrid:
 
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
         """Slices (S, 1, H, W), float32, from the feet up; rows run to the right, columns to the front."""
+        return self.to_slices(self.plane_slices(array))
+
+    def plane_slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
+        """As `slices`, on the pixels of the volume's own grid; `volume` undoes it."""
         canonical = apply_orientation(array, self._orientation).astype(np.float32)
-        stack = torch.from_numpy(np.ascontiguousarray(np.moveaxis(canonical, 2, 0)))[:, None]
-        return _resample(stack, self.slice_shape)
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(canonical, 2, 0)))[:, None]
+
+    def to_slices(self, plane_slices: Tensor) -> Tensor:
+        """Slices (N, 1, rows, columns) of the volume's own pixels resampled to (N, 1, H, W)."""
+        return _resample(plane_slices, self.slice_shape)
 
     def to_plane(self, slices: Tensor) -> Tensor:
         """Slices (N, 1, H, W) resampled to the pixels of the volume's own grid."""

@@ -22,7 +22,14 @@ from ..volume import AxialGrid, Volume, atomic_path, read_volume
 
 CLASSES = 5
 _MINIMUM_FOREGROUND = 0.1
-MEASURES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "agreement": "Agree", "macro_dice": "mDice"}
+MEASURES = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "mae": "MAE",
+    "agreement": "Agree",
+    "macro_dice": "mDice",
+    "flicker": "Flicker",
+}
 TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
 CEILINGS = {measure: f"target_{measure}" for measure in TISSUE_MEASURES}
 """The same Dice of the true target's own classes: what a perfect translation would score."""
@@ -104,7 +111,7 @@ def evaluate(
         pairs: what to translate, and what should come of it.
         methods: by the names that the scores bear.
         options: of all methods.
-        every: 1 for all slices.
+        every: 1 for all slices, which flicker is measured on alone.
         on_progress: hears of the pair and method at work.
 
     Raises:
@@ -143,6 +150,8 @@ def score_pair(
     seconds = (time.monotonic() - start) / len(indices)
     images, true_slices = torch.cat(batches).numpy(), grid.slices(truth)[indices][:, 0].numpy()
     values = _scores(images, true_slices, tissues, method.checkpoint)
+    if every == 1:
+        values["flicker"] = metrics.flicker(images, true_slices)
     return SliceScores(pair.name, name, values, seconds, images, true_slices)
 
 

@@ -15,14 +15,17 @@ from ..volume import atomic_path
 from .evaluation import CLASSES, SliceScores, finite_values
 
 _ROWS = 6
-_ENLARGEMENT = 2
+_ENLARGEMENT, _CLOSE_UP = 2, 4
 _TITLE_HEIGHT, _MARGIN, _NAME_WIDTH = 24, 4, 170
 _TARGET = "true target"
 _CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
 
+Row = tuple[str, int, list[Colours]]
+"""What is written before a row, how many times its pictures are enlarged, and the pictures."""
+
 
 def save_comparison(path: Path, results: list[SliceScores], checkpoint: Checkpoint) -> None:
-    """The middle scored slice of the first pairs: every method and the true target, and their classes below."""
+    """The middle scored slice of the first pairs: every method and the true target, a close-up, and their classes."""
     pairs = list(dict.fromkeys(result.pair for result in results))[:_ROWS]
     chosen = [(pair, len(_result(results, pair, None)) // 2) for pair in pairs]
     _save(path, results, chosen, checkpoint)
@@ -60,34 +63,41 @@ def _result(results: list[SliceScores], pair: str, method: str | None) -> SliceS
 
 def _save(path: Path, results: list[SliceScores], chosen: list[tuple[str, int]], checkpoint: Checkpoint) -> None:
     methods = list(dict.fromkeys(result.method for result in results))
-    rows: list[tuple[str, list[Colours]]] = []
+    rows: list[Row] = []
     for pair, index in chosen:
         slices = [_result(results, pair, method).images[index] for method in methods]
         slices.append(_result(results, pair, None).truth[index])
         upright = [np.rot90(each) for each in slices]
-        rows.append((f"{pair} ({index})", [grey(each) for each in upright]))
-        rows.append(("", [_classes(each, checkpoint) for each in upright]))
+        rows.append((f"{pair} ({index})", _ENLARGEMENT, [grey(each) for each in upright]))
+        rows.append(("close-up", _CLOSE_UP, [grey(_centre(each)) for each in upright]))
+        rows.append(("classes", _ENLARGEMENT, [_classes(each, checkpoint) for each in upright]))
     _save_sheet(path, [*methods, _TARGET], rows)
+
+
+def _centre(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The middle of an image, half as wide and high."""
+    top, left = image.shape[0] // 4, image.shape[1] // 4
+    return image[top : top + image.shape[0] // 2, left : left + image.shape[1] // 2]
 
 
 def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:
     return overlay(image, nearest_centre(image, checkpoint.class_centres[CLASSES]))
 
 
-def _save_sheet(path: Path, titles: list[str], rows: list[tuple[str, list[Colours]]]) -> None:
-    width = max(colours.shape[1] for _, row in rows for colours in row) * _ENLARGEMENT + _MARGIN
-    heights = [max(colours.shape[0] for colours in row) * _ENLARGEMENT + _MARGIN for _, row in rows]
+def _save_sheet(path: Path, titles: list[str], rows: list[Row]) -> None:
+    width = max(colours.shape[1] * enlargement for _, enlargement, row in rows for colours in row) + _MARGIN
+    heights = [max(colours.shape[0] for colours in row) * enlargement + _MARGIN for _, enlargement, row in rows]
     sheet = Image.new("RGB", (_NAME_WIDTH + len(titles) * width, _TITLE_HEIGHT + sum(heights)))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for column, title in enumerate(titles):
         centre = _NAME_WIDTH + (column + 0.5) * width
         pen.text((centre, _TITLE_HEIGHT / 2), title, fill="white", font=font, anchor="mm")
     top = _TITLE_HEIGHT
-    for (name, row), height in zip(rows, heights, strict=True):
+    for (name, enlargement, row), height in zip(rows, heights, strict=True):
         pen.text((_MARGIN, top + height / 2), name, fill="white", font=font, anchor="lm")
         for column, colours in enumerate(row):
             pixels = Image.fromarray((np.ascontiguousarray(colours) * 255).round().astype(np.uint8))
-            size = (pixels.width * _ENLARGEMENT, pixels.height * _ENLARGEMENT)
+            size = (pixels.width * enlargement, pixels.height * enlargement)
             sheet.paste(pixels.resize(size, Image.Resampling.BICUBIC), (_NAME_WIDTH + column * width, top))
         top += height
     with atomic_path(path) as temporary:

@@ -101,6 +101,13 @@ def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_cla
         assert np.nanmin(own.values[measure]) == 1
 
 
+def test_flicker_is_that_of_neighbouring_slices_alone(tmp_path: Path, methods: Methods) -> None:
+    pairs, identity = _pairs(tmp_path, f"{_PDW},{_T1W}"), {"source": methods["source"]}
+    (whole,), (thinned,) = (_evaluate(pairs, identity, every) for every in (1, 2))
+    assert 0 < np.nanmean(whole.values["flicker"]) < 1
+    assert "flicker" not in thinned.values
+
+
 def test_table_and_csv_hold_the_same_means(tmp_path: Path) -> None:
     values = {name: np.array([0.25, 0.75]) for name in ("ssim", "mae", "agreement", "macro_dice")}
     empty = np.zeros((2, 8, 8), np.float32)

@@ -87,3 +87,24 @@ def test_macro_dice_is_the_mean_of_the_classes_present_without_background() -> N
 
 def test_macro_dice_of_background_alone_is_not_a_number() -> None:
     assert np.isnan(metrics.macro_dice(np.zeros((1, 2, 2), int), np.zeros((1, 2, 2), int), classes=5))[0]
+
+
+class TestFlicker:
+    volume = np.random.default_rng(0).random((7, 6, 5)).cumsum(0)
+
+    def test_of_the_target_itself_and_of_a_darker_or_shifted_one(self) -> None:
+        for other, expected in ((self.volume, 1), (0.5 * self.volume, 0.5), (self.volume + 3, 1)):
+            np.testing.assert_allclose(metrics.flicker(other, self.volume)[1:-1], expected)
+
+    def test_a_steady_ramp_through_the_slices_is_none(self) -> None:
+        ramp = np.arange(7.0)[:, None, None] * np.ones((6, 5))
+        np.testing.assert_allclose(metrics.flicker(ramp, self.volume)[1:-1], 0, atol=1e-12)
+
+    def test_grows_when_slices_alternate(self) -> None:
+        alternating = self.volume + (-1.0) ** np.arange(7)[:, None, None]
+        assert (metrics.flicker(alternating, self.volume)[1:-1] > 1).all()
+
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_the_first_and_the_last_slice_have_none(self, count: int) -> None:
+        values = metrics.flicker(self.volume[:count], self.volume[:count])
+        np.testing.assert_array_equal(np.isnan(values), [True, False, True] if count == 3 else [True] * count)
