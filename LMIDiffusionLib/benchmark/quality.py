@@ -33,6 +33,7 @@ from ..volume import atomic_path
 from ..work_folder import open_work_folder
 from .evaluation import (
     CEILINGS,
+    CLASSES,
     MEASURES,
     TISSUE_MEASURES,
     Pair,
@@ -51,6 +52,8 @@ _SDEDIT = re.compile(r"sdedit-(0\.\d+|1)")
 _SDEDIT_STEPS = 25
 # Ours with numbers of steps and samples of its own, for curves of score against time.
 _VARIANT = re.compile(rf"{OURS}-(\d+)x(\d+)")
+# Ours with the weights and maps of another checkpoint.
+_OTHER = re.compile(rf"{OURS}@(.+)")
 # A paired test over fewer subjects cannot reach 0.05.
 _LEAST_SUBJECTS = 6
 
@@ -74,11 +77,15 @@ class QualityOptions:
         """All that changes the scores."""
         return {
             "pairs": [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs],
-            "checkpoint": hashlib.sha256(checkpoint_path(self.checkpoint).read_bytes()).hexdigest(),
+            "checkpoint": _hash(self.checkpoint),
             "target_scans": str(self.target_scans and self.target_scans.resolve()),
             "every": self.every,
             "translation": dataclasses.asdict(self.translation),
         }
+
+
+def _hash(checkpoint: str) -> str:
+    return hashlib.sha256(checkpoint_path(checkpoint).read_bytes()).hexdigest()
 
 
 def run_quality_benchmark(options: QualityOptions) -> str | None:
@@ -142,7 +149,15 @@ class Job:
 
     def path(self, folder: Path) -> Path:
         """Where its scores are kept."""
-        return folder / f"{self.index:03d}-{self.pair.name}-{self.method}.npz"
+        other = _OTHER.fullmatch(self.method)
+        version = f"-{_hash(other[1])[:12]}" if other else ""
+        return folder / f"{self.index:03d}-{self.pair.name}-{self.title}{version}.npz"
+
+    @property
+    def title(self) -> str:
+        """How tables call the method: a checkpoint by its name, wherever it lies."""
+        other = _OTHER.fullmatch(self.method)
+        return f"{OURS}@{Path(other[1]).stem}" if other else self.method
 
     def write(self, folder: Path, scores: SliceScores) -> None:
         """Keep the scores; pictures with 8 bits a pixel."""
@@ -156,7 +171,7 @@ class Job:
         with np.load(self.path(folder), allow_pickle=False) as file:
             values = {name: file[name] for name in (*MEASURES, *TISSUE_MEASURES, *CEILINGS.values()) if name in file}
             images, truth = (file[name].astype(np.float32) / 255 for name in ("images", "truth"))
-            return SliceScores(self.pair.name, self.method, values, float(file["seconds"]), images, truth)
+            return SliceScores(self.pair.name, self.title, values, float(file["seconds"]), images, truth)
 
 
 class JobScoring(lightning.LightningModule):
@@ -171,7 +186,7 @@ class JobScoring(lightning.LightningModule):
         for number in batch.tolist():
             job = self._jobs[number]
             method, translation = self._make_methods[job.method](self.device)
-            scores = score_pair(job.pair, job.method, method, translation, every=self._options.every)
+            scores = score_pair(job.pair, job.title, method, translation, every=self._options.every)
             job.write(self._options.output, scores)
 
 
@@ -187,6 +202,9 @@ def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) ->
     if name == "histogram-matching":
         matching = _histogram_matching(checkpoint, options.target_scans)
         return lambda device: (matching, translation)
+    if match := _OTHER.fullmatch(name):
+        other = _comparable(match[1], checkpoint)
+        return lambda device: (Translator(other, device=device), translation)
     if match := _VARIANT.fullmatch(name):
         variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]))
         return lambda device: (Translator(checkpoint, device=device), variant)
@@ -195,8 +213,21 @@ def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) ->
         return lambda device: (SDEdit(checkpoint, device=device, start=start), longer)
     raise UserError(
         f"There is no method {name}; choose of {', '.join(METHODS)}, {OURS}-STEPSxSAMPLES,"
-        " or sdedit-T with T in (0, 1]."
+        f" {OURS}@CHECKPOINT, or sdedit-T with T in (0, 1]."
     )
+
+
+def _comparable(name: str, checkpoint: Checkpoint) -> Checkpoint:
+    """Another checkpoint whose slices and classes are those of the first."""
+    other = load_checkpoint(name)
+    if other.pixel_size != checkpoint.pixel_size or not np.allclose(
+        other.class_centres[CLASSES], checkpoint.class_centres[CLASSES], atol=1e-3
+    ):
+        raise UserError(
+            f"{name} has other pixels or classes than --checkpoint, so their scores cannot be compared;"
+            " benchmark it by itself."
+        )
+    return other
 
 
 def _histogram_matching(checkpoint: Checkpoint, folder: Path | None) -> HistogramMatching:

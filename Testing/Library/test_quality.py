@@ -109,6 +109,38 @@ def test_a_variant_has_steps_and_samples_of_its_own(pairs: Path, checkpoint: Pat
     assert plain == same != other
 
 
+def test_another_checkpoint_joins_under_its_name(
+    pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    steeper = {name: weight * 1.1 for name, weight in tiny_checkpoint.weights.items()}
+    other = dataclasses.replace(tiny_checkpoint, weights=steeper)
+    (tmp_path / "elsewhere").mkdir()
+    same, changed = tmp_path / "elsewhere" / "same.safetensors", tmp_path / "elsewhere" / "steeper.safetensors"
+    save_checkpoint(tiny_checkpoint, same)
+    save_checkpoint(other, changed)
+    methods = ["lmidiffusion", f"lmidiffusion@{same}", f"lmidiffusion@{changed}"]
+    table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
+    assert table is not None
+    rows = [line.split() for line in table.splitlines()[2:5]]
+    assert [row[0] for row in rows] == ["lmidiffusion", "lmidiffusion@same", "lmidiffusion@steeper"]
+    assert rows[0][1:-1] == rows[1][1:-1] != rows[2][1:-1]
+    before = sorted((tmp_path / "out").glob("*.npz"))
+    save_checkpoint(dataclasses.replace(other, weights=tiny_checkpoint.weights), changed)
+    again = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
+    assert again is not None
+    assert again.splitlines()[4].split()[1:-1] == rows[0][1:-1], "a checkpoint that has changed is scored anew"
+    assert len(sorted((tmp_path / "out").glob("*.npz"))) == len(before) + 2
+
+
+def test_a_checkpoint_of_other_pixels_cannot_join(
+    pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, pixel_size=3.0), tmp_path / "coarse.safetensors")
+    methods = ["lmidiffusion", f"lmidiffusion@{tmp_path / 'coarse.safetensors'}"]
+    with pytest.raises(UserError, match="cannot be compared"):
+        run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
+
+
 def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     tables = []
     for processes in ("1", "2"):
