@@ -343,8 +343,8 @@ def _add_benchmark(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--methods",
         nargs="+",
         default=["identity", "sdedit-0.2", "sdedit-0.5", "lmidiffusion"],
-        help="of identity, histogram-matching, sdedit-T with T in (0, 1], lmidiffusion, lmidiffusion-STEPSxSAMPLES,"
-        " lmidiffusion@CHECKPOINT",
+        help="of identity, histogram-matching, sdedit-T with T in (0, 1], lmidiffusion,"
+        " lmidiffusion-STEPSxSAMPLES[wGUIDANCE], lmidiffusion@CHECKPOINT",
     )
     quality.add_argument(
         "--target-scans", type=Path, help="folder of target-modality scans, whose histogram is matched"

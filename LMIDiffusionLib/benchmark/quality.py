@@ -50,8 +50,8 @@ METHODS = ("identity", "histogram-matching", "sdedit-0.2", "sdedit-0.5", OURS)
 _SDEDIT = re.compile(r"sdedit-(0\.\d+|1)")
 # Without a condition, few steps give the mean of all heads.
 _SDEDIT_STEPS = 25
-# Ours with numbers of steps and samples of its own, for curves of score against time.
-_VARIANT = re.compile(rf"{OURS}-(\d+)x(\d+)")
+# Ours with numbers of steps and samples, and a guidance weight, of its own, for curves of score against time.
+_VARIANT = re.compile(rf"{OURS}-(\d+)x(\d+)(?:w(\d+(?:\.\d+)?))?")
 # Ours with the weights and maps of another checkpoint.
 _OTHER = re.compile(rf"{OURS}@(.+)")
 # A paired test over fewer subjects cannot reach 0.05.
@@ -206,13 +206,14 @@ def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) ->
         other = _comparable(match[1], checkpoint)
         return lambda device: (Translator(other, device=device), translation)
     if match := _VARIANT.fullmatch(name):
-        variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]))
+        guidance = float(match[3] or translation.guidance)
+        variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
         return lambda device: (Translator(checkpoint, device=device), variant)
     if match := _SDEDIT.fullmatch(name):
         start, longer = float(match[1]), dataclasses.replace(translation, steps=translation.steps or _SDEDIT_STEPS)
         return lambda device: (SDEdit(checkpoint, device=device, start=start), longer)
     raise UserError(
-        f"There is no method {name}; choose of {', '.join(METHODS)}, {OURS}-STEPSxSAMPLES,"
+        f"There is no method {name}; choose of {', '.join(METHODS)}, {OURS}-STEPSxSAMPLES[wGUIDANCE],"
         f" {OURS}@CHECKPOINT, or sdedit-T with T in (0, 1]."
     )
 

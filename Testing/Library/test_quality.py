@@ -102,11 +102,11 @@ def test_more_methods_may_join_later(pairs: Path, checkpoint: Path, tmp_path: Pa
 
 
 def test_a_variant_has_steps_and_samples_of_its_own(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
-    methods = ["lmidiffusion", "lmidiffusion-2x1", "lmidiffusion-3x2"]
+    methods = ["lmidiffusion", "lmidiffusion-2x1", "lmidiffusion-3x2", "lmidiffusion-3x2w1.5"]
     table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
     assert table is not None
-    plain, same, other = (line.split()[1:-1] for line in table.splitlines()[2:5])
-    assert plain == same != other
+    plain, same, other, guided = (line.split()[1:-1] for line in table.splitlines()[2:6])
+    assert plain == same != other != guided
 
 
 def test_another_checkpoint_joins_under_its_name(
