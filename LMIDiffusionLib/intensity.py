@@ -29,6 +29,11 @@ def head_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.asarray(volume > 0.7 * otsu_threshold(volume))
 
 
+def head_median(volume: NDArray[np.floating]) -> float:
+    """Median intensity of the voxels of the head; 0.5 in a volume on the unit scale."""
+    return float(np.median(volume[head_mask(volume)]))
+
+
 def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
     """Divide a volume by twice the median of its head and clip it to [0, 1].
 
@@ -42,5 +47,4 @@ def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
     values = np.maximum(values - min(0.0, float(np.percentile(values, _BACKGROUND_PERCENTILE))), 0)
     if values.min() == values.max():
         raise ValueError("a constant volume has no intensity scale")
-    scale = 2 * float(np.median(values[head_mask(values)]))
-    return np.clip(values / scale, 0, 1).astype(np.float32)
+    return np.clip(values / (2 * head_median(values)), 0, 1).astype(np.float32)

@@ -21,6 +21,7 @@ class Augmentation:
     """How far slices are changed.
 
     Attributes:
+        unmoved: share of slices that are at most mirrored, and thus keep their sharpness.
         rotation: largest angle in degrees.
         scaling: largest relative change of size, each axis on its own.
         translation: largest shift, as a share of the slice.
@@ -34,6 +35,7 @@ class Augmentation:
             orientation have it; half the copies have some.
     """
 
+    unmoved: float = 0.4
     rotation: float = 8.0
     scaling: float = 0.08
     translation: float = 0.04
@@ -45,10 +47,15 @@ class Augmentation:
     blur: float = 0.6
     thickness: float = 0.0
 
-    def spatial(self, images: Tensor, brains: Tensor, generator: torch.Generator) -> Tensor:
-        """Flip, rotate, scale and shift slices (B, 1, H, W) and reduce some to their brain (B, 1, H, W)."""
+    def spatial(self, images: Tensor, brains: Tensor, gains: Tensor, generator: torch.Generator) -> Tensor:
+        """Flip, rotate, scale and shift slices (B, 1, H, W) and reduce some to their brain (B, 1, H, W).
+
+        A slice reduced to its brain is multiplied by its gain (B, 1, 1, 1), because the intensity scale of a
+        brain-only volume is that of its brain.
+        """
         grid = functional.affine_grid(self._affine(images, generator), list(images.shape), align_corners=False)
-        moved = functional.grid_sample(images, grid, align_corners=False)
+        # Linear interpolation would smooth the slices, and teach the network to draw smooth ones.
+        moved = functional.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
         moved_brains = functional.grid_sample(brains, grid, align_corners=False)
         grown = functional.max_pool2d(moved_brains, 3, stride=1, padding=1)
         chance = _uniform(images, 2, generator)
@@ -56,7 +63,7 @@ class Augmentation:
         # A slice below the brain would be left empty.
         has_brain = brain.float().mean((2, 3), keepdim=True) > 0.02
         stripped = (chance[:, :1] < self.skull_stripping) & has_brain
-        return torch.where(stripped, moved * brain, moved)
+        return torch.where(stripped, (gains * moved * brain).clamp(max=1), moved)
 
     def contrast(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A copy of slices (B, 1, H, W) in [0, 1] in a random contrast, with a random bias field, blur and noise."""
@@ -67,7 +74,9 @@ class Augmentation:
         return (blurred + level * _normal(images, generator)).clamp(0, 1)
 
     def _affine(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        angle, scale_y, scale_x, shift_y, shift_x = (2 * _uniform(images, 5, generator) - 1).flatten(1).unbind(1)
+        moved = _uniform(images, 1, generator) >= self.unmoved
+        amounts = moved * (2 * _uniform(images, 5, generator) - 1)
+        angle, scale_y, scale_x, shift_y, shift_x = amounts.flatten(1).unbind(1)
         flip = torch.where(_uniform(images, 1, generator).flatten() < 0.5, -1.0, 1.0)
         angle = angle * math.radians(self.rotation)
         aspect = images.shape[-2] / images.shape[-1]

@@ -67,7 +67,7 @@ class ScoreTraining(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
         generator = self._generator(self.seed, self.global_step, self.global_rank)
         slices = self.augmentation.spatial(*batch, generator)
@@ -78,7 +78,7 @@ class ScoreTraining(lightning.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
         slices = batch[0]
         for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):

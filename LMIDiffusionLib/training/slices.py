@@ -14,12 +14,11 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..intensity import head_mask, to_unit_scale
+from ..intensity import head_mask, head_median, to_unit_scale
 from ..volume import AxialGrid, pad_to, padded_shape, read_mask, read_volume
 
-# A training slice shows at least this share of head and, where the brain is known, of brain.
+# A training slice shows at least this share of head, as the slices that scores are taken of.
 _MINIMUM_HEAD = 0.1
-_MINIMUM_BRAIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -63,21 +62,22 @@ def split_subjects(subjects: list[Subject], *, held_out: int, seed: int) -> tupl
     return [subjects[i] for i in sorted(order[held_out:])], [subjects[i] for i in sorted(order[:held_out])]
 
 
-class SliceSet(Dataset[tuple[Tensor, Tensor]]):
+class SliceSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Slices (1, H, W) in [0, 1] with their brain masks, held in memory as 8-bit integers.
 
-    A slice without a mask counts as all brain: stripping its skull leaves it as it is.
+    With each comes the factor (1, 1, 1) that puts the brain alone on the unit scale of intensity. A slice without a
+    mask counts as all brain: stripping its skull leaves it as it is.
     """
 
-    def __init__(self, images: Tensor, brains: Tensor, *, has_masks: bool) -> None:
-        self._images, self._brains = images, brains
+    def __init__(self, images: Tensor, brains: Tensor, gains: Tensor, *, has_masks: bool) -> None:
+        self._images, self._brains, self._gains = images, brains, gains
         self.has_masks = has_masks
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._images[index].float() / 255, self._brains[index].float()
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        return self._images[index].float() / 255, self._brains[index].float(), self._gains[index]
 
     @property
     def slice_shape(self) -> tuple[int, int]:
@@ -101,7 +101,7 @@ def read_slices(
     stride: int,
     preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]] = to_unit_scale,
 ) -> SliceSet:
-    """All axial slices with enough head and brain in them, padded alike to multiples of `stride`.
+    """All axial slices with enough head in them, padded alike to multiples of `stride`.
 
     Args:
         subjects: whose files to read.
@@ -113,25 +113,26 @@ def read_slices(
         UserError: a file cannot be used.
     """
     progress = tqdm(subjects, desc="Reading", unit="subject", disable=None)
-    pairs = [_subject_slices(subject, pixel_size, preprocess) for subject in progress]
-    shapes = [images.shape[-2:] for images, _ in pairs]
+    parts = [_subject_slices(subject, pixel_size, preprocess) for subject in progress]
+    shapes = [images.shape[-2:] for images, _, _ in parts]
     shape = padded_shape((max(s[0] for s in shapes), max(s[1] for s in shapes)), stride)
-    images, brains = (torch.cat([pad_to(pair[part], shape) for pair in pairs]) for part in (0, 1))
-    return SliceSet(images, brains.bool(), has_masks=any(subject.brain for subject in subjects))
+    images, brains = (torch.cat([pad_to(part[which], shape) for part in parts]) for which in (0, 1))
+    gains = torch.cat([gain for _, _, gain in parts])
+    return SliceSet(images, brains.bool(), gains, has_masks=any(subject.brain for subject in subjects))
 
 
 def _subject_slices(
     subject: Subject, pixel_size: float, preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     volume = read_volume(subject.image)
     grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
     scaled = preprocess(volume.array.astype(np.float32))
     brain = np.ones(scaled.shape, bool) if subject.brain is None else read_mask(subject.brain, volume)
     brains = (grid.slices(brain) >= 0.5).float()
     chosen = grid.slices(head_mask(scaled)).mean((1, 2, 3)) >= _MINIMUM_HEAD
-    chosen &= brains.mean((1, 2, 3)) >= _MINIMUM_BRAIN
     images = (grid.slices(scaled)[chosen] * 255).round().to(torch.uint8)
-    return images, brains[chosen].to(torch.uint8)
+    gain = 0.5 / head_median(scaled * brain)
+    return images, brains[chosen].to(torch.uint8), torch.full((len(images), 1, 1, 1), gain)
 
 
 class EpochSampler(Sampler[int]):

@@ -236,7 +236,7 @@ class TrainingData(lightning.LightningDataModule):
         super().__init__()
         self._training, self._held_out, self._options = training, held_out, options
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
         trainer = self.trainer
         assert trainer is not None
         sampler = EpochSampler(
@@ -249,13 +249,13 @@ class TrainingData(lightning.LightningDataModule):
         )
         return self._loader(self._training, sampler)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
         chosen = _spread(torch.arange(len(self._held_out)), _VALIDATION_SLICES)
         return self._loader(Subset(self._held_out, chosen.tolist()), None)
 
     def _loader(
-        self, slices: Dataset[tuple[Tensor, Tensor]], sampler: EpochSampler | None
-    ) -> DataLoader[tuple[Tensor, Tensor]]:
+        self, slices: Dataset[tuple[Tensor, Tensor, Tensor]], sampler: EpochSampler | None
+    ) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
         workers = self._options.workers
         return DataLoader(
             slices,

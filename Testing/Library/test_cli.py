@@ -117,7 +117,7 @@ def test_evaluate_prints_source_and_translation_and_writes_every_slice(tmp_path:
     lines = done.stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("sri24_PDw")] == ["source", "translation"]
     rows = scores.read_text().splitlines()
-    assert rows[0].startswith("pair,method,slice,psnr,ssim,mae,agreement,macro_dice,dice_csf")
+    assert rows[0].startswith("pair,method,slice,psnr,ssim,mae,agreement,macro_dice,flicker,dice_csf")
     slices = int(lines[1].split()[2])
     assert len(rows) == 1 + 2 * slices
 

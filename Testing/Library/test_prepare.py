@@ -204,7 +204,7 @@ def test_scans_that_cannot_be_aligned_or_read_are_left_out_by_name(raw: Path, tm
     write_volume(broken / "anna_PDw.nii.gz", Volume(scan.array, elsewhere))
     (broken / "bert_PDw.nii.gz").write_bytes(b"not a scan")
     left_out = prepare(options(broken, tmp_path / "out", held_out=1))
-    assert [line.split(":")[0] for line in left_out[1:]] == ["bert could not be read", "dora has no PDw"]
+    assert [line.split(":")[0] for line in left_out[1:]] == ["bert could not be used", "dora has no PDw"]
     assert left_out[0].startswith("anna could not be registered (overlap of the heads: PDw")
     assert list(manifest_of(tmp_path / "out")["subjects"]) == ["carl"]
     assert not list((tmp_path / "out").rglob("anna_*"))

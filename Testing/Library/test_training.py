@@ -14,12 +14,15 @@ from safetensors.torch import load_file
 
 from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.condition import Condition
+from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.intensity import to_unit_scale
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation
 from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
 from LMIDiffusionLib.training.train import start_from
+from LMIDiffusionLib.volume import AxialGrid, read_volume
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
 _TINY = [
@@ -178,12 +181,26 @@ def test_the_split_is_by_subject_complete_and_set_by_the_seed(data: Path) -> Non
 def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
     subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
     slices = read_slices(subjects, pixel_size=4.0, stride=8)
-    image, brain = slices[len(slices) // 6]
+    image, brain, gain = slices[len(slices) // 6]
     assert image.shape == brain.shape == (1, 40, 48)
     assert image.min() >= 0
     assert image.max() <= 1
     assert (slices.images() > 0.1).float().mean((1, 2, 3)).min() > 0.05
     assert set(brain.unique().tolist()) == {0.0, 1.0}
+    assert gain.shape == (1, 1, 1)
+
+
+def test_the_brain_alone_is_put_on_its_own_intensity_scale(data: Path) -> None:
+    subject = find_subjects(data, modality="T1w", brain_suffix="brain")[0]
+    slices = read_slices([subject], pixel_size=4.0, stride=8)
+    volume = read_volume(subject.image)
+    assert subject.brain is not None
+    brain_only = to_unit_scale(volume.array * (read_volume(subject.brain).array > 0))
+    gain = float(slices[0][2])
+    assert not 0.97 < gain < 1.03, "the brain of this head has another median than the head"
+    whole = to_unit_scale(volume.array)
+    compared = (brain_only > 0.3) & (whole < 1)
+    np.testing.assert_allclose(whole[compared] * gain, brain_only[compared], rtol=0.01)
 
 
 def test_an_epochs_slices_depend_on_seed_and_epoch_alone() -> None:
@@ -217,10 +234,16 @@ def _generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def _ones(images: torch.Tensor) -> torch.Tensor:
+    return torch.ones(len(images), 1, 1, 1)
+
+
 class TestAugmentation:
     def test_is_set_by_the_generator(self, slices: torch.Tensor) -> None:
         augmentation, brains = Augmentation(), torch.ones_like(slices)
-        first, again, other = (augmentation.spatial(slices, brains, _generator(seed)) for seed in (0, 0, 1))
+        first, again, other = (
+            augmentation.spatial(slices, brains, _ones(slices), _generator(seed)) for seed in (0, 0, 1)
+        )
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
         copies = [augmentation.contrast(slices, _generator(seed)) for seed in (0, 0, 1)]
@@ -229,16 +252,24 @@ class TestAugmentation:
 
     def test_all_amounts_at_zero_is_identity_or_mirror(self, slices: torch.Tensor) -> None:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=0)
-        moved = still.spatial(slices, torch.ones_like(slices), _generator())
+        moved = still.spatial(slices, torch.ones_like(slices), _ones(slices), _generator())
         for before, after in zip(slices, moved, strict=True):
             same = torch.allclose(before, after, atol=1e-5)
             assert same or torch.allclose(before.flip(1), after, atol=1e-5)
 
+    def test_moved_slices_stay_sharp(self) -> None:
+        volume = read_volume(sample_scan("sri24_T1w"))
+        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
+        images = grid.slices(to_unit_scale(volume.array))[20:60]
+        moving = Augmentation(unmoved=0, skull_stripping=0)
+        moved = moving.spatial(images, torch.ones_like(images), _ones(images), _generator())
+        assert moved.diff().square().mean() > 0.7 * images.diff().square().mean()
+
     def test_rotation_leaves_a_disc_round(self) -> None:
         disc = torch.hypot(*torch.meshgrid(torch.arange(-30.0, 30), torch.arange(-40.0, 40), indexing="ij")) < 20
         image = disc.float()[None, None].repeat(6, 1, 1, 1)
-        turning = Augmentation(rotation=40, scaling=0, translation=0, skull_stripping=0)
-        turned = turning.spatial(image, torch.ones_like(image), _generator())
+        turning = Augmentation(unmoved=0, rotation=40, scaling=0, translation=0, skull_stripping=0)
+        turned = turning.spatial(image, torch.ones_like(image), _ones(image), _generator())
         assert (turned - image).abs().mean() < 0.025
         for extent in ((each > 0.5).any(axis).sum() for each in turned[:, 0] for axis in (0, 1)):
             assert abs(extent - 39) <= 2
@@ -246,13 +277,20 @@ class TestAugmentation:
     def test_stripping_leaves_the_brain_alone(self, slices: torch.Tensor) -> None:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
         brains = (slices > 0.6).float()
-        stripped = still.spatial(slices, brains, _generator())
+        stripped = still.spatial(slices, brains, _ones(slices), _generator())
         assert (stripped > 0).sum() < (slices > 0).sum()
         assert (stripped > 0).sum() >= brains.sum()
 
+    def test_a_stripped_slice_is_multiplied_by_its_gain(self, slices: torch.Tensor) -> None:
+        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
+        brains = (slices > 0.6).float()
+        gains = (_ones(slices), 0.7 * _ones(slices))
+        plain, gained = (still.spatial(slices, brains, gain, _generator()) for gain in gains)
+        torch.testing.assert_close(gained, plain * 0.7)
+
     def test_a_slice_without_brain_is_not_stripped(self, slices: torch.Tensor) -> None:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
-        assert (still.spatial(slices, torch.zeros_like(slices), _generator()) > 0).any()
+        assert (still.spatial(slices, torch.zeros_like(slices), _ones(slices), _generator()) > 0).any()
 
     def test_a_copy_without_changes_is_the_slice(self, slices: torch.Tensor) -> None:
         copies = AUGMENTATIONS["plain"].contrast(slices.clamp(0, 1), _generator())

@@ -18,6 +18,7 @@ from torch import Tensor
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.intensity import to_unit_scale
 from LMIDiffusionLib.lmi import HistogramKernel
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.translation import (
@@ -30,6 +31,7 @@ from LMIDiffusionLib.translation import (
     conditional_denoiser,
     select_device,
 )
+from LMIDiffusionLib.upsampling import guided_upsampling
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
 
 Affine = NDArray[np.float64]
@@ -307,7 +309,10 @@ def test_uncertainty_on_another_grid_is_the_spread_of_the_resampled_samples(
     shape, spacing = (61, 75, 20), (80 / 61, 96 / 75, 2.0)
     source = head_on(shape, centred(shape, spacing))
     grid = translator.grid(source)
-    planes = torch.stack([grid.to_plane(sample) for sample in samples_of(translator, source, samples=3)])
+    guide = grid.plane_slices(to_unit_scale(source.array))[slice(*MIDDLE)]
+    coarse_guide = grid.to_slices(guide)
+    samples = samples_of(translator, source, samples=3)
+    planes = torch.stack([guided_upsampling(sample, coarse_guide, guide) for sample in samples])
     result = translate(translator, source, slices=MIDDLE, samples=3)
     assert result.uncertainty is not None
     inside = np.s_[..., slice(*MIDDLE)]
