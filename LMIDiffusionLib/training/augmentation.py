@@ -1,4 +1,4 @@
-"""Random changes of training slices, on the device, drawn from one generator.
+"""Random changes of training slices, on the device, from one stream of draws.
 
 `spatial` changes the target slice itself; `contrast` makes the copy of it whose LMI maps condition the network, so that
 the maps of any contrast look familiar to it. Both see target-modality slices only.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .draws import SliceDraws
 
 _BLUR_REACH = 3  # pixels on each side
 
@@ -47,37 +49,37 @@ class Augmentation:
     blur: float = 0.6
     thickness: float = 0.0
 
-    def spatial(self, images: Tensor, brains: Tensor, gains: Tensor, generator: torch.Generator) -> Tensor:
+    def spatial(self, images: Tensor, brains: Tensor, gains: Tensor, draws: SliceDraws) -> Tensor:
         """Flip, rotate, scale and shift slices (B, 1, H, W) and reduce some to their brain (B, 1, H, W).
 
         A slice reduced to its brain is multiplied by its gain (B, 1, 1, 1), because the intensity scale of a
         brain-only volume is that of its brain.
         """
-        grid = functional.affine_grid(self._affine(images, generator), list(images.shape), align_corners=False)
+        grid = functional.affine_grid(self._affine(images, draws), list(images.shape), align_corners=False)
         # Linear interpolation would smooth the slices, and teach the network to draw smooth ones.
         moved = functional.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
         moved_brains = functional.grid_sample(brains, grid, align_corners=False)
         grown = functional.max_pool2d(moved_brains, 3, stride=1, padding=1)
-        chance = _uniform(images, 2, generator)
+        chance = draws.uniform(images, 2, 1, 1)
         brain = torch.where(chance[:, 1:] < 0.5, moved_brains, grown) > 0.5
         # A slice below the brain would be left empty.
         has_brain = brain.float().mean((2, 3), keepdim=True) > 0.02
         stripped = (chance[:, :1] < self.skull_stripping) & has_brain
         return torch.where(stripped, (gains * moved * brain).clamp(max=1), moved)
 
-    def contrast(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def contrast(self, images: Tensor, draws: SliceDraws) -> Tensor:
         """A copy of slices (B, 1, H, W) in [0, 1] in a random contrast, with a random bias field, blur and noise."""
-        toned = self._tone(images, generator)
-        biased = toned * self._bias(images, generator)
-        blurred = self._blur(biased, generator)
-        level = self.noise * _uniform(images, 1, generator)
-        return (blurred + level * _normal(images, generator)).clamp(0, 1)
+        toned = self._tone(images, draws)
+        biased = toned * self._bias(images, draws)
+        blurred = self._blur(biased, draws)
+        level = self.noise * draws.uniform(images, 1, 1, 1)
+        return (blurred + level * draws.normal(images, *images.shape[1:])).clamp(0, 1)
 
-    def _affine(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        moved = _uniform(images, 1, generator) >= self.unmoved
-        amounts = moved * (2 * _uniform(images, 5, generator) - 1)
+    def _affine(self, images: Tensor, draws: SliceDraws) -> Tensor:
+        moved = draws.uniform(images, 1, 1, 1) >= self.unmoved
+        amounts = moved * (2 * draws.uniform(images, 5, 1, 1) - 1)
         angle, scale_y, scale_x, shift_y, shift_x = amounts.flatten(1).unbind(1)
-        flip = torch.where(_uniform(images, 1, generator).flatten() < 0.5, -1.0, 1.0)
+        flip = torch.where(draws.uniform(images, 1, 1, 1).flatten() < 0.5, -1.0, 1.0)
         angle = angle * math.radians(self.rotation)
         aspect = images.shape[-2] / images.shape[-1]
         rows = (1 + self.scaling * scale_y) * flip
@@ -87,14 +89,14 @@ class Augmentation:
         second = torch.stack([angle.sin() / aspect * columns, angle.cos() * rows, 2 * self.translation * shift_y], 1)
         return torch.stack([first, second], 1)
 
-    def _tone(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _tone(self, images: Tensor, draws: SliceDraws) -> Tensor:
         """A piecewise linear curve through random points about a rising or a falling line.
 
         Air stays dark, as in every MR contrast.
         """
         points = self.tone_points
         values, line, share_of_line, air = (
-            _uniform(images, count, generator).flatten(1) for count in (points, 1, 1, 1)
+            draws.uniform(images, count, 1, 1).flatten(1) for count in (points, 1, 1, 1)
         )
         rising = torch.arange(1, points + 1, device=images.device) / points
         values = torch.lerp(values, torch.where(line < 0.5, rising, rising.flip(0)), share_of_line)
@@ -106,18 +108,18 @@ class Augmentation:
         share = torch.where(lower == 0, (4 * share).clamp(max=1), share)
         start, end = curve.gather(1, lower), curve.gather(1, lower + 1)
         toned = (start + share * (end - start)).view_as(images)
-        unchanged = _uniform(images, 1, generator) < self.unchanged_tone
+        unchanged = draws.uniform(images, 1, 1, 1) < self.unchanged_tone
         return torch.where(unchanged, images, toned)
 
-    def _bias(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        coarse = 2 * torch.rand(images.shape[0], 1, 3, 3, generator=generator, device=images.device) - 1
+    def _bias(self, images: Tensor, draws: SliceDraws) -> Tensor:
+        coarse = 2 * draws.uniform(images, 1, 3, 3) - 1
         field = functional.interpolate(coarse, size=list(images.shape[-2:]), mode="bicubic", align_corners=True)
         return (self.bias_field * field).exp()
 
-    def _blur(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        sigma = self.blur * _uniform(images, 1, generator).flatten().expand(2, -1)
+    def _blur(self, images: Tensor, draws: SliceDraws) -> Tensor:
+        sigma = self.blur * draws.uniform(images, 1, 1, 1).flatten().expand(2, -1)
         if self.thickness > 0:
-            thickness, rows_or_columns = _uniform(images, 2, generator).flatten(1).unbind(1)
+            thickness, rows_or_columns = draws.uniform(images, 2, 1, 1).flatten(1).unbind(1)
             further = self.thickness * (2 * thickness - 1).clamp(min=0)
             sigma = sigma + torch.stack([further * (rows_or_columns < 0.5), further * (rows_or_columns >= 0.5)])
         return _blur(images, *sigma.clamp(min=0.05))
@@ -132,15 +134,6 @@ def _blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor) -> Tensor:
     padded = functional.pad(images.transpose(0, 1), (reach,) * 4, mode="replicate")
     across_rows = functional.conv2d(padded, rows.view(batch, 1, -1, 1), groups=batch)
     return functional.conv2d(across_rows, columns.view(batch, 1, 1, -1), groups=batch).transpose(0, 1)
-
-
-def _uniform(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` numbers in [0, 1) a slice, (B, count, 1, 1)."""
-    return torch.rand(images.shape[0], count, 1, 1, generator=generator, device=images.device)
-
-
-def _normal(images: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(images.shape, generator=generator, device=images.device)
 
 
 AUGMENTATIONS = {

@@ -14,6 +14,7 @@ from ..condition import Condition
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation
+from .draws import SliceDraws
 from .muon import MuonAdamW
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
@@ -28,7 +29,8 @@ class ScoreTraining(lightning.LightningModule):
     """Trains a score network on target-modality slices; nothing else can be given to it.
 
     Everything random in a step (augmentation, noise level, noise, dropped conditions) comes from a generator seeded by
-    (seed, step, rank): a resumed training draws what an uninterrupted one would have.
+    (seed, step): a resumed training draws what an uninterrupted one would have, and several processes together draw
+    what one with all their slices would have.
     """
 
     def __init__(
@@ -69,11 +71,11 @@ class ScoreTraining(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
-        generator = self._generator(self.seed, self.global_step, self.global_rank)
-        slices = self.augmentation.spatial(*batch, generator)
-        sigma = self._draw_sigma(len(slices), generator)
-        maps, noisy = self._perturb(slices, sigma, generator)
-        dropped = torch.rand(len(slices), 1, 1, 1, generator=generator, device=self.device) < _UNCONDITIONAL_SHARE
+        draws = self._draws(self.seed, self.global_step)
+        slices = self.augmentation.spatial(*batch, draws)
+        sigma = self._draw_sigma(slices, draws)
+        maps, noisy = self._perturb(slices, sigma, draws)
+        dropped = draws.uniform(slices, 1, 1, 1) < _UNCONDITIONAL_SHARE
         loss = self._losses(slices, noisy, torch.where(dropped, 0, maps), sigma).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -82,28 +84,29 @@ class ScoreTraining(lightning.LightningModule):
         """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
         slices = batch[0]
         for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):
-            generator = self._generator(_VALIDATION_SEED, batch_index, self.global_rank)
+            draws = self._draws(_VALIDATION_SEED, batch_index)
             sigma = torch.full((len(slices),), level, device=self.device)
-            maps, noisy = self._perturb(slices, sigma, generator)
+            maps, noisy = self._perturb(slices, sigma, draws)
             self.log(f"validation/loss_{name}", self._losses(slices, noisy, maps, sigma).mean(), sync_dist=True)
         error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
         psnr = -10 * error.clamp(min=1e-10).log10().mean()
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
 
-    def _generator(self, *seeds: int) -> torch.Generator:
+    def _draws(self, *seeds: int) -> SliceDraws:
         mixed = 0
         for seed in seeds:
             mixed = (mixed * 1_000_003 + seed) % 2**63
-        return torch.Generator(self.device).manual_seed(mixed)
+        generator = torch.Generator(self.device).manual_seed(mixed)
+        return SliceDraws(generator, rank=self.global_rank, ranks=self.trainer.world_size)
 
-    def _draw_sigma(self, count: int, generator: torch.Generator) -> Tensor:
-        normal = torch.randn(count, generator=generator, device=self.device)
+    def _draw_sigma(self, slices: Tensor, draws: SliceDraws) -> Tensor:
+        normal = draws.normal(slices)
         return (_LOG_SIGMA_MEAN + _LOG_SIGMA_DEVIATION * normal).exp().clamp(self.sde.sigma_min, self.sde.sigma_max)
 
-    def _perturb(self, slices: Tensor, sigma: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _perturb(self, slices: Tensor, sigma: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
         """Condition maps of a copy in a random contrast, and the noisy slices."""
-        copy = self.augmentation.contrast(slices, generator)
-        noise = torch.randn(slices.shape, generator=generator, device=self.device)
+        copy = self.augmentation.contrast(slices, draws)
+        noise = draws.normal(slices, *slices.shape[1:])
         noisy = slices + sigma.view(-1, 1, 1, 1) * noise
         with torch.autocast(self.device.type, enabled=False):
             maps = self.condition.all_maps(copy, noisy)

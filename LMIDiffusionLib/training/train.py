@@ -28,6 +28,7 @@ from ..segmentation import IntensityKMeans
 from ..translation import conditional_denoiser
 from .augmentation import AUGMENTATIONS
 from .bias_field import correct_bias_field
+from .draws import SliceDraws
 from .score_training import ScoreTraining
 from .slices import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
 
@@ -319,8 +320,8 @@ class SamplePictures(Callback):
         if not trainer.is_global_zero:
             return
         slices = self._slices.to(module.device)
-        generator = torch.Generator(module.device).manual_seed(0)
-        copy = module.augmentation.contrast(slices, generator)
+        draws = SliceDraws(torch.Generator(module.device).manual_seed(0))
+        copy = module.augmentation.contrast(slices, draws)
         noise = SliceNoise(list(range(len(slices))), (slices.shape[-2], slices.shape[-1]), module.device)
         denoise = conditional_denoiser(module.network, module.condition, copy)
         levels = module.sde.noise_levels(_PICTURE_STEPS)

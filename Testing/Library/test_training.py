@@ -20,6 +20,7 @@ from LMIDiffusionLib.intensity import to_unit_scale
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation
 from LMIDiffusionLib.training.bias_field import correct_bias_field
+from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
 from LMIDiffusionLib.training.train import start_from
 from LMIDiffusionLib.volume import AxialGrid, read_volume
@@ -84,11 +85,14 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
 
 
-def test_two_processes_train_one_model(data: Path, tmp_path: Path) -> None:
-    ended = _train(data, tmp_path / "out", "--devices", "2", "--steps", "6")
-    assert ended.returncode == 0, ended.stderr
-    assert "2 processes" in ended.stderr
-    assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).training_steps == 6
+def test_two_processes_train_the_model_of_one(data: Path, tmp_path: Path) -> None:
+    one = _train(data, tmp_path / "one", "--steps", "6", "--batch-size", "4")
+    two = _train(data, tmp_path / "two", "--steps", "6", "--batch-size", "2", "--devices", "2")
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    assert "2 processes" in two.stderr
+    expected, found = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two"))
+    for name, weights in expected.items():
+        torch.testing.assert_close(found[name], weights, rtol=0, atol=1e-4)
 
 
 def test_a_training_starts_from_the_weights_of_a_checkpoint(
@@ -121,7 +125,7 @@ class TestStartFrom:
         condition = Condition(maps=("self", "intensity", "cross"))
         network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, condition_channels=3)).eval()
         start_from(network, condition, tiny_checkpoint)
-        noisy, own, cross, new = torch.rand(4, 2, 1, 16, 16, generator=_generator())
+        noisy, own, cross, new = torch.rand(4, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
         sigma = torch.tensor([0.3, 2.0])
         expected = tiny_checkpoint.score_network()(noisy, torch.cat([own, cross], 1), sigma)
         torch.testing.assert_close(network(noisy, torch.cat([own, new, cross], 1), sigma), expected)
@@ -216,6 +220,16 @@ def test_an_epochs_slices_depend_on_seed_and_epoch_alone() -> None:
         assert sorted(passes[first : first + 10]) == list(range(10))
 
 
+def test_ranks_share_the_draws_of_one_process() -> None:
+    def draw(count: int, **ranks: int) -> list[torch.Tensor]:
+        draws, slices = SliceDraws(torch.Generator().manual_seed(0), **ranks), torch.zeros(count, 1)
+        return [draws.uniform(slices, 1, 1, 1), draws.normal(slices, 1, 3, 2), draws.normal(slices)]
+
+    whole, shares = draw(6), [draw(3, rank=rank, ranks=2) for rank in (0, 1)]
+    for expected, even, odd in zip(whole, *shares, strict=True):
+        assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), expected)
+
+
 def test_ranks_share_the_slices_of_one_process() -> None:
     def draw(per_epoch: int, **ranks: int) -> list[int]:
         return list(EpochSampler(10, per_epoch=per_epoch, seed=0, epoch=lambda: 1, **ranks))
@@ -230,8 +244,8 @@ def slices() -> torch.Tensor:
     return heads.permute(2, 0, 1)[:, None].contiguous()
 
 
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def _draws(seed: int = 0) -> SliceDraws:
+    return SliceDraws(torch.Generator().manual_seed(seed))
 
 
 def _ones(images: torch.Tensor) -> torch.Tensor:
@@ -239,20 +253,18 @@ def _ones(images: torch.Tensor) -> torch.Tensor:
 
 
 class TestAugmentation:
-    def test_is_set_by_the_generator(self, slices: torch.Tensor) -> None:
+    def test_is_set_by_the_draws(self, slices: torch.Tensor) -> None:
         augmentation, brains = Augmentation(), torch.ones_like(slices)
-        first, again, other = (
-            augmentation.spatial(slices, brains, _ones(slices), _generator(seed)) for seed in (0, 0, 1)
-        )
+        first, again, other = (augmentation.spatial(slices, brains, _ones(slices), _draws(seed)) for seed in (0, 0, 1))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
-        copies = [augmentation.contrast(slices, _generator(seed)) for seed in (0, 0, 1)]
+        copies = [augmentation.contrast(slices, _draws(seed)) for seed in (0, 0, 1)]
         assert torch.equal(copies[0], copies[1])
         assert not torch.equal(copies[0], copies[2])
 
     def test_all_amounts_at_zero_is_identity_or_mirror(self, slices: torch.Tensor) -> None:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=0)
-        moved = still.spatial(slices, torch.ones_like(slices), _ones(slices), _generator())
+        moved = still.spatial(slices, torch.ones_like(slices), _ones(slices), _draws())
         for before, after in zip(slices, moved, strict=True):
             same = torch.allclose(before, after, atol=1e-5)
             assert same or torch.allclose(before.flip(1), after, atol=1e-5)
@@ -262,14 +274,14 @@ class TestAugmentation:
         grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
         images = grid.slices(to_unit_scale(volume.array))[20:60]
         moving = Augmentation(unmoved=0, skull_stripping=0)
-        moved = moving.spatial(images, torch.ones_like(images), _ones(images), _generator())
+        moved = moving.spatial(images, torch.ones_like(images), _ones(images), _draws())
         assert moved.diff().square().mean() > 0.7 * images.diff().square().mean()
 
     def test_rotation_leaves_a_disc_round(self) -> None:
         disc = torch.hypot(*torch.meshgrid(torch.arange(-30.0, 30), torch.arange(-40.0, 40), indexing="ij")) < 20
         image = disc.float()[None, None].repeat(6, 1, 1, 1)
         turning = Augmentation(unmoved=0, rotation=40, scaling=0, translation=0, skull_stripping=0)
-        turned = turning.spatial(image, torch.ones_like(image), _ones(image), _generator())
+        turned = turning.spatial(image, torch.ones_like(image), _ones(image), _draws())
         assert (turned - image).abs().mean() < 0.025
         for extent in ((each > 0.5).any(axis).sum() for each in turned[:, 0] for axis in (0, 1)):
             assert abs(extent - 39) <= 2
@@ -277,7 +289,7 @@ class TestAugmentation:
     def test_stripping_leaves_the_brain_alone(self, slices: torch.Tensor) -> None:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
         brains = (slices > 0.6).float()
-        stripped = still.spatial(slices, brains, _ones(slices), _generator())
+        stripped = still.spatial(slices, brains, _ones(slices), _draws())
         assert (stripped > 0).sum() < (slices > 0).sum()
         assert (stripped > 0).sum() >= brains.sum()
 
@@ -285,22 +297,22 @@ class TestAugmentation:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
         brains = (slices > 0.6).float()
         gains = (_ones(slices), 0.7 * _ones(slices))
-        plain, gained = (still.spatial(slices, brains, gain, _generator()) for gain in gains)
+        plain, gained = (still.spatial(slices, brains, gain, _draws()) for gain in gains)
         torch.testing.assert_close(gained, plain * 0.7)
 
     def test_a_slice_without_brain_is_not_stripped(self, slices: torch.Tensor) -> None:
         still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
-        assert (still.spatial(slices, torch.zeros_like(slices), _ones(slices), _generator()) > 0).any()
+        assert (still.spatial(slices, torch.zeros_like(slices), _ones(slices), _draws()) > 0).any()
 
     def test_a_copy_without_changes_is_the_slice(self, slices: torch.Tensor) -> None:
-        copies = AUGMENTATIONS["plain"].contrast(slices.clamp(0, 1), _generator())
+        copies = AUGMENTATIONS["plain"].contrast(slices.clamp(0, 1), _draws())
         torch.testing.assert_close(copies, slices.clamp(0, 1))
 
     def test_thick_slices_blur_half_the_copies_each_along_one_axis(self) -> None:
         points = torch.zeros(64, 1, 15, 15)
         points[..., 7, 7] = 1
         thick = Augmentation(unchanged_tone=1, bias_field=0, noise=0, blur=0, thickness=1.2)
-        copies = thick.contrast(points, _generator())[:, 0]
+        copies = thick.contrast(points, _draws())[:, 0]
         spread = [(copies.sum(axis) > 1e-3).sum(1) > 1 for axis in (1, 2)]
         assert not (spread[0] & spread[1]).any()
         for along in spread:
@@ -309,7 +321,7 @@ class TestAugmentation:
 
     def test_copies_lie_in_the_unit_range_and_invert_some_contrasts(self, slices: torch.Tensor) -> None:
         many = slices[1:2].clamp(0, 1).repeat(64, 1, 1, 1)
-        copies = Augmentation(noise=0).contrast(many, _generator())
+        copies = Augmentation(noise=0).contrast(many, _draws())
         assert copies.min() >= 0
         assert copies.max() <= 1
         inner, rim = (many > 0.6), (many > 0.3) & (many < 0.5)

@@ -1,0 +1,27 @@
+"""Random numbers that do not depend on how many processes share a training step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class SliceDraws:
+    """Random numbers for the slices of one step, drawn in turn from one generator.
+
+    Every process draws for the slices of all of them and keeps its own share, every `ranks`-th from `rank` on, as
+    `EpochSampler` deals them out: a slice sees the same numbers whichever process it falls to.
+    """
+
+    def __init__(self, generator: torch.Generator, *, rank: int = 0, ranks: int = 1) -> None:
+        self._generator, self._rank, self._ranks = generator, rank, ranks
+
+    def uniform(self, slices: Tensor, *shape: int) -> Tensor:
+        """(B, *shape) in [0, 1) for slices (B, ...), on their device."""
+        everyones = torch.rand(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
+        return everyones[self._rank :: self._ranks]
+
+    def normal(self, slices: Tensor, *shape: int) -> Tensor:
+        """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
+        everyones = torch.randn(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
+        return everyones[self._rank :: self._ranks]
