@@ -81,7 +81,8 @@ def _measure_authors(authors_lmi: Callable[[Tensor, Tensor], object], device: to
 
 def _measure_network(count: int, device: torch.device) -> None:
     network = load_checkpoint(DEFAULT_CHECKPOINT).score_network().to(device)
-    noisy, maps = _images(count, device), _images(count, device).repeat(1, 2, 1, 1)
+    noisy = _images(count, device)
+    maps = _images(count, device).repeat(1, network.settings.condition_channels, 1, 1)
     sigma = torch.ones(count, device=device)
     seconds = _median_seconds(lambda: network(noisy, maps, sigma), device)
     _print(f"U-Net forward, {count} x {_SIDE} x {_SIDE}", f"{1000 * seconds:.1f} ms", "")

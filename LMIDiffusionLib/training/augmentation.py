@@ -29,6 +29,7 @@ class Augmentation:
         translation: largest shift, as a share of the slice.
         skull_stripping: share of slices reduced to their brain.
         tone_points: control points of the random tone curve, air not counted.
+        flatness: largest share by which a curve is drawn to one level, as tissues differ little in PDw scans.
         unchanged_tone: share of copies that keep the target's contrast.
         bias_field: largest relative change of intensity over the slice.
         noise: largest standard deviation of added noise.
@@ -43,6 +44,7 @@ class Augmentation:
     translation: float = 0.04
     skull_stripping: float = 0.35
     tone_points: int = 5
+    flatness: float = 0.0
     unchanged_tone: float = 0.3
     bias_field: float = 0.2
     noise: float = 0.01
@@ -98,8 +100,10 @@ class Augmentation:
         values, line, share_of_line, air = (
             draws.uniform(images, count, 1, 1).flatten(1) for count in (points, 1, 1, 1)
         )
+        level, flatness = draws.uniform(images, 2, 1, 1).flatten(1).split(1, 1)
         rising = torch.arange(1, points + 1, device=images.device) / points
         values = torch.lerp(values, torch.where(line < 0.5, rising, rising.flip(0)), share_of_line)
+        values = torch.lerp(values, level, self.flatness * flatness)
         curve = torch.cat([0.1 * air * values[:, :1], values], 1)
         position = images.flatten(1) * points
         lower = position.floor().clamp(0, points - 1).long()
@@ -139,6 +143,6 @@ def _blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor) -> Tensor:
 AUGMENTATIONS = {
     "plain": Augmentation(unchanged_tone=1.0, bias_field=0.0, noise=0.0, blur=0.0),
     "moderate": Augmentation(),
-    "strong": Augmentation(unchanged_tone=0.1, bias_field=0.4, noise=0.03, blur=0.8, thickness=1.2),
+    "strong": Augmentation(flatness=0.8, unchanged_tone=0.1, bias_field=0.4, noise=0.03, blur=0.8, thickness=1.2),
 }
 """How far the copies' contrast is changed, by name; `plain` copies are the target slices themselves."""
