@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 SCALE_NAME = "twice the median of the head"
 """How checkpoints name this scale; a checkpoint trained with another one cannot be used."""
 
 _HISTOGRAM_BINS = 256
+_OUTLINE_THRESHOLD = 0.25  # of Otsu's
+_OUTLINE_MARGIN = 2  # pixels
 # Ringing and coil noise give a few voxels below zero; only a volume whose background is negative is shifted.
 _BACKGROUND_PERCENTILE = 0.1
 
@@ -27,6 +30,20 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
 def head_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Voxels of the head: above 0.7 times Otsu's threshold."""
     return np.asarray(volume > 0.7 * otsu_threshold(volume))
+
+
+def head_outlines(volume: NDArray[np.floating], slices: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """The head in slices (S, H, W) of a volume, holes filled and a little generous: all else is air in any contrast.
+
+    The threshold lies well below that of `head_mask`, because skin, muscle and bone are dark in some contrasts.
+    """
+    rough = slices > _OUTLINE_THRESHOLD * otsu_threshold(volume)
+    outlines = np.zeros_like(rough)
+    for outline, each in zip(outlines, rough, strict=True):
+        # Opening takes away the specks of noise, which filling and growing would make a head of.
+        filled = ndimage.binary_fill_holes(ndimage.binary_opening(each))
+        ndimage.binary_dilation(filled, iterations=_OUTLINE_MARGIN, output=outline)
+    return outlines
 
 
 def head_median(volume: NDArray[np.floating]) -> float:

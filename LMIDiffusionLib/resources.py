@@ -10,7 +10,7 @@ _LIBRARY = Path(__file__).resolve().parent
 # In a wheel; in an installed Slicer extension; in a source checkout.
 _CANDIDATES = (_LIBRARY / "Resources", _LIBRARY.parent / "Resources", _LIBRARY.parent / "LMIDiffusion" / "Resources")
 
-DEFAULT_CHECKPOINT = "t1w-ixi-2mm"
+DEFAULT_CHECKPOINT = "t1w-ixi-2mm-lmi-intensity"
 
 
 def resource(*parts: str) -> Path:

@@ -79,7 +79,7 @@ class Sampler:
 
 SAMPLERS: dict[str, Sampler] = {
     # Few steps stay close to the mean of all images that fit the maps, which scores better than any one of them.
-    "dpm-solver++": Sampler(dpm_solver_2m, default_steps=3),
+    "dpm-solver++": Sampler(dpm_solver_2m, default_steps=2),
     "euler-maruyama": Sampler(euler_maruyama, default_steps=1000),
 }
 

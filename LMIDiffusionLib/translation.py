@@ -16,7 +16,7 @@ from torch import Tensor
 from .checkpoint import Checkpoint
 from .condition import Condition
 from .errors import UserError
-from .intensity import head_mask, to_unit_scale
+from .intensity import head_mask, head_outlines, to_unit_scale
 from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
 from .score_network import ScoreNetwork
 from .upsampling import guided_upsampling
@@ -254,7 +254,9 @@ class Translator(VolumeTranslator):
     ) -> Iterator[Progress | SliceBatch]:
         """As `translate`, but of given axial slices, and yields batches of them on the checkpoint's grid."""
         grid = self.grid(volume)
-        source = grid.slices(to_unit_scale(volume.array))
+        scaled = to_unit_scale(volume.array)
+        source = grid.slices(scaled)
+        heads = torch.from_numpy(head_outlines(scaled, source[:, 0].numpy()))[:, None]
         _, steps = options.solver()
         batch_size = options.batch_size or _AUTO_BATCH_SIZES[self.device.type]
         clock = _Clock(slices=len(indices), samples=options.samples, steps=steps)
@@ -268,7 +270,9 @@ class Translator(VolumeTranslator):
                         if cancel():
                             raise TranslationCancelled
                         sample = state
-                    samples.append(pad_to(sample.clamp(0, 1).cpu(), grid.slice_shape))
+                    translated = pad_to(sample.clamp(0, 1).cpu(), grid.slice_shape)
+                    # Air has no contrast to translate, but the scan's own noise.
+                    samples.append(torch.where(heads[batch], translated, source[batch]))
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise

@@ -97,7 +97,8 @@ def test_sdedit_denoises_without_the_condition(
 ) -> None:
     monkeypatch.setattr(ScoreNetwork, "forward", denoised_towards(0.4))
     result = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=0.5), head)
-    torch.testing.assert_close(result, torch.full_like(result, 0.4))
+    middle = result[..., 14:26, 16:32]  # the air is the source's
+    torch.testing.assert_close(middle, torch.full_like(middle, 0.4))
 
 
 @pytest.mark.parametrize("start", [0.1, 0.3])

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
-from LMIDiffusionLib.intensity import head_mask, otsu_threshold, to_unit_scale
+from LMIDiffusionLib.intensity import head_mask, head_outlines, otsu_threshold, to_unit_scale
 from LMIDiffusionLib.volume import Volume
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"]
@@ -114,3 +114,37 @@ def test_scale_leaves_its_input_as_it_was(head: Volume, dtype: str) -> None:
 def test_a_constant_volume_has_no_scale(value: float) -> None:
     with pytest.raises(ValueError, match="constant"):
         to_unit_scale(np.full((5, 6, 7), value))
+
+
+@pytest.fixture
+def ring() -> NDArray[np.float64]:
+    """Slices (2, 60, 70) of a bright skin around dark fluid, in Rician noise with a few bright specks."""
+    radius = np.hypot(*np.meshgrid(np.arange(60) - 30.0, np.arange(70) - 35.0, indexing="ij"))
+    generator = np.random.default_rng(0)
+    tissue = np.where((radius > 12) & (radius < 22), generator.uniform(0.2, 0.9, radius.shape), 0.0)
+    slices = generator.rayleigh(0.01, (2, 60, 70)) + tissue
+    slices[:, generator.integers(0, 6, 9), generator.integers(0, 70, 9)] = 1.0
+    return slices
+
+
+def test_outlines_hold_what_the_skin_encloses_and_a_margin(ring: NDArray[np.float64]) -> None:
+    radius = np.hypot(*np.meshgrid(np.arange(60) - 30.0, np.arange(70) - 35.0, indexing="ij"))
+    for outline in head_outlines(ring, ring):
+        assert outline[radius < 22].all()
+        assert outline[radius < 23].all()
+        assert not outline[radius > 26].any(), "noise and specks are air"
+
+
+def test_outlines_do_not_depend_on_the_unit_of_intensity(ring: NDArray[np.float64]) -> None:
+    np.testing.assert_array_equal(head_outlines(ring, ring), head_outlines(700 * ring, 700 * ring))
+
+
+def test_muscle_much_darker_than_fluid_belongs_to_the_head() -> None:
+    volume = np.zeros((3, 40, 40))
+    volume[:, 10:30, 5:35], volume[:, 15:25, 15:25] = 0.15, 1.0
+    assert (head_outlines(volume, volume) >= (volume > 0)).all()
+    assert head_outlines(volume, volume).mean() < 0.6
+
+
+def test_a_slice_of_air_has_no_outline(ring: NDArray[np.float64]) -> None:
+    assert not head_outlines(ring, np.full((1, 60, 70), 0.01)).any()

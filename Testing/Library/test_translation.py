@@ -18,7 +18,7 @@ from torch import Tensor
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.intensity import to_unit_scale
+from LMIDiffusionLib.intensity import head_outlines, to_unit_scale
 from LMIDiffusionLib.lmi import HistogramKernel
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.translation import (
@@ -196,7 +196,7 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
     difference = np.abs(result.array - expected).mean()
     mirrored = image(translator, head.with_array(head.array[::-1].copy()))
     assert difference < 0.02
-    assert difference < np.abs(mirrored - whole).mean() / 3, "another source makes no greater difference"
+    assert difference < np.abs(mirrored - whole).mean() / 2, "another source makes no greater difference"
 
 
 @pytest.mark.parametrize("cut", [(1, 1, 1, 1), (1, 2, 1, 2), (0, 1, 1, 2)])
@@ -320,6 +320,27 @@ def test_uncertainty_on_another_grid_is_the_spread_of_the_resampled_samples(
         np.testing.assert_allclose(volume.array[inside], np.moveaxis(expected[:, 0].numpy(), 0, 2), atol=1e-6)
 
 
+def _outline(volume: Volume) -> NDArray[np.bool_]:
+    """Voxels of the middle slices of a canonical volume that are translated."""
+    scaled = to_unit_scale(volume.array)
+    return np.moveaxis(head_outlines(scaled, np.moveaxis(scaled, 2, 0)), 0, 2)[..., slice(*MIDDLE)]
+
+
+def test_air_is_that_of_the_source_and_certain(translator: Translator, head: Volume) -> None:
+    noise = np.random.default_rng(0).rayleigh(0.005 * head.array.max(), head.array.shape)
+    noisy = head.with_array((head.array + noise).astype(np.float32))
+    result, air, inside = translate(translator, noisy, slices=MIDDLE, samples=2), ~_outline(noisy), _outline(noisy)
+    assert 0.1 < air.mean() < 0.5
+    scaled = to_unit_scale(noisy.array)[..., slice(*MIDDLE)]
+    translated = result.volume.array[..., slice(*MIDDLE)]
+    np.testing.assert_allclose(translated[air], scaled[air], atol=1e-6)
+    assert np.abs(translated - scaled)[inside].mean() > 0.01
+    assert result.uncertainty is not None
+    spread = result.uncertainty.array[..., slice(*MIDDLE)]
+    assert not spread[air].any()
+    assert (spread[inside] > 0).mean() > 0.9
+
+
 def test_samples_differ_and_the_first_is_the_single_one(translator: Translator, head: Volume) -> None:
     samples = samples_of(translator, head, samples=3)
     torch.testing.assert_close(samples[:1], samples_of(translator, head))
@@ -378,7 +399,9 @@ def test_another_guidance_makes_a_difference(
 def test_a_guidance_of_zero_ignores_the_source(translator: Translator, head: Volume) -> None:
     mirrored = head.with_array(head.array[::-1].copy())
     first, second = (image(translator, each, slices=MIDDLE, guidance=0.0) for each in (head, mirrored))
-    np.testing.assert_allclose(first, second, atol=1e-5)
+    both, middle = _outline(head) & _outline(mirrored), np.s_[..., slice(*MIDDLE)]
+    assert both.mean() > 0.2
+    np.testing.assert_allclose(first[middle][both], second[middle][both], atol=1e-5)
 
 
 # Options --------------------------------------------------------------------------------------------------------------
