@@ -20,6 +20,7 @@ from .intensity import head_mask, head_outlines, to_unit_scale
 from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
 from .score_network import ScoreNetwork
 from .upsampling import guided_upsampling
+from .views import View, sample_view
 from .volume import AxialGrid, Volume, pad_to, padded_shape
 
 # Slices with less head than this, in square millimetres, are background.
@@ -38,7 +39,7 @@ class TranslationOptions:
     Attributes:
         sampler: name in `samplers.SAMPLERS`.
         steps: denoiser evaluations a sample; None for the sampler's default.
-        samples: how many samples are averaged.
+        samples: how many samples are averaged, each of its own view of the source (`views.sample_view`).
         guidance: weight of the condition, 1 for plain conditional sampling.
         slices: axial slices [first, stop) from the feet up; None for all.
         batch_size: slices at once; None fits the device. Halved when memory runs out.
@@ -292,15 +293,16 @@ class Translator(VolumeTranslator):
         shape = padded_shape((source.shape[-2], source.shape[-1]), self.network.settings.stride)
         # Neighbouring slices that start from one noise end alike: the volume flickers less from slice to slice.
         noise = SliceNoise([_noise_seed(options.seed, number)] * len(source), shape, self.device)
-        start = self._start(pad_to(source, shape).to(self.device), noise, options)
+        start = self._start(pad_to(source, shape).to(self.device), sample_view(number), noise, options)
         return sampler.solve(start.denoise, start.state, start.noise_levels, draw_noise=noise)
 
-    def _start(self, source: Tensor, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
-        """From pure noise, steered by the source (B, 1, H, W)."""
+    def _start(self, source: Tensor, view: View, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
+        """From pure noise, steered by a view of the source (B, 1, H, W)."""
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps)
-        denoise = conditional_denoiser(self.network, self.checkpoint.condition, source, guidance=options.guidance)
-        return SamplingStart(denoise, noise() * levels[0].item(), levels)
+        condition = self.checkpoint.condition
+        denoise = conditional_denoiser(self.network, condition, view.of(source), guidance=options.guidance)
+        return SamplingStart(view.unflipped(denoise), noise() * levels[0].item(), levels)
 
     def _smaller(self, batch_size: int) -> int:
         if batch_size == 1:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..checkpoint import Checkpoint
 from ..samplers import SliceNoise
 from ..translation import SamplingStart, TranslationOptions, Translator, unconditional_denoiser
+from ..views import View
 
 
 class SDEdit(Translator):
@@ -23,7 +24,7 @@ class SDEdit(Translator):
         super().__init__(checkpoint, device=device)
         self.start = start
 
-    def _start(self, source: Tensor, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
+    def _start(self, source: Tensor, view: View, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
         return SamplingStart(unconditional_denoiser(self.network), source + noise() * levels[0].item(), levels)

@@ -1,0 +1,86 @@
+"""Properties of the views of the source that samples are drawn from."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.translation import SliceBatch, TranslationOptions, Translator
+from LMIDiffusionLib.views import sample_view
+from LMIDiffusionLib.volume import Volume
+
+NUMBERS = range(8)
+LEFT_TO_RIGHT = 2
+MIDDLE = [9, 10, 11]
+SLICES = torch.rand(2, 1, 24, 16, generator=torch.Generator().manual_seed(0))
+
+
+def tone(number: int) -> Tensor:
+    """What a view makes of intensities rising from 0 to 1."""
+    ramp = torch.linspace(0, 1, 1001).view(-1, 1, 1, 1)  # one pixel a slice: there is nothing to flip
+    return sample_view(number).of(ramp).flatten()
+
+
+def is_mirrored(number: int) -> bool:
+    left = torch.zeros(1, 1, 8, 6)
+    left[:, :, :4] = 0.5
+    shown = sample_view(number).of(left)
+    assert (shown > 0.1).sum() == (left > 0).sum()
+    return bool(shown[0, 0, 0, 0] == 0)
+
+
+def test_the_first_sample_sees_the_source_as_it_is() -> None:
+    assert torch.equal(sample_view(0).of(SLICES), SLICES)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_air_stays_dark_and_brighter_tissue_is_never_made_the_darker(number: int) -> None:
+    toned = tone(number)
+    assert toned[0] == 0
+    assert toned[-1] > 0.5
+    assert toned.max() <= 1
+    assert (toned.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_view_is_the_toned_source_mirrored_from_left_to_right_or_not(number: int) -> None:
+    toned = torch.from_numpy(np.interp(SLICES, np.linspace(0, 1, 1001), tone(number)))
+    expected = toned.flip(LEFT_TO_RIGHT) if is_mirrored(number) else toned
+    torch.testing.assert_close(sample_view(number).of(SLICES).double(), expected, atol=2e-2, rtol=0)
+
+
+def test_four_samples_see_four_contrasts_and_eight_see_each_of_them_mirrored_once() -> None:
+    tones = [tuple(tone(number).tolist()) for number in NUMBERS]
+    assert len(set(tones[:4])) == 4
+    assert tones[:4] == tones[4:]
+    mirrored = [is_mirrored(number) for number in NUMBERS]
+    assert sum(mirrored[:4]) == sum(mirrored[4:]) == 2
+    assert all(first != second for first, second in zip(mirrored[:4], mirrored[4:], strict=True))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_unflipped_denoiser_answers_in_the_orientation_of_the_source(number: int) -> None:
+    view, noise = sample_view(number), torch.randn(2, 1, 24, 16, generator=torch.Generator().manual_seed(1))
+    shown = view.of(SLICES)
+    denoise = view.unflipped(lambda noisy, sigma: shown * noisy + sigma)
+    toned = shown.flip(LEFT_TO_RIGHT) if is_mirrored(number) else shown
+    torch.testing.assert_close(denoise(noise, 0.5), toned * noise + 0.5)
+
+
+def test_samples_of_mirrored_views_lie_on_the_source(
+    tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def self_map(network: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        return maps[:, :1]
+
+    monkeypatch.setattr(ScoreNetwork, "forward", self_map)
+    translator = Translator(tiny_checkpoint, device=torch.device("cpu"))
+    source = head.with_array(head.array * np.linspace(0.3, 1, len(head.array), dtype=np.float32)[:, None, None])
+    batches = translator.translate_slices(source, MIDDLE, TranslationOptions(steps=2, samples=len(NUMBERS)))
+    samples = torch.cat([item.samples for item in batches if isinstance(item, SliceBatch)], 1).flatten(1)
+    mirrored = samples[0].view(len(MIDDLE), *head.array.shape[:2]).flip(1).flatten()
+    for sample in samples:
+        first, second = (np.corrcoef(sample, image)[0, 1] for image in (samples[0], mirrored))
+        assert first > second + 0.1
