@@ -269,7 +269,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if node.brainMask is not None and not summary.knowsTissues:
             return _("This checkpoint was trained without brain masks; leave out the brain mask.")
         if node.uncertainty and node.samples < 2:
-            return _("The uncertainty is the spread of several samples: choose Best, or 2 samples or more.")
+            return _("The uncertainty is the spread of several samples: choose Balanced, or 2 samples or more.")
         if node.sourceVolume in (node.outputVolume, node.uncertaintyVolume):
             return _("The source volume is chosen as an output too; choose another output.")
         return Geometry.whyTooThin(node.sourceVolume, summary.pixelSize)

@@ -105,7 +105,7 @@ def _add_translate(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME_OR_PATH", help="trained model")
-    parser.add_argument("--samples", type=int, default=4, help="samples to average")
+    parser.add_argument("--samples", type=int, default=4, help="samples to average, each of another view of the source")
     parser.add_argument("--sampler", default="dpm-solver++", help="dpm-solver++ or euler-maruyama")
     parser.add_argument("--steps", type=int, help="network evaluations a sample; the sampler's default if not given")
     parser.add_argument("--guidance", type=float, default=1.0, help="weight of the condition")
