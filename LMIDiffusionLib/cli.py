@@ -244,7 +244,7 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--batch-size", type=_positive, default=8, help="slices a step and device")
     parser.add_argument("--learning-rate", type=_positive_real, default=2e-3, help="largest of the schedule")
     parser.add_argument("--held-out", type=_positive, default=10, help="subjects for validation")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of all that is random")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random; the split does not depend on it")
     parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
     parser.add_argument("--nodes", type=_positive, default=1, help="machines")
     parser.add_argument(

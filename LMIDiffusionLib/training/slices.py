@@ -19,6 +19,7 @@ from ..volume import AxialGrid, pad_to, padded_shape, read_mask, read_volume
 
 # A training slice shows at least this share of head, as the slices that scores are taken of.
 _MINIMUM_HEAD = 0.1
+_SPLIT_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ def find_subjects(folder: Path, *, modality: str, brain_suffix: str) -> list[Sub
     return subjects
 
 
-def split_subjects(subjects: list[Subject], *, held_out: int, seed: int) -> tuple[list[Subject], list[Subject]]:
-    """(training, held-out) subjects, drawn by the seed.
+def split_subjects(subjects: list[Subject], *, held_out: int) -> tuple[list[Subject], list[Subject]]:
+    """(training, held-out) subjects, always the same ones of the same folder.
+
+    A training that goes on from a checkpoint thus never sees the subjects that were held out before, whatever its seed.
 
     Raises:
         UserError: no subject would be left to train on.
@@ -58,7 +61,7 @@ def split_subjects(subjects: list[Subject], *, held_out: int, seed: int) -> tupl
         raise UserError(
             f"{held_out} of {len(subjects)} subjects cannot be held out; hold out at least 1 and train on at least 1."
         )
-    order = np.random.default_rng(seed).permutation(len(subjects))
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(subjects))
     return [subjects[i] for i in sorted(order[held_out:])], [subjects[i] for i in sorted(order[:held_out])]
 
 

@@ -172,7 +172,7 @@ def _read(options: TrainingOptions) -> tuple[SliceSet, SliceSet]:
 
     subjects = find_subjects(options.data, modality=options.modality, brain_suffix=options.brain_suffix)
     stride = NetworkSettings(channels=options.channels).stride
-    training, held_out = split_subjects(subjects, held_out=options.held_out, seed=options.seed)
+    training, held_out = split_subjects(subjects, held_out=options.held_out)
     sets = [
         read_slices(part, pixel_size=options.pixel_size, stride=stride, preprocess=preprocess)
         for part in (training, held_out)
