@@ -54,5 +54,5 @@ class Preset:
 PRESETS = {
     Quality.FAST: Preset(Sampler.DPM_SOLVER, steps=2, samples=1),
     Quality.BALANCED: Preset(Sampler.DPM_SOLVER, steps=2, samples=4),
-    Quality.BEST: Preset(Sampler.DPM_SOLVER, steps=2, samples=16),
+    Quality.BEST: Preset(Sampler.DPM_SOLVER, steps=2, samples=8),
 }

@@ -19,6 +19,7 @@ _ENLARGEMENT, _CLOSE_UP = 2, 4
 _TITLE_HEIGHT, _MARGIN, _NAME_WIDTH = 24, 4, 170
 _TARGET = "true target"
 _CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
+_MARKERS = "os^Dv"
 
 Row = tuple[str, int, list[Colours]]
 """What is written before a row, how many times its pictures are enlarged, and the pictures."""
@@ -43,16 +44,17 @@ def save_curve(path: Path, results: list[SliceScores]) -> None:
     from matplotlib.figure import Figure
 
     methods = list(dict.fromkeys(result.method for result in results))
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(13, 7), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 2).flat, _CURVES.items(), strict=True):
-        for method in methods:
+        for number, method in enumerate(methods):
             own = [result for result in results if result.method == method]
             slices = sum(len(result) for result in own)
             seconds = sum(result.seconds * len(result) for result in own) / slices
-            axes.plot(seconds, finite_values(own, measure).mean(), "o")
-            axes.annotate(method, (seconds, finite_values(own, measure).mean()), fontsize=7)
+            marker = _MARKERS[number // 10 % len(_MARKERS)]  # the colours repeat after ten
+            axes.plot(seconds, finite_values(own, measure).mean(), marker, label=method)
         axes.set(xscale="log", xlabel="seconds a slice", ylabel=title)
         axes.grid(alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
 
