@@ -25,6 +25,7 @@ class SDEdit(Translator):
         self.start = start
 
     def _start(self, source: Tensor, view: View, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
+        # The source's own intensities become the result's: another view of them would show in it.
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
         return SamplingStart(unconditional_denoiser(self.network), source + noise() * levels[0].item(), levels)
