@@ -2,8 +2,10 @@
 
 import pathlib
 import sys
+import unittest
 from collections.abc import Callable
-from typing import Annotated
+from enum import Enum
+from typing import Annotated, get_type_hints
 
 import numpy as np
 import slicer
@@ -25,7 +27,7 @@ from slicer import (
 )
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Decimals, SingleStep, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -58,6 +60,8 @@ class LMIDiffusion(ScriptedLoadableModule):
 
 
 _BALANCED = PRESETS[Quality.BALANCED]
+# Without a step of its own, a ctkSliderWidget stops at whole numbers alone.
+_Share = Annotated[float, WithinRange(0.0, 1.0), SingleStep(0.01), Decimals(2)]
 
 
 @parameterNodeWrapper
@@ -86,14 +90,17 @@ class LMIDiffusionParameterNode:
     batchSize: Annotated[int, WithinRange(0, 512)] = 0  # 0 fits the device
     viewMode: ViewMode = ViewMode.BLENDED
     swapped: bool = False
-    translationOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
-    segmentationOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
+    translationOpacity: _Share = 1.0
+    segmentationOpacity: _Share = 0.6
     # What the Result part shows: the last translation or preview.
     resultVolume: vtkMRMLScalarVolumeNode
     resultSegmentation: vtkMRMLSegmentationNode
     # A preview never touches the chosen outputs.
     previewVolume: vtkMRMLScalarVolumeNode
     previewSegmentation: vtkMRMLSegmentationNode
+
+
+_OUTPUTS = ("outputVolume", "outputSegmentation", "uncertaintyVolume")
 
 
 class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -106,6 +113,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run = None
         self._isInstalling = False
         self._isUpdating = False
+        self._lostOutputs = []
         self._preset = None
         self._checked = (None, None)
 
@@ -122,7 +130,8 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._connect()
         self._showRunning(False)
         self.ui.detailsButton.setVisible(False)
-        self._initializeParameterNode()
+        if self.parent.isEntered:  # it has been loaded again
+            self._initializeParameterNode()
 
     def _connect(self):
         scene = slicer.mrmlScene
@@ -130,6 +139,9 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
         self.addObserver(scene, scene.StartImportEvent, self._onSceneStartClose)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneEndClose)
+        # The first before the selectors, the second after them: they turn to another node when theirs is removed.
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved, priority=1.0)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved, priority=-1.0)
         self.ui.sampleButton.connect("clicked()", self._onSample)
         self.ui.brainMaskSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onMaskChosen)
         self.ui.translateButton.connect("clicked()", self._onTranslateOrCancel)
@@ -145,6 +157,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         self._initializeParameterNode()
+        self._checkpoints.refresh()
 
     def exit(self):
         pass
@@ -161,13 +174,27 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._setParameterNode(None)
 
     def _onSceneEndClose(self, _caller, _event):
-        self._initializeParameterNode()
+        # A scene that is loaded while another module is shown is none of this panel's business yet.
+        if self.parent.isEntered:
+            self._initializeParameterNode()
+        elif self._run is not None:  # its result will need it
+            self._setParameterNode(self.logic.getParameterNode())
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _caller, _event, node):
+        if self._parameterNode is not None:
+            self._lostOutputs = [name for name in _OUTPUTS if self._parameterNode.getValue(name) is node]
+
+    def _onNodeRemoved(self, _caller, _event):
+        for name in self._lostOutputs if self._parameterNode is not None else ():
+            self._parameterNode.setValue(name, None)
+        self._lostOutputs = []
 
     def _initializeParameterNode(self):
         if self._parameterNode is None:
             self._setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.sourceVolume is None:
-            self._parameterNode.sourceVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            self._parameterNode.sourceVolume = _firstVolume()
 
     def _setParameterNode(self, parameterNode):
         if self._parameterNode is not None:
@@ -359,6 +386,10 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         missing = Dependencies.missingPackages()
         if not missing:
             return True
+        obstacle = Dependencies.whyNotInstallable(missing)
+        if obstacle is not None:
+            self._onError(TranslationError(obstacle))
+            return False
         if not self.confirmInstallation(Dependencies.describe(missing)):
             self._showMessage(_("Nothing was installed; the translation needs these packages."))
             return False
@@ -417,7 +448,8 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._showMessage(str(error))
         if not isinstance(error, TranslationCancelled):
             self.ui.detailsButton.setVisible(bool(error.details))
-            slicer.util.errorDisplay(str(error), detailedText=error.details)
+            # An empty text would still pad the dialog for details.
+            slicer.util.errorDisplay(str(error), **({"detailedText": error.details} if error.details else {}))
 
     def _onDetails(self):
         self.ui.logGroupBox.collapsed = False
@@ -431,6 +463,12 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showMessage(self, text):
         self.ui.statusLabel.text = text
+
+
+def _firstVolume():
+    """The first that can be a source: label maps, vector and diffusion volumes are scalar volumes to the scene too."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return next((volume for volume in volumes if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
 
 
 def _progressText(progress: Progress) -> str:
@@ -473,9 +511,14 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
+        self._wrapper = None
 
     def getParameterNode(self):
-        return LMIDiffusionParameterNode(super().getParameterNode())
+        """The one of the scene; it lives on when the scene is closed, and its wrapper with it."""
+        node = super().getParameterNode()
+        if self._wrapper is None or self._wrapper.parameterNode is not node:
+            self._wrapper = LMIDiffusionParameterNode(_withoutUnknownChoices(node))
+        return self._wrapper
 
     def translate(
         self,
@@ -550,12 +593,27 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
             TranslationRun.current.cancel()
 
 
+def _withoutUnknownChoices(node):
+    """A scene of a newer version may name choices that this one does not have; they would stop the wrapper."""
+    for name, kind in get_type_hints(LMIDiffusionParameterNode).items():
+        isChoice = isinstance(kind, type) and issubclass(kind, Enum)
+        if isChoice and node.GetParameter(name) not in ("", *kind.__members__):
+            node.UnsetParameter(name)
+    return node
+
+
 def _nodeID(node) -> str | None:
     return None if node is None else node.GetID()
 
 
 class LMIDiffusionTest(ScriptedLoadableModuleTest):
     """Runs in Slicer ("Reload and Test", ctest) and on the test host, with or without a main window."""
+
+    def runTest(self):
+        """Through unittest, which knows that a test may be skipped; the method of the base class does not."""
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(type(self))
+        result = unittest.TextTestRunner(verbosity=2).run(suite)
+        self.assertTrue(result.wasSuccessful())
 
     def setUp(self):
         slicer.mrmlScene.Clear()

@@ -25,6 +25,7 @@ def main(folder: Path) -> None:
     host.showViews((_VIEW_SIDE, _VIEW_SIDE))
     module = host.loadModule(ROOT / "LMIDiffusion" / "LMIDiffusion.py")
     panel, ui = module.widgetRepresentation(), module.widgetRepresentation().self().ui
+    panel.enter()
     ui.sampleButton.click()
     host.view2D().fit()
     draw(panel, folder / "1-input.png")

@@ -56,7 +56,9 @@ def main(runs: int) -> int:
         folder = Path(name) / "temporary"
         folder.mkdir()
         slicer.app.temporaryPath = str(folder)
-        panel = host.loadModule(str(MODULE_FILE)).widget
+        module = host.loadModule(str(MODULE_FILE))
+        module.widgetRepresentation().enter()
+        panel = module.widget
         view = host.view2D("Red")  # the preview translates the slice that it shows
         view.node.SetSliceOffset(0)
         _choose(panel, make_checkpoint(Path(name)))

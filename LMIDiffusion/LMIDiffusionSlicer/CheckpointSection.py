@@ -28,9 +28,13 @@ class CheckpointSection:
         self._ui = ui
         self._showMessage = showMessage
         self._parameterNode = None
+        self._isPathValid = True
+        self._watcher = qt.QFileSystemWatcher(ui.checkpointComboBox)
+        self._watcher.connect("directoryChanged(QString)", lambda folder: self.refresh())
         ui.checkpointComboBox.connect("activated(int)", self._onChosen)
         # Not by its name in the parameter node, which writes an empty path as a dot.
         ui.checkpointPathLineEdit.connect("currentPathChanged(QString)", self._onPathChanged)
+        ui.checkpointPathLineEdit.connect("validInputChanged(bool)", self._onPathIsValid)
         ui.checkpointFolderButton.connect("clicked()", self._onOpenFolder)
 
     def setParameterNode(self, parameterNode) -> None:
@@ -38,6 +42,15 @@ class CheckpointSection:
         if parameterNode is not None:
             self._fillList()
             self._replaceMissing()
+
+    def refresh(self) -> None:
+        """List the checkpoints that are there now, and those that come into the user's folder from now on."""
+        folder = userCheckpointFolder()
+        if folder.is_dir() and str(folder) not in self._watcher.directories():
+            self._watcher.addPath(str(folder))
+        if self._parameterNode is not None:
+            self._fillList()
+            self.update()
 
     def chosen(self) -> str:
         """Name or path of the chosen checkpoint; empty for the default."""
@@ -60,8 +73,14 @@ class CheckpointSection:
         combo.setCurrentIndex(combo.findData(name))
         self._ui.checkpointPathLineEdit.setEnabled(isFile)
         path = self._parameterNode.checkpointFile
-        self._ui.checkpointPathLineEdit.currentPath = "" if path == Path() else str(path)
+        self._showPath("" if path == Path() else str(path))
         self._ui.checkpointSummaryLabel.text = self._describe()
+
+    def _showPath(self, path: str) -> None:
+        edit = self._ui.checkpointPathLineEdit
+        # Writing what is there already would move the cursor; a text that is no path yet is left to the user.
+        if edit.currentPath != path and (path or self._isPathValid):
+            edit.currentPath = path
 
     def _describe(self) -> str:
         try:
@@ -105,10 +124,17 @@ class CheckpointSection:
     def _onPathChanged(self, path: str) -> None:
         if self._parameterNode is not None:
             self._parameterNode.checkpointFile = Path(path)
+            if Path(path).is_file():
+                self._ui.checkpointPathLineEdit.addCurrentPathToHistory()
+
+    def _onPathIsValid(self, isValid: bool) -> None:
+        """A text that cannot be a checkpoint is told by this signal alone, and is no choice."""
+        self._isPathValid = isValid
+        if not isValid and self._parameterNode is not None:
+            self._parameterNode.checkpointFile = Path()
 
     def _onOpenFolder(self) -> None:
         folder: Path = userCheckpointFolder()
         folder.mkdir(parents=True, exist_ok=True)
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
-        self._fillList()
-        self.update()
+        self.refresh()

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import platform
-import subprocess
+import sys
 from dataclasses import dataclass
 
 from slicer.i18n import tr as _
@@ -40,6 +40,17 @@ def describe(packages: list[Package]) -> str:
     return _("{packages} (up to {size} to download)").format(packages=names, size=size)
 
 
+def whyNotInstallable(packages: list[Package]) -> str | None:
+    """Why nothing needs to be downloaded to know that it would be in vain; None if nothing speaks against it."""
+    needsTorch = TORCH in [package.requirement for package in packages]
+    if needsTorch and (sys.platform, platform.machine()) == ("darwin", "x86_64"):
+        return _(
+            "PyTorch 2.4 or newer, which LMIDiffusion needs, does not exist for Slicer's build for Macs with Intel"
+            " processors; use Slicer's build for Apple processors (arm64) or another computer."
+        )
+    return None
+
+
 def install(packages: list[Package]) -> None:
     """Install into Slicer's Python. Call it from the main thread.
 
@@ -52,14 +63,22 @@ def install(packages: list[Package]) -> None:
         others = [each for each in requirements if each != TORCH]
         if others:
             _pipInstall(others)
-    except (subprocess.CalledProcessError, OSError, RuntimeError, ImportError) as error:
+    except Exception as error:  # pip and the PyTorch extension raise what they like
         raise TranslationError(
-            _("The Python packages could not be installed; check the internet connection and try again."), str(error)
+            _(
+                "The Python packages could not be installed ({reason}); check the internet connection and the free"
+                " space, restart Slicer and try again."
+            ).format(reason=_lastLine(error)),
+            repr(error),
         ) from error
     importlib.invalidate_caches()
     left = missingPackages()
     if left:
         raise TranslationError(_("Some Python packages are still missing: {packages}.").format(packages=describe(left)))
+
+
+def _lastLine(error: Exception) -> str:
+    return next(reversed(str(error).split("\n")), "").strip() or type(error).__name__
 
 
 def _installTorch() -> None:

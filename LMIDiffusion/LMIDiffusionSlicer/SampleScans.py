@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from slicer.i18n import tr as _
+
 from .Library import resourcePath
 
 _CATEGORY = "LMIDiffusion"
@@ -42,6 +44,8 @@ _T2W = _Sample(
 def registerSamples() -> None:
     import SampleData
 
+    if hasattr(SampleData.SampleDataLogic, "registerCustomSampleDataCategory"):  # since Slicer 5.13
+        SampleData.SampleDataLogic.registerCustomSampleDataCategory(_CATEGORY, _("LMIDiffusion: zero-shot translation"))
     for sample in (_PDW, _BRAIN, _T2W):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=_CATEGORY,

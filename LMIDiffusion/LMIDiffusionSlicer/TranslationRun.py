@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -30,6 +31,9 @@ from .WorkerProcess import WorkerProcess
 _LOG_LINES = 1000
 _DETAIL_LINES = 40
 _BATCH_MILLISECONDS = 100
+_REMOVALS, _SECONDS_BETWEEN_REMOVALS = 20, 0.1
+_KILLED_IN_SHELL = 128 + 9
+_CRASH_ON_WINDOWS = 0xC0000000
 _BALANCED = PRESETS[Quality.BALANCED]
 
 
@@ -320,7 +324,7 @@ class TranslationRun:
             return self._workerMessage.replace(str(self._path("source")), self._sourceName())
         if code == 0:
             return _("The worker process ended without a result.")
-        if code < 0:
+        if wasKilled(code, self._log):
             return _("The worker process was ended from outside, perhaps because the computer ran out of memory.")
         return _("The worker process failed: {message}").format(message=last)
 
@@ -385,9 +389,24 @@ class TranslationRun:
             self._worker.terminate()
             self._worker = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            removeFolder(self._folder)
         if self._loop is not None:
             self._loop.quit()
+
+
+def removeFolder(folder: Path) -> None:
+    """On Windows, what a dying process has open cannot be removed yet."""
+    for _attempt in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_SECONDS_BETWEEN_REMOVALS)
+
+
+def wasKilled(code: int, log: Iterable[str]) -> bool:
+    """Whether a process ended by a signal or a crash, which the launcher of Slicer's Python tells in words alone."""
+    isBySignal = code < 0 or code == _KILLED_IN_SHELL or code >= _CRASH_ON_WINDOWS
+    return isBySignal or any("exit abnormally" in line for line in log)
 
 
 def _makeFolder() -> Path:

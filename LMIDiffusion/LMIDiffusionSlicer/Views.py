@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import slicer
+import vtk
 
 from .Geometry import axialSliceAt
 
@@ -67,7 +68,7 @@ class _Layout:
     """What side by side changes."""
 
     arrangement: int | None
-    rightOrientation: str | None
+    rightToRAS: vtk.vtkMatrix4x4 | None
     linked: tuple[tuple[str, int], ...]
 
     @classmethod
@@ -76,7 +77,7 @@ class _Layout:
         composites = ((name, _compositeNode(name)) for name in (_LEFT, _RIGHT))
         return cls(
             arrangement=layout.GetViewArrangement() if layout is not None else None,
-            rightOrientation=right.GetOrientation() if right is not None else None,
+            rightToRAS=_copyOf(right.GetSliceToRAS()) if right is not None else None,
             linked=tuple((name, node.GetLinkedControl()) for name, node in composites if node is not None),
         )
 
@@ -86,8 +87,8 @@ class _Layout:
             composite = _compositeNode(name)
             if composite is not None:
                 composite.SetLinkedControl(linked)
-        if right is not None and self.rightOrientation:
-            right.SetOrientation(self.rightOrientation)
+        if right is not None and self.rightToRAS is not None:
+            _setPlane(right, self.rightToRAS)
         if layout is not None and self.arrangement is not None:
             layout.SetViewArrangement(self.arrangement)
 
@@ -95,9 +96,20 @@ class _Layout:
 def _alignRightWithLeft() -> None:
     left, right = _sliceNode(_LEFT), _sliceNode(_RIGHT)
     if left is not None and right is not None:
-        right.SetOrientation(left.GetOrientation())
+        _setPlane(right, left.GetSliceToRAS())
         right.SetFieldOfView(*left.GetFieldOfView())
-        right.SetSliceOffset(left.GetSliceOffset())
+
+
+def _setPlane(view, sliceToRAS: vtk.vtkMatrix4x4) -> None:
+    """By its matrix: an oblique plane has no name."""
+    view.GetSliceToRAS().DeepCopy(sliceToRAS)
+    view.UpdateMatrices()
+
+
+def _copyOf(matrix: vtk.vtkMatrix4x4) -> vtk.vtkMatrix4x4:
+    copy = vtk.vtkMatrix4x4()
+    copy.DeepCopy(matrix)
+    return copy
 
 
 def _isShown(arrangement: Arrangement) -> bool:

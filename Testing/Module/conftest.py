@@ -30,8 +30,10 @@ PATIENCE = 300.0  # seconds; a busy machine can stand still for long
 
 @pytest.fixture(scope="session")
 def module() -> Any:
-    """The module in the host, its panel built."""
-    return host.loadModule(str(MODULE_FILE))
+    """The module in the host, its panel built and shown."""
+    loaded = host.loadModule(str(MODULE_FILE))
+    loaded.widgetRepresentation().enter()
+    return loaded
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,6 +71,24 @@ def clean_end(module: Any, temporary_folder: Path) -> Iterator[None]:
 def widget(module: Any) -> Any:
     """The panel, as it is for a new user."""
     return module.widget
+
+
+def choose_fastest(widget: Any, checkpoint: Path) -> Any:
+    """The panel's parameter node, with the tiny checkpoint, no outputs and the fastest settings."""
+    node = widget._parameterNode
+    node.useCheckpointFile, node.checkpointFile = True, checkpoint
+    node.brainMask = node.outputVolume = node.outputSegmentation = None
+    node.resultVolume = node.resultSegmentation = node.previewVolume = node.previewSegmentation = None
+    node.steps, node.samples, node.device, node.uncertainty, node.limitSlices = 2, 1, "cpu", False, False
+    return node
+
+
+def add_result(node: Any, source: Any) -> Any:
+    """Show a volume as if it were the translation of the source."""
+    result = add_head("translated")
+    result.SetNodeReferenceID(package("Results").SOURCE_ROLE, source.GetID())
+    node.resultVolume = result
+    return result
 
 
 @pytest.fixture

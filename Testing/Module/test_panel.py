@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import conftest
 import host
 import numpy as np
 import pytest
@@ -17,12 +18,7 @@ from conftest import PATIENCE, add_head, package, running, workers
 @pytest.fixture(autouse=True)
 def chosen(widget: Any, checkpoint: Path) -> Any:
     """The parameter node, with the tiny checkpoint and the fastest settings."""
-    node = widget._parameterNode
-    node.useCheckpointFile, node.checkpointFile = True, checkpoint
-    node.brainMask = node.outputVolume = node.outputSegmentation = None
-    node.resultVolume = node.resultSegmentation = node.previewVolume = node.previewSegmentation = None
-    node.steps, node.samples, node.device, node.uncertainty, node.limitSlices = 2, 1, "cpu", False, False
-    return node
+    return conftest.choose_fastest(widget, checkpoint)
 
 
 def _finish(widget: Any) -> None:

@@ -27,6 +27,12 @@ class SampleDataSource:
 
 class SampleDataLogic:
     @staticmethod
+    def registerCustomSampleDataCategory(category: str, title: str) -> None:
+        if not hasattr(slicer.modules, "sampleDataSourceCategories"):
+            slicer.modules.sampleDataSourceCategories = {}
+        slicer.modules.sampleDataSourceCategories.setdefault(category, {})["title"] = title
+
+    @staticmethod
     def registerCustomSampleDataSource(
         category: str = "Custom",
         sampleName: str | None = None,

@@ -115,10 +115,13 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
         slicer.util.delayDisplay(message, self.messageDelay if msec is None else msec)
 
     def runTest(self) -> None:
-        suite = unittest.defaultTestLoader.loadTestsFromTestCase(type(self))
-        result = unittest.TextTestRunner(verbosity=2).run(suite)
-        if not result.wasSuccessful():
-            raise AssertionError(f"{len(result.failures) + len(result.errors)} self-tests failed")
+        """One test after the other, up to the first that raises anything, SkipTest too."""
+        self.setUpClass()
+        for name in unittest.defaultTestLoader.getTestCaseNames(type(self)):
+            self.setUp()
+            getattr(self, name)()
+            self.tearDown()
+        self.tearDownClass()
 
 
 def _resourcePath(modulePath: str, name: str) -> str:

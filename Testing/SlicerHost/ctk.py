@@ -1,5 +1,6 @@
 """The CTK widgets that panels use, with the properties and signals of the CTK classes of these names."""
 
+import fnmatch
 from typing import Any
 
 import qt
@@ -119,9 +120,10 @@ class ctkCollapsibleGroupBox(qt.QGroupBox):
 
 @qt.standIn
 class ctkSliderWidget(qt.QWidget):
+    """The slider stops at multiples of `singleStep`, which is 1 unless it is set; the spin box takes any value."""
+
     valueChanged = qt.Signal(float)
     valueIsChanging = qt.Signal(float)
-    _POSITIONS = 1000
 
     def __init__(self, parent: Any = None):
         super().__init__(parent)
@@ -129,19 +131,22 @@ class ctkSliderWidget(qt.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self._slider = qt.QSlider(qt.Qt.Horizontal)
         self._spinBox = qt.QDoubleSpinBox()
-        self._slider.setRange(0, self._POSITIONS)
         layout.addWidget(self._slider)
         layout.addWidget(self._spinBox)
         self._spinBox.valueChanged.connect(self._onValue)
         self._slider.sliderMoved.connect(self._onSlider)
+        self._fitSlider()
+
+    def _fitSlider(self) -> None:
+        self._slider.setRange(round(self.minimum / self.singleStep), round(self.maximum / self.singleStep))
+        self._slider.setValue(round(self.value / self.singleStep))
 
     def _onValue(self, value: float) -> None:
-        extent = self.maximum - self.minimum
-        self._slider.setValue(round(self._POSITIONS * (value - self.minimum) / extent) if extent else 0)
+        self._slider.setValue(round(value / self.singleStep))
         self.valueChanged.emit(value)
 
     def _onSlider(self, position: int) -> None:
-        value = self.minimum + (self.maximum - self.minimum) * position / self._POSITIONS
+        value = position * self.singleStep
         self.valueIsChanging.emit(value)
         self._spinBox.setValue(value)
 
@@ -150,15 +155,19 @@ class ctkSliderWidget(qt.QWidget):
 
     def setRange(self, minimum: float, maximum: float) -> None:
         self._spinBox.setRange(float(minimum), float(maximum))
+        self._fitSlider()
 
     def setMinimum(self, value: float) -> None:
         self._spinBox.setMinimum(float(value))
+        self._fitSlider()
 
     def setMaximum(self, value: float) -> None:
         self._spinBox.setMaximum(float(value))
+        self._fitSlider()
 
     def setSingleStep(self, value: float) -> None:
         self._spinBox.setSingleStep(float(value))
+        self._fitSlider()
 
     def setDecimals(self, count: int) -> None:
         self._spinBox.setDecimals(count)
@@ -172,13 +181,17 @@ class ctkSliderWidget(qt.QWidget):
 
 @qt.standIn
 class ctkPathLineEdit(qt.QWidget):
+    """Tells of a path only while the name filters accept it; `validInputChanged` tells when they begin or cease to."""
+
     currentPathChanged = qt.Signal(str)
+    validInputChanged = qt.Signal(bool)
     # ctkPathLineEdit::Filter
     Dirs, Files, Readable, Writable = 0x001, 0x002, 0x010, 0x020
 
     def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._filters, self._nameFilters, self._settingKey = 0, [], ""
+        self._history, self._isValid = [], True
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._lineEdit = qt.QLineEdit()
@@ -186,8 +199,20 @@ class ctkPathLineEdit(qt.QWidget):
         self._button.setText("...")
         layout.addWidget(self._lineEdit)
         layout.addWidget(self._button)
-        self._lineEdit.textChanged.connect(lambda text: self.currentPathChanged.emit(text))
+        self._lineEdit.textChanged.connect(self._onText)
         self._button.clicked.connect(self.browse)
+
+    def _onText(self, text: str) -> None:
+        wasValid, self._isValid = self._isValid, self._accepts(text)
+        if self._isValid:
+            self.currentPathChanged.emit(text)
+        if self._isValid != wasValid:
+            self.validInputChanged.emit(self._isValid)
+
+    def _accepts(self, text: str) -> bool:
+        """By the patterns in the brackets of the name filters, as `Images (*.png *.jpg)` has them."""
+        patterns = [each for filters in self._nameFilters for each in filters.partition("(")[2].rstrip(")").split()]
+        return not patterns or any(fnmatch.fnmatchcase(text, each) for each in patterns)
 
     def browse(self) -> None:
         path = qt.QFileDialog.getOpenFileName(self, "Select a file to open", self.currentPath, self._nameFilters)
@@ -198,7 +223,10 @@ class ctkPathLineEdit(qt.QWidget):
         self._lineEdit.setText(path)
 
     def addCurrentPathToHistory(self) -> None:
-        raise NotImplementedError("The host keeps no history of paths")
+        if not self._settingKey:
+            raise RuntimeError("A path edit keeps its history under its settingKey, and this one has none")
+        self._history = [self.currentPath, *(each for each in self._history if each != self.currentPath)]
+        qt.QSettings().setValue(self._settingKey, self._history)
 
     def _setFilters(self, filters: int) -> None:
         self._filters = filters

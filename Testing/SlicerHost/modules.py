@@ -48,12 +48,24 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
 
     def __init__(self, moduleName: str):
         super().__init__()
-        self._moduleName, self._widget = moduleName, None
+        self._moduleName, self._widget, self._isEntered = moduleName, None, False
         self.setLayout(qt.QVBoxLayout())
         self.setMRMLScene(slicer.mrmlScene)
 
     def self(self) -> Any:
         return self._widget
+
+    def enter(self) -> None:
+        """As when the user chooses the module."""
+        self._isEntered = True
+        self._widget.enter()
+
+    def exit(self) -> None:
+        """As when the user chooses another module."""
+        self._isEntered = False
+        self._widget.exit()
+
+    isEntered = qt.Property(bool, lambda self: self._isEntered)
 
     def reload(self) -> None:
         """Make the panel by the class in the module's file as it is loaded now."""

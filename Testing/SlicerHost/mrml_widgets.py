@@ -102,6 +102,7 @@ class qMRMLNodeComboBox(qt.QWidget):
         if scene is None or scene.IsBatchProcessing() or scene.IsClosing() or scene.IsImporting():
             return
         self._isBuilding = True
+        before = self._comboBox.currentIndex
         self._comboBox.clear()
         if self.noneEnabled:
             self._comboBox.addItem(self.noneDisplay, None)
@@ -109,7 +110,7 @@ class qMRMLNodeComboBox(qt.QWidget):
             self._comboBox.addItem(node.GetName(), node.GetID())
         for text, action in self._actions():
             self._comboBox.addItem(text, action)
-        self._comboBox.setCurrentIndex(self._indexOf(self._nodeID))
+        self._comboBox.setCurrentIndex(self._indexAfter(before))
         self._isBuilding = False
         self._onIndexChanged(self._comboBox.currentIndex)
 
@@ -122,6 +123,11 @@ class qMRMLNodeComboBox(qt.QWidget):
         if self.removeEnabled:
             actions.append((f"Delete current {label}", self.removeCurrentNode))
         return actions
+
+    def _indexAfter(self, row: int) -> int:
+        """Where the selection is in a new list: a node that has been removed leaves it to the row above."""
+        isRemoved = self._nodeID is not None and self._scene.GetNodeByID(self._nodeID) is None
+        return max(row - 1, 0) if isRemoved and self._nodes() else self._indexOf(self._nodeID)
 
     def _indexOf(self, nodeID: str | None) -> int:
         nodes = [node.GetID() for node in self._nodes()]
