@@ -220,6 +220,17 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--name", default="checkpoint", help="of the exported checkpoint file")
     parser.add_argument("--modality", default="T1w", help="target modality, as file names have it")
     parser.add_argument("--brain-suffix", default="mask", help="NAME_<suffix>.nii.gz is a brain mask, where it exists")
+    parser.add_argument(
+        "--label-suffix",
+        help="NAME_<suffix>.nii.gz is a label map of the brain drawn on the scan, where it exists (DLMUSE's are known)",
+    )
+    parser.add_argument(
+        "--tissue-levels",
+        type=_positive_real,
+        nargs=4,
+        metavar=("FLUID", "GREY", "WHITE", "FAT"),
+        help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
+    )
     parser.add_argument("--pixel-size", type=_positive_real, default=2.0, help="in-plane, in millimetres")
     parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
     parser.add_argument("--maps", nargs="+", default=["self", "cross"], help=f"that steer the network: {_MAPS}")
@@ -228,7 +239,7 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--kernel", choices=("gaussian", "histogram"), default="gaussian", help="of the LMI")
     parser.add_argument(
         "--contrast",
-        choices=("plain", "moderate", "strong"),
+        choices=("plain", "moderate", "strong", "anatomical"),
         default="moderate",
         help="of the copies the maps are made of",
     )
@@ -248,7 +259,9 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
     parser.add_argument("--nodes", type=_positive, default=1, help="machines")
     parser.add_argument(
-        "--precision", default="auto", help="as Lightning takes it; auto: bf16-mixed on CUDA, else 32-true"
+        "--precision",
+        default="auto",
+        help="as Lightning takes it; auto: bf16-mixed where the device has it",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that read slices")
     parser.add_argument("--resume", action="store_true", help="go on where the training in --output was stopped")
@@ -262,6 +275,8 @@ def _train(parsed: argparse.Namespace) -> None:
     chosen = {name: value for name, value in vars(parsed).items() if name != "command"}
     for name in ("channels", "maps", "patch_sizes"):
         chosen[name] = tuple(chosen[name])
+    if chosen["tissue_levels"] is not None:
+        chosen["tissue_levels"] = tuple(chosen["tissue_levels"])
     print(f"Wrote {train(TrainingOptions(**chosen))}")
 
 

@@ -25,6 +25,8 @@ from .errors import UserError
 _MINIMUM_PIXELS = 16
 # In millimetres: beyond it the header is in other units, and the slices could fill all memory.
 _MAXIMUM_EXTENT = 3000.0
+# A label map stored with a scale factor reads 2 as 1.99.
+_LABEL_TOLERANCE = 0.01
 _GEOMETRY_FIELDS = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -144,6 +146,21 @@ def read_mask(path: Path, reference: Volume) -> NDArray[np.bool_]:
     if not np.allclose(mask.affine, reference.affine, atol=1e-2):
         raise UserError(f"The mask {path} lies elsewhere in space than the volume; resample it to the volume's grid.")
     return np.asarray(mask.array != 0)
+
+
+def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
+    """Read a label map on the grid of `reference`, 0 outside.
+
+    Raises:
+        UserError: as `read_volume`, or the map lies on another grid or holds other numbers than labels.
+    """
+    labels = _read_any(path)
+    if labels.array.shape != reference.array.shape or not np.allclose(labels.affine, reference.affine, atol=1e-2):
+        raise UserError(f"{path} lies on another grid than the scan; resample it to the scan's grid.")
+    rounded = labels.array.astype(np.float64).round()
+    if rounded.min() < 0 or np.abs(labels.array - rounded).max() > _LABEL_TOLERANCE:
+        raise UserError(f"{path} holds other values than labels 0, 1, 2, ...; give a label map.")
+    return rounded.astype(np.int64)
 
 
 def write_volume(path: Path, volume: Volume) -> None:

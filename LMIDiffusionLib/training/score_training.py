@@ -13,13 +13,15 @@ from torch import Tensor
 from ..condition import Condition
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
-from .augmentation import Augmentation
+from .augmentation import Augmentation, SliceBatch
 from .draws import SliceDraws
 from .muon import MuonAdamW
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
 _LOG_SIGMA_MEAN = 0.5
 _LOG_SIGMA_DEVIATION = 1.8
+# Translation starts from pure noise: in few steps, what the network sees there decides.
+_PURE_NOISE_SHARE = 0.3
 _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
 _VALIDATION_SEED = 1
@@ -69,24 +71,27 @@ class ScoreTraining(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
         draws = self._draws(self.seed, self.global_step)
-        slices = self.augmentation.spatial(*batch, draws)
-        sigma = self._draw_sigma(slices, draws)
-        maps, noisy = self._perturb(slices, sigma, draws)
-        dropped = draws.uniform(slices, 1, 1, 1) < _UNCONDITIONAL_SHARE
+        # Half precision is for the network alone.
+        with torch.autocast(self.device.type, enabled=False):
+            slices, copies = self.augmentation(batch, draws)
+            sigma = self._draw_sigma(slices, draws)
+            maps, noisy = self._perturb(slices, copies, sigma, draws)
+            dropped = draws.uniform(slices, 1, 1, 1) < _UNCONDITIONAL_SHARE
         loss = self._losses(slices, noisy, torch.where(dropped, 0, maps), sigma).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
         """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
-        slices = batch[0]
+        slices = batch.images
         for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):
             draws = self._draws(_VALIDATION_SEED, batch_index)
             sigma = torch.full((len(slices),), level, device=self.device)
-            maps, noisy = self._perturb(slices, sigma, draws)
+            with torch.autocast(self.device.type, enabled=False):
+                maps, noisy = self._perturb(slices, self.augmentation.copies(batch, draws), sigma, draws)
             self.log(f"validation/loss_{name}", self._losses(slices, noisy, maps, sigma).mean(), sync_dist=True)
         error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
         psnr = -10 * error.clamp(min=1e-10).log10().mean()
@@ -101,16 +106,14 @@ class ScoreTraining(lightning.LightningModule):
 
     def _draw_sigma(self, slices: Tensor, draws: SliceDraws) -> Tensor:
         normal = draws.normal(slices)
-        return (_LOG_SIGMA_MEAN + _LOG_SIGMA_DEVIATION * normal).exp().clamp(self.sde.sigma_min, self.sde.sigma_max)
+        sigma = (_LOG_SIGMA_MEAN + _LOG_SIGMA_DEVIATION * normal).exp().clamp(self.sde.sigma_min, self.sde.sigma_max)
+        return torch.where(draws.uniform(slices) < _PURE_NOISE_SHARE, self.sde.sigma_max, sigma)
 
-    def _perturb(self, slices: Tensor, sigma: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
-        """Condition maps of a copy in a random contrast, and the noisy slices."""
-        copy = self.augmentation.contrast(slices, draws)
+    def _perturb(self, slices: Tensor, copies: Tensor, sigma: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+        """Condition maps of copies in another contrast, and the noisy slices."""
         noise = draws.normal(slices, *slices.shape[1:])
         noisy = slices + sigma.view(-1, 1, 1, 1) * noise
-        with torch.autocast(self.device.type, enabled=False):
-            maps = self.condition.all_maps(copy, noisy)
-        return maps, noisy
+        return self.condition.all_maps(copies, noisy), noisy
 
     def _losses(self, slices: Tensor, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
         error = (self.network(noisy, maps, sigma) - slices).square().mean((1, 2, 3))

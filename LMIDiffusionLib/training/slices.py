@@ -2,57 +2,68 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.nn import functional
+from torch.utils.data import Dataset, Sampler, default_collate
 from tqdm import tqdm
 
 from ..errors import UserError
 from ..intensity import head_mask, head_median, to_unit_scale
-from ..volume import AxialGrid, pad_to, padded_shape, read_mask, read_volume
+from ..volume import AxialGrid, Volume, pad_to, padded_shape, read_labels, read_mask, read_volume
+from .anatomy import anatomical_classes, class_means, with_tissue_levels
+from .augmentation import SliceBatch
 
 # A training slice shows at least this share of head, as the slices that scores are taken of.
 _MINIMUM_HEAD = 0.1
-_SPLIT_SEED = 0
+_AIR_MARGIN = 1  # pixels
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Files of one subject: the target-modality scan, and a brain mask where there is one."""
+    """Files of one subject: the target-modality scan, and a brain mask and a label map where there are any."""
 
     name: str
     image: Path
     brain: Path | None
+    labels: Path | None
 
 
-def find_subjects(folder: Path, *, modality: str, brain_suffix: str) -> list[Subject]:
-    """Subjects of a folder: NAME_<modality>.nii[.gz] with, optionally, NAME_<brain_suffix>.nii[.gz].
+def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffix: str | None = None) -> list[Subject]:
+    """Subjects of a folder: NAME_<modality>.nii[.gz] with, optionally, NAME_<suffix>.nii[.gz] of mask and labels.
 
     Raises:
         UserError: there is no such folder or file.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give one that holds files named *_{modality}.nii.gz.")
+
+    def find(name: str, suffix: str | None) -> Path | None:
+        files = [folder / f"{name}_{suffix}{ending}" for ending in (".nii.gz", ".nii")]
+        return next((file for file in files if file.is_file()), None)
+
     subjects = []
     for image in sorted([*folder.glob(f"*_{modality}.nii"), *folder.glob(f"*_{modality}.nii.gz")]):
         name = image.name.split(f"_{modality}.nii")[0]
-        masks = [folder / f"{name}_{brain_suffix}{ending}" for ending in (".nii.gz", ".nii")]
-        subjects.append(Subject(name, image, next((mask for mask in masks if mask.is_file()), None)))
+        subjects.append(Subject(name, image, find(name, brain_suffix), find(name, label_suffix)))
     if not subjects:
         raise UserError(f"{folder} holds no file named *_{modality}.nii.gz; check the folder and --modality.")
     return subjects
 
 
 def split_subjects(subjects: list[Subject], *, held_out: int) -> tuple[list[Subject], list[Subject]]:
-    """(training, held-out) subjects, always the same ones of the same folder.
+    """(training, held-out) subjects: those are held out whose names have the least hash.
 
-    A training that goes on from a checkpoint thus never sees the subjects that were held out before, whatever its seed.
+    Whoever was held out of a folder is so too when files are added to it, unless an added one takes the place, and
+    whatever the seed: a training that goes on from a checkpoint sees hardly anybody that was held out before.
 
     Raises:
         UserError: no subject would be left to train on.
@@ -61,40 +72,48 @@ def split_subjects(subjects: list[Subject], *, held_out: int) -> tuple[list[Subj
         raise UserError(
             f"{held_out} of {len(subjects)} subjects cannot be held out; hold out at least 1 and train on at least 1."
         )
-    order = np.random.default_rng(_SPLIT_SEED).permutation(len(subjects))
-    return [subjects[i] for i in sorted(order[held_out:])], [subjects[i] for i in sorted(order[:held_out])]
+    order = sorted(subjects, key=lambda subject: hashlib.sha256(subject.name.encode()).digest())
+    chosen = {subject.name for subject in order[:held_out]}
+    return (
+        [subject for subject in subjects if subject.name not in chosen],
+        [subject for subject in subjects if subject.name in chosen],
+    )
 
 
-class SliceSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Slices (1, H, W) in [0, 1] with their brain masks, held in memory as 8-bit integers.
+class SliceSet(Dataset[SliceBatch]):
+    """Slices with what is known of them, held in memory as 8-bit integers.
 
-    With each comes the factor (1, 1, 1) that puts the brain alone on the unit scale of intensity. A slice without a
-    mask counts as all brain: stripping its skull leaves it as it is.
+    A slice without a mask counts as all brain: stripping its skull leaves it as it is.
     """
 
-    def __init__(self, images: Tensor, brains: Tensor, gains: Tensor, *, has_masks: bool) -> None:
-        self._images, self._brains, self._gains = images, brains, gains
+    def __init__(self, slices: SliceBatch, *, has_masks: bool) -> None:
+        self._slices = slices
         self.has_masks = has_masks
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._slices.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        return self._images[index].float() / 255, self._brains[index].float(), self._gains[index]
+    def __getitem__(self, index: int) -> SliceBatch:
+        images, brains, gains, classes, means = (part[index] for part in self._slices)
+        return SliceBatch(images.float() / 255, brains.float(), gains, classes, means)
 
     @property
     def slice_shape(self) -> tuple[int, int]:
         """(H, W) of all slices."""
-        height, width = self._images.shape[-2:]
+        height, width = self._slices.images.shape[-2:]
         return int(height), int(width)
 
     def images(self) -> Tensor:
         """All slices (N, 1, H, W), float32."""
-        return self._images.float() / 255
+        return self._slices.images.float() / 255
+
+    def batch(self, indices: list[int]) -> SliceBatch:
+        """Some of the slices."""
+        return default_collate([self[index] for index in indices])
 
     def brain_intensities(self) -> Tensor:
         """Intensities of all voxels inside a brain mask, (n,)."""
-        return self._images[self._brains].float() / 255
+        return self._slices.images[self._slices.brains].float() / 255
 
 
 def read_slices(
@@ -103,6 +122,7 @@ def read_slices(
     pixel_size: float,
     stride: int,
     preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]] = to_unit_scale,
+    levels: tuple[float, float, float, float] | None = None,
 ) -> SliceSet:
     """All axial slices with enough head in them, padded alike to multiples of `stride`.
 
@@ -111,31 +131,95 @@ def read_slices(
         pixel_size: side of the pixels in millimetres.
         stride: of the score network.
         preprocess: turns a volume into intensities in [0, 1].
+        levels: intensities that fluid, cortex, white matter and fat are brought to, where they are known.
 
     Raises:
         UserError: a file cannot be used.
     """
-    progress = tqdm(subjects, desc="Reading", unit="subject", disable=None)
-    parts = [_subject_slices(subject, pixel_size, preprocess) for subject in progress]
-    shapes = [images.shape[-2:] for images, _, _ in parts]
+    notes: dict[str, list[str]] = {}
+    parts = [
+        _subject_slices(subject, pixel_size, preprocess, levels, notes)
+        for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None)
+    ]
+    for note, names in notes.items():
+        print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
+    shapes = [part.images.shape[-2:] for part in parts]
     shape = padded_shape((max(s[0] for s in shapes), max(s[1] for s in shapes)), stride)
-    images, brains = (torch.cat([pad_to(part[which], shape) for part in parts]) for which in (0, 1))
-    gains = torch.cat([gain for _, _, gain in parts])
-    return SliceSet(images, brains.bool(), gains, has_masks=any(subject.brain for subject in subjects))
+    padded = [
+        [pad_to(each, shape) if each.shape[-1] > 1 and each.ndim == 4 else each for each in part] for part in parts
+    ]
+    slices = SliceBatch(*(torch.cat(same) for same in zip(*padded, strict=True)))
+    has_masks = any(subject.brain or subject.labels for subject in subjects)
+    return SliceSet(slices._replace(brains=slices.brains.bool()), has_masks=has_masks)
 
 
 def _subject_slices(
-    subject: Subject, pixel_size: float, preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> tuple[Tensor, Tensor, Tensor]:
+    subject: Subject,
+    pixel_size: float,
+    preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    levels: tuple[float, float, float, float] | None,
+    notes: dict[str, list[str]],
+) -> SliceBatch:
     volume = read_volume(subject.image)
     grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
     scaled = preprocess(volume.array.astype(np.float32))
-    brain = np.ones(scaled.shape, bool) if subject.brain is None else read_mask(subject.brain, volume)
-    brains = (grid.slices(brain) >= 0.5).float()
-    chosen = grid.slices(head_mask(scaled)).mean((1, 2, 3)) >= _MINIMUM_HEAD
-    images = (grid.slices(scaled)[chosen] * 255).round().to(torch.uint8)
-    gain = 0.5 / head_median(scaled * brain)
-    return images, brains[chosen].to(torch.uint8), torch.full((len(images), 1, 1, 1), gain)
+    images = grid.slices(scaled)
+    labels = _labels(subject, volume, grid, notes)
+    brain = (labels > 0) if subject.brain is None and labels is not None else _brain(subject, volume, grid)
+    spacing = (grid.slice_spacing, pixel_size, pixel_size)
+    classes = anatomical_classes(images[:, 0].numpy(), brain=brain, labels=labels, spacing=spacing)
+    head = grid.slices(head_mask(scaled))
+    chosen = head.mean((1, 2, 3)) >= _MINIMUM_HEAD
+    box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
+    if levels is not None:
+        try:
+            images = torch.from_numpy(with_tissue_levels(images[:, 0].numpy(), classes, levels))[:, None]
+        except UserError as error:
+            notes.setdefault(f"Intensities left as they are, because {error}", []).append(subject.name)
+    means = torch.from_numpy(class_means(images[:, 0].numpy(), classes))
+    inside = torch.ones(images.shape, dtype=torch.uint8) if brain is None else torch.from_numpy(brain)[:, None].byte()
+    gain = 0.5 / head_median((images * inside).numpy())
+    count = int(chosen.sum())
+    return SliceBatch(
+        images=(images[chosen][box] * 255).round().to(torch.uint8),
+        brains=inside[chosen][box],
+        gains=torch.full((count, 1, 1, 1), gain),
+        classes=torch.from_numpy(classes)[chosen][:, None][box],
+        class_means=means.expand(count, -1),
+    )
+
+
+def _bounding_box(mask: Tensor) -> tuple[EllipsisType | slice, ...]:
+    """Indices of the rows and columns about a mask (H, W) with a margin: more air would cost time and teach little."""
+    ends = [torch.nonzero(mask.any(1 - axis)).flatten()[[0, -1]].tolist() for axis in (0, 1)]
+    return (..., *(slice(max(0, first - _AIR_MARGIN), last + 1 + _AIR_MARGIN) for first, last in ends))
+
+
+def _padded(slices: SliceBatch, shape: tuple[int, int]) -> SliceBatch:
+    images, brains, classes = (pad_to(part, shape) for part in (slices.images, slices.brains, slices.classes))
+    return slices._replace(images=images, brains=brains, classes=classes)
+
+
+def _brain(subject: Subject, volume: Volume, grid: AxialGrid) -> NDArray[np.bool_] | None:
+    if subject.brain is None:
+        return None
+    return (grid.slices(read_mask(subject.brain, volume)) >= 0.5)[:, 0].numpy()
+
+
+def _labels(
+    subject: Subject, volume: Volume, grid: AxialGrid, notes: dict[str, list[str]]
+) -> NDArray[np.integer] | None:
+    """The label map in slices (S, H, W), by nearest neighbour; None where there is none that fits."""
+    if subject.labels is None:
+        notes.setdefault("No label map, so anatomy comes from intensity and place alone", []).append(subject.name)
+        return None
+    try:
+        labels = read_labels(subject.labels, volume)
+    except UserError as error:
+        notes.setdefault(f"Label map left out ({error})", []).append(subject.name)
+        return None
+    slices = functional.interpolate(grid.plane_slices(labels), size=grid.slice_shape, mode="nearest-exact")
+    return slices[:, 0].numpy().astype(np.int64)
 
 
 class EpochSampler(Sampler[int]):

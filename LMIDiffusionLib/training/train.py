@@ -26,7 +26,7 @@ from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE, largest_distance
 from ..segmentation import IntensityKMeans
 from ..translation import conditional_denoiser
-from .augmentation import AUGMENTATIONS
+from .augmentation import AUGMENTATIONS, SliceBatch
 from .bias_field import correct_bias_field
 from .draws import SliceDraws
 from .score_training import ScoreTraining
@@ -49,6 +49,8 @@ class TrainingOptions:
     name: str
     modality: str
     brain_suffix: str
+    label_suffix: str | None
+    tissue_levels: tuple[float, float, float, float] | None
     pixel_size: float
     correct_bias: bool
     maps: tuple[str, ...]
@@ -170,11 +172,15 @@ def _read(options: TrainingOptions) -> tuple[SliceSet, SliceSet]:
     def preprocess(volume: NDArray[np.float32]) -> NDArray[np.float32]:
         return to_unit_scale(correct_bias_field(volume) if options.correct_bias else volume)
 
-    subjects = find_subjects(options.data, modality=options.modality, brain_suffix=options.brain_suffix)
+    subjects = find_subjects(
+        options.data, modality=options.modality, brain_suffix=options.brain_suffix, label_suffix=options.label_suffix
+    )
     stride = NetworkSettings(channels=options.channels).stride
     training, held_out = split_subjects(subjects, held_out=options.held_out)
     sets = [
-        read_slices(part, pixel_size=options.pixel_size, stride=stride, preprocess=preprocess)
+        read_slices(
+            part, pixel_size=options.pixel_size, stride=stride, preprocess=preprocess, levels=options.tissue_levels
+        )
         for part in (training, held_out)
     ]
     return sets[0], sets[1]
@@ -220,7 +226,8 @@ def _trainer(options: TrainingOptions, callbacks: list[Callback]) -> lightning.T
 def _precision(name: str) -> Any:
     """Lightning's name of a precision; `auto` is mixed where the hardware gains from it."""
     if name == "auto":
-        return "bf16-mixed" if torch.cuda.is_available() else "32-true"
+        gains = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+        return "bf16-mixed" if gains else "32-true"
     return name
 
 
@@ -237,7 +244,7 @@ class TrainingData(lightning.LightningDataModule):
         super().__init__()
         self._training, self._held_out, self._options = training, held_out, options
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+    def train_dataloader(self) -> DataLoader[SliceBatch]:
         trainer = self.trainer
         assert trainer is not None
         sampler = EpochSampler(
@@ -250,13 +257,11 @@ class TrainingData(lightning.LightningDataModule):
         )
         return self._loader(self._training, sampler)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+    def val_dataloader(self) -> DataLoader[SliceBatch]:
         chosen = _spread(torch.arange(len(self._held_out)), _VALIDATION_SLICES)
         return self._loader(Subset(self._held_out, chosen.tolist()), None)
 
-    def _loader(
-        self, slices: Dataset[tuple[Tensor, Tensor, Tensor]], sampler: EpochSampler | None
-    ) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+    def _loader(self, slices: Dataset[SliceBatch], sampler: EpochSampler | None) -> DataLoader[SliceBatch]:
         workers = self._options.workers
         return DataLoader(
             slices,
@@ -310,8 +315,7 @@ class SamplePictures(Callback):
     """After every validation, translates held-out slices from a random contrast back: contrast, translation, truth."""
 
     def __init__(self, held_out: SliceSet, folder: Path) -> None:
-        images = held_out.images()
-        self._slices = images[torch.linspace(0, len(images) - 1, 10).long()[1:-1]]
+        self._batch = held_out.batch(torch.linspace(0, len(held_out) - 1, 10).long()[1:-1].tolist())
         self._folder = folder
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -319,9 +323,9 @@ class SamplePictures(Callback):
         assert isinstance(module, ScoreTraining)
         if not trainer.is_global_zero:
             return
-        slices = self._slices.to(module.device)
-        draws = SliceDraws(torch.Generator(module.device).manual_seed(0))
-        copy = module.augmentation.contrast(slices, draws)
+        batch = SliceBatch(*(part.to(module.device) for part in self._batch))
+        slices, draws = batch.images, SliceDraws(torch.Generator(module.device).manual_seed(0))
+        copy = module.augmentation.copies(batch, draws)
         noise = SliceNoise(list(range(len(slices))), (slices.shape[-2], slices.shape[-1]), module.device)
         denoise = conditional_denoiser(module.network, module.condition, copy)
         levels = module.sde.noise_levels(_PICTURE_STEPS)

@@ -1,0 +1,162 @@
+"""Anatomical classes of the voxels of a training scan: the tissues that a contrast gives an intensity each.
+
+Inside the brain they come from a label map drawn on the scan itself, elsewhere from intensity and place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.interpolate import PchipInterpolator
+
+from ..errors import UserError
+from ..intensity import head_mask, head_outlines
+from ..segmentation import IntensityKMeans, nearest_centre
+
+AIR = 0
+DLMUSE_GROUPS: dict[str, tuple[int, ...]] = {
+    "ventricles": (4, 11, 49, 50, 51, 52),
+    "other fluid": (1, 46),
+    "cortex": tuple(range(100, 208)),
+    "hippocampus and amygdala": (31, 32, 47, 48),
+    "white matter": (69, *range(81, 96)),
+    "striatum": (23, 30, 36, 37, 57, 58, 75, 76),
+    "pallidum": (55, 56),
+    "thalamus": (59, 60),
+    "cerebellar grey matter": (38, 39, 71, 72, 73),
+    "cerebellar white matter": (40, 41),
+    "brainstem": (35, 61, 62),
+}
+"""Labels of DLMUSE by the class they belong to."""
+OUTER_CLASSES = ("bone", "dim", "muscle", "bright", "fat")
+"""Classes outside the brain, by rising intensity; the names say what most of them are in a T1w scan."""
+NEAR_CLASSES = ("bone near the brain", "dim near the brain")
+"""The two darkest within 6 mm of the brain: there lies the fluid that no label names, and the bone."""
+CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES)
+"""Names of the classes 0, 1, ...; labels of other maps are further, nameless classes."""
+MOST_CLASSES = 256
+
+_GROUP_OF_LABEL = {label: CLASSES.index(name) for name, labels in DLMUSE_GROUPS.items() for label in labels}
+_OUTER_EDGES = (0.14, 0.3, 0.48, 0.64)  # on the unit scale of intensity, whose head has the median 0.5
+_NEAR = 6.0  # millimetres
+_SMOOTHING = 1.3  # millimetres
+_FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid"))
+_FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar grey matter"))
+_WHITE = CLASSES.index("white matter")
+_BRAIN_INTENSITY_CLASSES = 3
+_FAT_PERCENTILE = 90
+
+
+def anatomical_classes(
+    slices: NDArray[np.float32],
+    *,
+    brain: NDArray[np.bool_] | None,
+    labels: NDArray[np.integer] | None,
+    spacing: tuple[float, float, float],
+) -> NDArray[np.uint8]:
+    """Class of every voxel of a scan.
+
+    Args:
+        slices: the scan (S, H, W) on the unit scale of intensity.
+        brain: mask of the brain, where one is known.
+        labels: map of the brain, 0 outside; the groups of DLMUSE are known, in any other map each label is a class.
+        spacing: of the slices, their rows and columns, in millimetres.
+
+    Raises:
+        UserError: there are too many labels.
+    """
+    # Noise must not scatter classes over a tissue.
+    smooth = ndimage.gaussian_filter(slices, [_SMOOTHING / length for length in spacing])
+    classes = CLASSES.index("bone") + np.digitize(smooth, _OUTER_EDGES).astype(np.uint8)
+    inside = brain if labels is None else labels > 0
+    if inside is not None:
+        near = ndimage.distance_transform_edt(~inside, sampling=spacing) <= _NEAR
+        for outer, name in zip(OUTER_CLASSES, NEAR_CLASSES, strict=False):
+            classes[near & (classes == CLASSES.index(outer))] = CLASSES.index(name)
+    classes[~head_outlines(slices, slices)] = AIR
+    if labels is not None and labels.any():
+        classes[inside] = _classes_of_labels(labels[inside])
+        return _with_partial_volumes(slices, classes)
+    if inside is not None and inside.any():
+        centres = IntensityKMeans(n_clusters=_BRAIN_INTENSITY_CLASSES).fit(slices[inside][::7]).centres_
+        classes[inside] = len(CLASSES) + nearest_centre(slices[inside], centres)
+    return classes
+
+
+def _classes_of_labels(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    found, positions = np.unique(labels, return_inverse=True)
+    if set(found.tolist()) <= _GROUP_OF_LABEL.keys():
+        return np.array([_GROUP_OF_LABEL[label] for label in found.tolist()], np.uint8)[positions]
+    if len(CLASSES) + len(found) > MOST_CLASSES:
+        raise UserError(
+            f"a label map holds {len(found)} labels; merge some, {MOST_CLASSES - len(CLASSES)} are possible"
+        )
+    return (len(CLASSES) + positions).astype(np.uint8)
+
+
+def _with_partial_volumes(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Folds are finer than labels: what is as dark as fluid or as bright as white matter there is counted as such."""
+    try:
+        fluid, _, white = tissue_medians(slices, classes)
+    except UserError:
+        return classes
+    refined = classes.copy()
+    for folded in _FOLDED:
+        here = classes == folded
+        if not here.any():
+            continue
+        grey = np.median(slices[here])
+        refined[here & (slices < (fluid + grey) / 2)] = CLASSES.index("other fluid")
+        refined[here & (slices > (grey + 2 * white) / 3)] = CLASSES.index("white matter")
+    return refined
+
+
+def tissue_medians(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Median intensity of fluid, cortex and white matter.
+
+    Raises:
+        UserError: they are not known, or do not rise in this order as they do in a T1w scan.
+    """
+    masks = (np.isin(classes, _FLUIDS), classes == CLASSES.index("cortex"), classes == _WHITE)
+    if not all(mask.any() for mask in masks):
+        raise UserError("fluid, cortex and white matter are not labelled")
+    fluid, grey, white = (float(np.median(slices[mask])) for mask in masks)
+    if not 0 < fluid < grey < white < 1:
+        raise UserError("fluid, cortex and white matter do not brighten in this order")
+    return fluid, grey, white
+
+
+def with_tissue_levels(
+    slices: NDArray[np.float32], classes: NDArray[np.uint8], levels: tuple[float, float, float, float]
+) -> NDArray[np.float32]:
+    """A scan whose tissues have given intensities, by one monotone curve inside the brain and one outside.
+
+    Scanners differ in the contrast of their T1w scans; a network trained on one scanner's would draw its contrast.
+
+    Args:
+        slices: (S, H, W) on the unit scale of intensity.
+        classes: as `anatomical_classes` finds them.
+        levels: of fluid, cortex, white matter and fat, rising, in (0, 1).
+
+    Raises:
+        UserError: the tissues of the brain are not known.
+    """
+    medians = tissue_medians(slices, classes)
+    inner = PchipInterpolator((0, *medians, 1), (0, *levels[:3], 1))(slices)
+    first_outer = CLASSES.index(OUTER_CLASSES[0])
+    outside = (classes >= first_outer) & (classes < first_outer + len(OUTER_CLASSES)) & head_mask(slices)
+    fat = min(0.99, max(0.51, float(np.percentile(slices[outside], _FAT_PERCENTILE))))
+    outer = PchipInterpolator((0, 0.5, fat, 1), (0, 0.5, levels[3], 1))(slices)
+    brain = (classes != AIR) & ~outside
+    brain &= ~np.isin(classes, [CLASSES.index(name) for name in OUTER_CLASSES])
+    # The two curves differ most where neither tissue borders on the other: a narrow seam is enough.
+    share = ndimage.gaussian_filter(brain.astype(np.float32), (0, 1, 1))
+    return (share * inner + (1 - share) * outer).astype(np.float32)
+
+
+def class_means(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean intensity (MOST_CLASSES,) of every class, 0 where there is none."""
+    counts = np.bincount(classes.ravel(), minlength=MOST_CLASSES)
+    sums = np.bincount(classes.ravel(), weights=slices.ravel(), minlength=MOST_CLASSES)
+    return (sums / np.maximum(counts, 1)).astype(np.float32)

@@ -1,0 +1,134 @@
+"""Copies of training slices in contrasts that are drawn for anatomical classes.
+
+A tone curve gives one value to all tissues that are alike in the target. Other modalities tell them apart: fluid from
+bone, cortex from deep grey matter, fat from white matter. Here every class gets a value of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .anatomy import AIR, CLASSES, MOST_CLASSES
+from .draws import SliceDraws
+from .scanner import smooth_field
+
+_TISSUES = ("fluid", "grey", "white", "muscle", "fat", "bone")
+# A structured contrast puts each class between two tissues, at a share drawn from a range.
+_STRUCTURE: dict[str, tuple[str, str, float, float]] = {
+    "ventricles": ("fluid", "fluid", 0.0, 0.0),
+    "other fluid": ("fluid", "fluid", 0.0, 0.0),
+    "cortex": ("grey", "grey", 0.0, 0.0),
+    "hippocampus and amygdala": ("grey", "white", -0.1, 0.2),
+    "white matter": ("white", "white", 0.0, 0.0),
+    "striatum": ("grey", "white", -0.1, 0.9),
+    "pallidum": ("grey", "white", -0.5, 1.3),
+    "thalamus": ("grey", "white", 0.0, 1.0),
+    "cerebellar grey matter": ("grey", "white", -0.1, 0.4),
+    "cerebellar white matter": ("grey", "white", 0.7, 1.1),
+    "brainstem": ("grey", "white", 0.5, 1.1),
+    "bone": ("bone", "bone", 0.0, 0.0),
+    "dim": ("bone", "muscle", 0.2, 1.0),
+    "muscle": ("muscle", "muscle", 0.0, 0.0),
+    "bright": ("muscle", "fat", 0.0, 1.0),
+    "fat": ("fat", "fat", 0.0, 0.0),
+}
+_FIRST_DRAWN = 1
+# Share of the two darkest classes near the brain that is fluid.
+_FLUID_NEAR = {"bone near the brain": 0.3, "dim near the brain": 0.75}
+_JITTER = 0.03
+_NEAR_POINTS, _LESION_POINTS = 6, 14
+
+
+@dataclass(frozen=True)
+class ClassContrasts:
+    """How the contrasts are drawn.
+
+    Attributes:
+        independent: share of copies in which every class gets any intensity; the others have the structure of MR
+            contrasts, with one intensity each for fluid, grey and white matter, muscle, fat and bone.
+        slope: largest factor, up or down, of the target's texture within a class.
+        lesions: share of copies with lesions of the white matter, which the target shows faintly or not at all.
+    """
+
+    independent: float = 0.3
+    slope: float = 1.2
+    lesions: float = 0.25
+
+    def __call__(self, images: Tensor, classes: Tensor, means: Tensor, draws: SliceDraws) -> Tensor:
+        """Copies (B, 1, H, W) in [0, 1].
+
+        Args:
+            images: target slices (B, 1, H, W) in [0, 1].
+            classes: their anatomical classes (B, 1, H, W), integers.
+            means: mean target intensity (B, MOST_CLASSES) of each class.
+            draws: of all that is random.
+        """
+        levels, slopes = self._levels(images, draws), self._slopes(images, draws)
+        places = self._with_fluid_near_the_brain(images, classes.long(), draws).flatten(1)
+        # Each class maps intensities by a line of its own. Lines are mixed at the edges as the tissues are.
+        offset = _mixed((levels - slopes * means).gather(1, places).view_as(images))
+        slope = _mixed(slopes.gather(1, places).view_as(images))
+        return (offset + slope * images).clamp(0, 1)
+
+    def add_lesions(self, images: Tensor, copies: Tensor, classes: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+        """Slices and copies (B, 1, H, W) with blobs in the white matter of some: of any intensity in the copy."""
+        chance, level, darkening = draws.uniform(images, 3, 1, 1).split(1, 1)
+        blobs = ((smooth_field(images, _LESION_POINTS, draws) - 0.85) / 0.1).clamp(0, 1)
+        white = _mixed((classes == CLASSES.index("white matter")).to(images.dtype))
+        share = torch.where(chance < self.lesions, blobs * white, 0)
+        return images * (1 - 0.3 * darkening * share), torch.lerp(copies, level.expand_as(copies), share)
+
+    def _levels(self, images: Tensor, draws: SliceDraws) -> Tensor:
+        """Mean intensity (B, MOST_CLASSES) of each class in the copy."""
+        levels = draws.uniform(images, MOST_CLASSES)
+        structured = self._structured(images, draws) + _JITTER * draws.normal(images, len(_STRUCTURE))
+        independent = draws.uniform(images, 1) < self.independent
+        known = slice(_FIRST_DRAWN, _FIRST_DRAWN + len(_STRUCTURE))
+        levels[:, known] = torch.where(independent, levels[:, known], structured.clamp(0, 1))
+        levels[:, AIR] *= 0.03
+        # Its class holds the air in and about the head too.
+        levels[:, CLASSES.index("bone")] **= 3
+        return levels
+
+    def _structured(self, images: Tensor, draws: SliceDraws) -> Tensor:
+        tissues = _tissue_levels(images, draws)
+        rows = [_STRUCTURE[name] for name in CLASSES[_FIRST_DRAWN : _FIRST_DRAWN + len(_STRUCTURE)]]
+        first, second = (tissues[:, [_TISSUES.index(row[which]) for row in rows]] for which in (0, 1))
+        low, high = (images.new_tensor([row[which] for row in rows]) for which in (2, 3))
+        share = low + (high - low) * draws.uniform(images, len(rows))
+        return first + share * (second - first)
+
+    def _slopes(self, images: Tensor, draws: SliceDraws) -> Tensor:
+        slopes = self.slope * (2 * draws.uniform(images, MOST_CLASSES) - 1)
+        slopes[:, AIR] = 0.3 * slopes[:, AIR].abs()
+        return slopes
+
+    def _with_fluid_near_the_brain(self, images: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+        """What is dark near the brain is fluid or bone, by a smooth random partition."""
+        field = smooth_field(images, _NEAR_POINTS, draws)
+        fluid, bone = CLASSES.index("other fluid"), CLASSES.index("bone")
+        for name, share in _FLUID_NEAR.items():
+            near = classes == CLASSES.index(name)
+            classes = torch.where(near, torch.where(field < share, fluid, bone), classes)
+        return classes
+
+
+def _tissue_levels(images: Tensor, draws: SliceDraws) -> Tensor:
+    """Intensities (B, 6) of `_TISSUES`; fluid is drawn near grey matter (PDw) and dark (FLAIR) more often."""
+    kind, fluid, near, grey, difference, muscle, fat, bone = draws.uniform(images, 8).unbind(1)
+    grey = 0.15 + 0.8 * grey
+    # Grey and white matter differ somewhat, either way, in any contrast.
+    signed = 2 * difference - 1
+    white = grey + 0.4 * signed + 0.03 * signed.sign()
+    fluid = torch.where(kind < 0.35, grey + 0.3 * (near - 0.5), torch.where(kind < 0.6, 0.2 * fluid, fluid))
+    return torch.stack([fluid, grey, white, 0.05 + 0.75 * muscle, 0.1 + 0.9 * fat, 0.15 * bone], 1).clamp(0, 1)
+
+
+def _mixed(values: Tensor) -> Tensor:
+    """Values (B, 1, H, W) that step at the edges of classes, mixed there as in partial volumes."""
+    kernel = values.new_tensor([[1.0, 4.0, 1.0], [4.0, 16.0, 4.0], [1.0, 4.0, 1.0]]) / 36
+    return functional.conv2d(functional.pad(values, (1, 1, 1, 1), mode="replicate"), kernel[None, None])
