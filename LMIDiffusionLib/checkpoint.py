@@ -20,13 +20,13 @@ from torch import Tensor
 from . import __version__
 from .condition import Condition
 from .errors import UserError
+from .files import atomic_path
 from .intensity import SCALE_NAME
 from .lmi import GaussianKernel, HistogramKernel
 from .resources import checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
 from .segmentation import TISSUES
-from .volume import atomic_path
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "lmidiffusion"

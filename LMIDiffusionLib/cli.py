@@ -310,11 +310,11 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     from .baselines import Identity
     from .benchmark.evaluation import evaluate, format_table, read_pairs, write_csv
     from .checkpoint import load_checkpoint
+    from .files import check_output
     from .translation import Progress, Translator, select_device
-    from .translation_job import check_output
 
     if parsed.csv is not None:
-        check_output(parsed.csv, overwrite=parsed.overwrite, suffixes=(".csv",))
+        check_output(parsed.csv, overwrite=parsed.overwrite, endings=(".csv",))
     pairs = read_pairs(parsed.pairs)
     checkpoint, device = load_checkpoint(parsed.checkpoint), select_device(parsed.device)
     methods = {"source": Identity(checkpoint), "translation": Translator(checkpoint, device=device)}

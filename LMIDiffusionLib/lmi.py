@@ -27,8 +27,6 @@ Kernels = dict[Offset, Tensor]
 # Bytes of kernel images held at once: bounds the memory, yet gives every operation enough work.
 _CPU_TILE_BYTES = 40 * 2**20
 _GPU_TILE_BYTES = 512 * 2**20
-# Entropies below this many machine epsilons are the rounding of zero, as that of a constant patch.
-_ROUNDING = 16
 # A product of densities is taken before one logarithm; float32 must hold it.
 _LARGEST_PRODUCT = 1e30
 
@@ -90,7 +88,6 @@ def local_mutual_information(
     patch_size: int = 3,
     search_size: int = 3,
     kernel: PairKernel = GaussianKernel(),
-    normalized: bool = False,
 ) -> Tensor:
     """LMI map of two images, eq. 1 (see the module's text), with replicated borders.
 
@@ -100,10 +97,9 @@ def local_mutual_information(
         patch_size: side p of the square patches, odd.
         search_size: side of the square search window in pixels, odd; 1 compares patches at the same place.
         kernel: `GaussianKernel` or `HistogramKernel`.
-        normalized: return the symmetric uncertainty 2 I / (H_x + H_y), in [0, 1], instead of I.
 
     Returns:
-        Map (B, 1, H, W) in nats, at most 2 log(p), or without unit when normalized.
+        Map (B, 1, H, W) in nats, at most 2 log(p).
 
     Raises:
         ValueError: shapes, dtypes or sizes are not as described.
@@ -124,7 +120,6 @@ def local_mutual_information(
             patch_size=patch_size,
             search_size=search_size,
             kernel=kernel,
-            normalized=normalized,
         )
     return result
 
@@ -157,7 +152,7 @@ def _tiles(image: Tensor, patch_size: int, reach: int) -> Iterator[tuple[slice, 
 
 
 def _largest_information(
-    reference: Tensor, image: Tensor, *, patch_size: int, search_size: int, kernel: PairKernel, normalized: bool
+    reference: Tensor, image: Tensor, *, patch_size: int, search_size: int, kernel: PairKernel
 ) -> Tensor:
     """Maximum of I over the search window; both images are padded by the reach of patch and window."""
     search = search_size // 2
@@ -168,7 +163,6 @@ def _largest_information(
     height, width = reference_entropy.shape[-2:]
     image_entropies = _entropy(image_kernels, patch_size)
     best = torch.full_like(reference_entropy, -math.inf)
-    smallest = _ROUNDING * torch.finfo(best.dtype).eps
     product = {offset: torch.empty_like(k) for offset, k in reference_kernels.items()}
     for down in range(2 * search + 1):
         for right in range(2 * search + 1):
@@ -176,10 +170,7 @@ def _largest_information(
                 rows, columns = slice(down, down + k.shape[-2]), slice(right, right + k.shape[-1])
                 torch.mul(k, image_kernels[offset][..., rows, columns], out=product[offset])
             image_entropy = image_entropies[..., down : down + height, right : right + width]
-            entropies = reference_entropy + image_entropy
-            information = entropies - _entropy(product, patch_size)
-            if normalized:
-                information = torch.where(entropies > smallest, 2 * information / entropies, 0).clamp_(0, 1)
+            information = reference_entropy + image_entropy - _entropy(product, patch_size)
             best = torch.maximum(best, information, out=best)
     return best
 

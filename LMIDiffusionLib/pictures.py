@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .volume import Volume, atomic_path
+from .files import atomic_path
+from .volume import Volume
 
 Colours = NDArray[np.float32]
 """(..., 3) red, green and blue in [0, 1]."""

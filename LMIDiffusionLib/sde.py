@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +25,6 @@ class VarianceExplodingSDE:
     def sigma(self, t: Tensor) -> Tensor:
         """Standard deviation of the perturbation kernel p(F_t | F_0) = N(F_0, sigma(t)^2)."""
         return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
-
-    def variance_rate(self, t: Tensor) -> Tensor:
-        """d sigma^2 / dt, the squared diffusion coefficient."""
-        return 2 * math.log(self.sigma_max / self.sigma_min) * self.sigma(t) ** 2
 
     def noise_levels(self, steps: int, *, start: float = 1.0) -> Tensor:
         """`steps` noise levels (float64), equally spaced in t, from sigma(start) down to sigma_min."""

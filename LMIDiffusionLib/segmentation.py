@@ -11,28 +11,12 @@ TISSUES = ("CSF", "grey matter", "white matter")
 """Names of the three classes inside a brain mask, darkest first: their order in a T1w image."""
 
 
-class IntensityKMeans:
-    """K-Means of single intensities with ordered centres.
+def fit_centres(intensities: NDArray[np.number], *, count: int, seed: int = 0) -> NDArray[np.float64]:
+    """K-Means centres (count,), ascending, of intensities of any shape."""
+    from sklearn.cluster import KMeans  # needed in training only
 
-    Attributes:
-        centres_: (n_clusters,) cluster centres, ascending, set by `fit`.
-    """
-
-    def __init__(self, *, n_clusters: int = 5, seed: int = 0) -> None:
-        self.n_clusters = n_clusters
-        self.seed = seed
-
-    def fit(self, intensities: NDArray[np.number]) -> IntensityKMeans:
-        """Fit the centres to intensities of any shape."""
-        from sklearn.cluster import KMeans  # needed in training only
-
-        kmeans = KMeans(self.n_clusters, n_init=4, random_state=self.seed).fit(intensities.reshape(-1, 1))
-        self.centres_ = np.sort(kmeans.cluster_centers_.ravel())
-        return self
-
-    def predict(self, intensities: NDArray[np.number]) -> NDArray[np.uint8]:
-        """Index of the nearest centre, 0 for the darkest, of the same shape."""
-        return nearest_centre(intensities, self.centres_)
+    kmeans = KMeans(count, n_init=4, random_state=seed).fit(intensities.reshape(-1, 1))
+    return np.sort(kmeans.cluster_centers_.ravel()).astype(np.float64)
 
 
 def nearest_centre(intensities: NDArray[np.number], centres: NDArray[np.floating]) -> NDArray[np.uint8]:

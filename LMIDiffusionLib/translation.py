@@ -13,15 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .axial_slices import AxialGrid, pad_to, padded_shape
 from .checkpoint import Checkpoint
 from .condition import Condition
 from .errors import UserError
 from .intensity import head_mask, head_outlines, to_unit_scale
 from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
 from .score_network import ScoreNetwork
+from .test_time_augmentation import View, sample_view
 from .upsampling import guided_upsampling
-from .views import View, sample_view
-from .volume import AxialGrid, Volume, pad_to, padded_shape
+from .volume import Volume
 
 # Slices with less head than this, in square millimetres, are background.
 _MINIMUM_HEAD_AREA = 200.0
@@ -39,7 +40,7 @@ class TranslationOptions:
     Attributes:
         sampler: name in `samplers.SAMPLERS`.
         steps: denoiser evaluations a sample; None for the sampler's default.
-        samples: how many samples are averaged, each of its own view of the source (`views.sample_view`).
+        samples: how many are averaged, each of its own view of the source (`test_time_augmentation.sample_view`).
         guidance: weight of the condition, 1 for plain conditional sampling.
         slices: axial slices [first, stop) from the feet up; None for all.
         batch_size: slices at once; None fits the device. Halved when memory runs out.

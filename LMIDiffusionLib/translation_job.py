@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .errors import UserError
+from .files import NIFTI_ENDINGS, atomic_path, check_output
 from .reporting import ClassVolume, Reporter, Result
 from .segmentation import Segmentation, segment_classes, segment_tissues
 from .translation import Progress, Translation, TranslationOptions, Translator, select_device
-from .volume import Volume, atomic_path, read_mask, read_volume, save_nifti
+from .volume import Volume, read_mask, read_volume, save_nifti
 
 _DEFAULT_CLUSTERS = 5
 
@@ -96,7 +96,7 @@ class TranslationJob:
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:
-            check_output(path, overwrite=self.overwrite, suffixes=(".nii", ".nii.gz"))
+            check_output(path, overwrite=self.overwrite, endings=NIFTI_ENDINGS)
 
     def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
         if self.mask is not None and checkpoint.tissue_centres is None:
@@ -122,24 +122,6 @@ class TranslationJob:
         except OSError as error:
             message = f"The result cannot be written ({error.strerror}); free space or choose another folder."
             raise UserError(message) from error
-
-
-def check_output(path: Path, *, overwrite: bool, suffixes: tuple[str, ...]) -> None:
-    """Make sure that a file can be written there.
-
-    Raises:
-        UserError: its name, its folder or an existing file stands in the way.
-    """
-    if not path.name.endswith(suffixes):
-        raise UserError(f"The output {path} must end in {' or '.join(suffixes)}.")
-    if path.is_dir():
-        raise UserError(f"The output {path} is a folder; give the path of a file.")
-    if path.exists() and not overwrite:
-        raise UserError(f"The output {path} exists already; add --overwrite to replace it.")
-    if not path.parent.is_dir():
-        raise UserError(f"The folder {path.parent} of the output does not exist; make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"The folder {path.parent} cannot be written to; choose another.")
 
 
 def _class_volumes(segmentation: Segmentation, volume: Volume) -> list[ClassVolume]:

@@ -1,30 +1,21 @@
-"""Volumes: array and affine, NIfTI in and out, and axial slices on a checkpoint's grid with every step's inverse."""
+"""Volumes: array and affine, read from NIfTI and written to it."""
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import os
-import tempfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from .errors import UserError
+from .files import atomic_path
 
-_MINIMUM_PIXELS = 16
-# In millimetres: beyond it the header is in other units, and the slices could fill all memory.
-_MAXIMUM_EXTENT = 3000.0
 # A label map stored with a scale factor reads 2 as 1.99.
 _LABEL_TOLERANCE = 0.01
 _GEOMETRY_FIELDS = [
@@ -178,113 +169,3 @@ def save_nifti(path: Path, volume: Volume) -> None:
             image.header[field] = volume.header[field]
         image = image_class(volume.array, None, image.header, dtype=volume.array.dtype)
     nib.save(image, path)
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffixes, renamed to it on success and removed on failure."""
-    suffix = ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
-    handle, name = tempfile.mkstemp(prefix=f".{path.name.removesuffix(suffix)}-", suffix=suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class AxialGrid:
-    """Axial slices of a volume on square pixels, and the way back to the volume's own grid.
-
-    Voxel axes are permuted and flipped to the closest right-anterior-superior order, never resampled through the
-    slices; in the plane, the field of view is resampled to the whole number of pixels nearest to the pixel size.
-    """
-
-    def __init__(self, shape: tuple[int, ...], affine: NDArray[np.float64], *, pixel_size: float) -> None:
-        """
-        Args:
-            shape: (I, J, K) of the volume.
-            affine: (4, 4), voxel indices to millimetres.
-            pixel_size: side of the pixels in millimetres.
-
-        Raises:
-            UserError: the axial slices would be too small to hold a head, or too large to be one.
-        """
-        self._orientation = io_orientation(affine)
-        self._shape = shape
-        canonical = affine @ inv_ornt_aff(self._orientation, shape)
-        columns = [int(np.flatnonzero(self._orientation[:, 0] == axis)[0]) for axis in range(3)]
-        self._canonical_shape = (shape[columns[0]], shape[columns[1]], shape[columns[2]])
-        spacing = np.linalg.norm(canonical[:3, :3], axis=0)
-        self.slice_spacing = float(spacing[2])
-        self.slice_count = self._canonical_shape[2]
-        self.plane_shape = self._canonical_shape[:2]
-        self.slice_shape = (
-            max(1, round(self._canonical_shape[0] * spacing[0] / pixel_size)),
-            max(1, round(self._canonical_shape[1] * spacing[1] / pixel_size)),
-        )
-        extent = " x ".join(f"{n * s:.0f}" for n, s in zip(self._canonical_shape, spacing, strict=True))
-        if min(self.slice_shape) < _MINIMUM_PIXELS:
-            raise UserError(
-                f"The volume is too thin to slice: it spans {extent} mm (right-left, front-back, up-down)"
-                f" and its axial slices need at least {_MINIMUM_PIXELS * pixel_size:.0f} mm each way."
-            )
-        if max(self.slice_shape) * pixel_size > _MAXIMUM_EXTENT:
-            raise UserError(
-                f"The volume is too large for a head: it spans {extent} mm (right-left, front-back, up-down);"
-                " correct the voxel size in its header."
-            )
-
-    def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
-        """Slices (S, 1, H, W), float32, from the feet up; rows run to the right, columns to the front."""
-        return self.to_slices(self.plane_slices(array))
-
-    def plane_slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
-        """As `slices`, on the pixels of the volume's own grid; `volume` undoes it."""
-        canonical = apply_orientation(array, self._orientation).astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(canonical, 2, 0)))[:, None]
-
-    def to_slices(self, plane_slices: Tensor) -> Tensor:
-        """Slices (N, 1, rows, columns) of the volume's own pixels resampled to (N, 1, H, W)."""
-        return _resample(plane_slices, self.slice_shape)
-
-    def to_plane(self, slices: Tensor) -> Tensor:
-        """Slices (N, 1, H, W) resampled to the pixels of the volume's own grid."""
-        return _resample(slices, self.plane_shape)
-
-    def volume(self, plane_slices: Tensor) -> NDArray[np.float32]:
-        """Put all slices (S, 1, rows, columns) of the volume's own pixels back into an array of the volume's shape."""
-        canonical = np.moveaxis(plane_slices[:, 0].numpy(), 0, 2)
-        restored = apply_orientation(canonical, _inverse(self._orientation))
-        assert restored.shape == self._shape
-        return np.ascontiguousarray(restored)
-
-
-def _inverse(orientation: NDArray[np.float64]) -> NDArray[np.float64]:
-    inverse = np.empty_like(orientation)
-    for axis, (target, flip) in enumerate(orientation):
-        inverse[int(target)] = (axis, flip)
-    return inverse
-
-
-def _resample(slices: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Bilinear, with a wider kernel where it shrinks; both grids cover the same field of view."""
-    if tuple(slices.shape[-2:]) == shape:
-        return slices
-    return functional.interpolate(slices, size=shape, mode="bilinear", antialias=True, align_corners=False)
-
-
-def pad_to(slices: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Centre slices (..., H, W) on a larger or smaller plane of zeros; going back undoes a growth exactly."""
-    down, right = shape[0] - slices.shape[-2], shape[1] - slices.shape[-1]
-    top, left = int(down / 2), int(right / 2)  # rounded towards 0, for padding and cropping alike
-    return functional.pad(slices, (left, right - left, top, down - top))
-
-
-def padded_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:
-    """The smallest shape of multiples of `stride` that holds `shape`."""
-    return (-(-shape[0] // stride) * stride, -(-shape[1] // stride) * stride)

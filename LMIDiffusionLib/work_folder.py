@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .volume import atomic_path
+from .files import atomic_path
 
 SETTINGS_FILE = "settings.json"
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..checkpoint import Checkpoint
 from ..samplers import SliceNoise
+from ..test_time_augmentation import View
 from ..translation import SamplingStart, TranslationOptions, Translator, unconditional_denoiser
-from ..views import View
 
 
 class SDEdit(Translator):

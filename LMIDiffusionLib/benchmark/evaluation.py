@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..axial_slices import AxialGrid
 from ..checkpoint import Checkpoint
 from ..errors import UserError
+from ..files import atomic_path, stem
 from ..intensity import head_mask, to_unit_scale
 from ..segmentation import TISSUES, nearest_centre
 from ..translation import Progress, TranslationOptions, VolumeTranslator
-from ..volume import AxialGrid, Volume, atomic_path, read_volume
+from ..volume import Volume, read_volume
 
 CLASSES = 5
 _MINIMUM_FOREGROUND = 0.1
@@ -46,7 +48,7 @@ class Pair:
     @property
     def name(self) -> str:
         """How tables call the pair: the source's file name."""
-        return self.source.name.split(".nii")[0]
+        return stem(self.source)
 
 
 @dataclass(frozen=True)

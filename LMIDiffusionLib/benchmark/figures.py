@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..checkpoint import Checkpoint
+from ..files import atomic_path
 from ..pictures import Colours, grey, overlay
 from ..segmentation import nearest_centre
-from ..volume import atomic_path
 from .evaluation import CLASSES, SliceScores, finite_values
 
 _ROWS = 6

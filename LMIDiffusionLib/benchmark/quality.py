@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 from ..baselines import HistogramMatching, Identity, SDEdit
 from ..checkpoint import Checkpoint, load_checkpoint
 from ..errors import UserError
+from ..files import atomic_path
 from ..resources import checkpoint_path
 from ..score_network import NetworkSettings
 from ..training.slices import find_subjects, read_slices
 from ..translation import TranslationOptions, Translator, VolumeTranslator
-from ..volume import atomic_path
 from ..work_folder import open_work_folder
 from .evaluation import (
     CEILINGS,

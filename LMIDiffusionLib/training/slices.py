@@ -16,9 +16,10 @@ from torch.nn import functional
 from torch.utils.data import Dataset, Sampler, default_collate
 from tqdm import tqdm
 
+from ..axial_slices import AxialGrid, pad_to, padded_shape
 from ..errors import UserError
 from ..intensity import head_mask, head_median, to_unit_scale
-from ..volume import AxialGrid, Volume, pad_to, padded_shape, read_labels, read_mask, read_volume
+from ..volume import Volume, read_labels, read_mask, read_volume
 from .anatomy import anatomical_classes, class_means, with_tissue_levels
 from .augmentation import SliceBatch
 

@@ -24,7 +24,7 @@ from ..pictures import save_picture
 from ..samplers import SAMPLERS, SliceNoise
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE, largest_distance
-from ..segmentation import IntensityKMeans
+from ..segmentation import fit_centres
 from ..translation import conditional_denoiser
 from .augmentation import AUGMENTATIONS, SliceBatch
 from .bias_field import correct_bias_field
@@ -194,11 +194,11 @@ def _spread(slices: Tensor, count: int) -> Tensor:
 
 def _centres(slices: SliceSet) -> tuple[dict[int, NDArray[np.float64]], NDArray[np.float64] | None]:
     intensities = _spread(slices.images().flatten(), 500_000).numpy()
-    centres = {count: IntensityKMeans(n_clusters=count).fit(intensities).centres_ for count in (3, 5)}
+    centres = {count: fit_centres(intensities, count=count) for count in (3, 5)}
     if not slices.has_masks:
         return centres, None
     brain = _spread(slices.brain_intensities(), 500_000).numpy()
-    return centres, IntensityKMeans(n_clusters=3).fit(brain).centres_
+    return centres, fit_centres(brain, count=3)
 
 
 def _trainer(options: TrainingOptions, callbacks: list[Callback]) -> lightning.Trainer:

@@ -28,20 +28,6 @@ def test_sigma_is_geometric_in_time(sde: VarianceExplodingSDE) -> None:
 
 
 @SDES
-def test_variance_rate_is_the_derivative_of_sigma_squared(sde: VarianceExplodingSDE) -> None:
-    width = 1e-5
-    difference = (sde.sigma(TIMES + width) ** 2 - sde.sigma(TIMES - width) ** 2) / (2 * width)
-    torch.testing.assert_close(sde.variance_rate(TIMES), difference, rtol=1e-7, atol=0)
-
-
-@SDES
-def test_variance_rate_integrates_to_the_variance_of_the_perturbation_kernel(sde: VarianceExplodingSDE) -> None:
-    times = torch.linspace(0, 1, 20_001, dtype=torch.float64)
-    grown = float(torch.trapezoid(sde.variance_rate(times), times))
-    assert grown == pytest.approx(sde.sigma_max**2 - sde.sigma_min**2, rel=1e-6)
-
-
-@SDES
 @pytest.mark.parametrize("steps", [2, 3, 25, 1000])
 def test_noise_levels_fall_geometrically_from_sigma_max_to_sigma_min(sde: VarianceExplodingSDE, steps: int) -> None:
     levels = sde.noise_levels(steps)

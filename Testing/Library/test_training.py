@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from LMIDiffusionLib.axial_slices import AxialGrid
 from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.demo import sample_scan
@@ -23,7 +24,7 @@ from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
 from LMIDiffusionLib.training.train import start_from
-from LMIDiffusionLib.volume import AxialGrid, read_volume
+from LMIDiffusionLib.volume import read_volume
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
 _TINY = [

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from LMIDiffusionLib.axial_slices import AxialGrid
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.upsampling import guided_upsampling
-from LMIDiffusionLib.volume import AxialGrid, read_volume
+from LMIDiffusionLib.volume import read_volume
 
 
 def shrink(images: Tensor) -> Tensor:

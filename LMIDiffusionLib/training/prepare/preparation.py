@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...errors import UserError
+from ...files import atomic_path
 from ...intensity import head_mask
-from ...volume import atomic_path, read_volume
+from ...volume import read_volume
 from ...work_folder import open_work_folder, write_json
 from ..bias_field import correct_bias_field
 from .registration import register

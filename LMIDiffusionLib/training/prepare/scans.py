@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import UserError
+from ...files import named_volumes
 
 # Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
 _IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")
 _IXI_MODALITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
-_ENDINGS = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,8 @@ def _ixi_scans(files: Iterator[tuple[str, Scan]]) -> list[tuple[str, str, Scan]]
 
 
 def _named_files(folder: Path, modalities: list[str]) -> list[tuple[str, str, Scan]]:
-    scans = []
-    for modality in modalities:
-        for ending in _ENDINGS:
-            suffix = f"_{modality}{ending}"
-            scans += [
-                (path.name.removesuffix(suffix), modality, Scan(path)) for path in sorted(folder.glob(f"*{suffix}"))
-            ]
-    return scans
+    return [
+        (name, modality, Scan(path))
+        for modality in modalities
+        for name, path in named_volumes(folder, modality).items()
+    ]

@@ -1,4 +1,4 @@
-"""The views of a source from which the samples of one translation are drawn.
+"""Test-time augmentation: the views of a source from which the samples of one translation are drawn.
 
 The network learned to draw one and the same image whatever the contrast of the source, mirrored or not. Where it yet
 draws another one, neither view is the right one: the mean over views is better than one view's, and their spread shows

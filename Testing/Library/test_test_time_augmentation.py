@@ -1,4 +1,4 @@
-"""Properties of the views of the source that samples are drawn from."""
+"""Properties of test-time augmentation: the views of the source that samples are drawn from."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.test_time_augmentation import sample_view
 from LMIDiffusionLib.translation import SliceBatch, TranslationOptions, Translator
-from LMIDiffusionLib.views import sample_view
 from LMIDiffusionLib.volume import Volume
 
 NUMBERS = range(8)

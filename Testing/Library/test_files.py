@@ -1,0 +1,101 @@
+"""Properties of file names and of atomic writing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.files import NIFTI_ENDINGS, atomic_path, check_output, ending, named_volumes, stem
+
+
+@pytest.mark.parametrize("each", NIFTI_ENDINGS)
+def test_a_volumes_name_is_split_before_its_whole_ending(each: str) -> None:
+    path = Path("folder.d") / f"anna.b_T1w{each}"
+    assert ending(path) == each
+    assert stem(path) == "anna.b_T1w"
+
+
+def test_other_names_are_split_at_the_last_dot() -> None:
+    assert (stem(Path("a.b.csv")), ending(Path("a.b.csv"))) == ("a.b", ".csv")
+    assert (stem(Path("plain")), ending(Path("plain"))) == ("plain", "")
+
+
+def test_volumes_of_a_modality_are_found_by_name_whatever_their_ending(tmp_path: Path) -> None:
+    names = ("bert_T1w.nii", "anna_T1w.nii.gz", "anna_T2w.nii.gz", "carl_T1w.txt", "T1w.nii")
+    for name in names:
+        (tmp_path / name).touch()
+    found = named_volumes(tmp_path, "T1w")
+    assert found == {"anna": tmp_path / "anna_T1w.nii.gz", "bert": tmp_path / "bert_T1w.nii"}
+    assert list(found) == ["anna", "bert"]
+
+
+def test_an_output_that_cannot_be_written_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    existing, folder = tmp_path / "there.csv", tmp_path / "folder.csv"
+    existing.touch()
+    folder.mkdir()
+    for path, reason in (
+        (tmp_path / "new.txt", "must end in .csv"),
+        (folder, "is a folder"),
+        (existing, "exists already"),
+        (tmp_path / "nowhere" / "new.csv", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=reason) as refusal:
+            check_output(path, overwrite=False, endings=(".csv",))
+        assert str(path.parent if "nowhere" in path.parts else path) in str(refusal.value)
+    check_output(existing, overwrite=True, endings=(".csv",))
+    check_output(tmp_path / "new.csv", overwrite=False, endings=(".csv",))
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nii", "weights.safetensors", "plain"])
+def test_a_finished_write_leaves_the_file_alone(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary != path
+        assert temporary.name.endswith("".join(path.suffixes))
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_leaves_nothing_new(tmp_path: Path, error: type[BaseException]) -> None:
+    def write() -> None:
+        with atomic_path(tmp_path / "scan.nii.gz") as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exception_keeps_the_existing_file(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_text("old")
+
+    def write() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
+def test_the_mode_of_a_new_file_follows_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with atomic_path(tmp_path / "scan.nii") as temporary:
+            temporary.write_text("new")
+        assert os.umask(mask) == mask, "the umask was changed"
+    finally:
+        os.umask(before)
+    assert (tmp_path / "scan.nii").stat().st_mode & 0o777 == 0o666 & ~mask
