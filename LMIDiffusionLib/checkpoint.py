@@ -13,11 +13,12 @@ from typing import Any, get_type_hints
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import __version__
+from .checkpoint_header import FORMAT_VERSION, METADATA_KEY, damaged, read_metadata
 from .condition import Condition
 from .errors import UserError
 from .files import atomic_path
@@ -28,8 +29,6 @@ from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
 from .segmentation import TISSUES
 
-FORMAT_VERSION = 1
-_METADATA_KEY = "lmidiffusion"
 KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
     "gaussian": GaussianKernel,
     "histogram": HistogramKernel,
@@ -101,7 +100,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint with float16 weights, under a temporary name first."""
     weights = {name: weight.half().contiguous().cpu() for name, weight in checkpoint.weights.items()}
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, {_METADATA_KEY: json.dumps(checkpoint.metadata())})
+        save_file(weights, temporary, {METADATA_KEY: json.dumps(checkpoint.metadata())})
 
 
 def load_checkpoint(name_or_path: str) -> Checkpoint:
@@ -111,34 +110,14 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
         UserError: there is none, or it is damaged, of another kind, a pickle, or of a newer format.
     """
     path = checkpoint_path(name_or_path)
+    metadata = read_metadata(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_METADATA_KEY)
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as error:
-        raise UserError(_unreadable(path, error)) from error
-    if text is None:
-        raise UserError(f"{path} is a safetensors file of another program; give an LMIDiffusion checkpoint.")
-    try:
-        return _from_metadata(json.loads(text), weights, path)
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged (bad metadata or weights); copy or download it again.") from error
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    start = path.read_bytes()[:2] if path.is_file() else b""
-    if start == b"PK" or start[:1] == b"\x80":
-        return f"{path} is a pickle, which can run any code and is never loaded; give a .safetensors checkpoint."
-    return f"{path} is no LMIDiffusion checkpoint, or truncated ({error}); copy or download it again."
+        return _from_metadata(metadata, load_file(path), path)
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise damaged(path) from error
 
 
 def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
-    if metadata["format_version"] > FORMAT_VERSION:
-        raise UserError(
-            f"{path} was written by LMIDiffusion {metadata['library_version']} in a newer format; update LMIDiffusion."
-        )
-    if metadata["format_version"] < 1:
-        raise ValueError("there is no such format")
     if metadata["intensity_scale"] != SCALE_NAME:
         raise UserError(f"{path} uses another intensity scale ({metadata['intensity_scale']}); train it again.")
     network, tissue_centres = metadata["network"], metadata["tissue_centres"]

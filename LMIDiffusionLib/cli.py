@@ -12,14 +12,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
-from .errors import UserError
+from .events import Error, ErrorKind, failure
 from .resources import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
     from .translation import TranslationOptions
 
 _MAPS = "self and cross (LMI), sobel, intensity"
-_BAD_INPUT, _INTERRUPTED, _TERMINATED = 2, 130, 143
+_STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
+_TERMINATED = 143
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -28,17 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parsed = _parser().parse_args(arguments)
     try:
         parsed.command(parsed)
-    except UserError as error:
-        _report_error(parsed, str(error))
-        sys.exit(_BAD_INPUT)
-    except KeyboardInterrupt:
-        _report_error(parsed, "Interrupted; nothing was written.")
-        sys.exit(_INTERRUPTED)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("LMIDiffusionLib"):
+    except (Exception, KeyboardInterrupt) as error:
+        reason = failure(error)
+        _report_error(parsed, reason)
+        if reason.kind is ErrorKind.INTERNAL:
             raise
-        _report_error(parsed, f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'.")
-        sys.exit(_BAD_INPUT)
+        sys.exit(_STATUS[reason.kind])
     sys.exit(0)
 
 
@@ -47,12 +43,12 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(_TERMINATED)
 
 
-def _report_error(parsed: argparse.Namespace, message: str) -> None:
+def _report_error(parsed: argparse.Namespace, reason: Error) -> None:
     if getattr(parsed, "events", False):
         from .reporting import EventReporter
 
-        EventReporter().error(message)
-    print(f"lmidiffusion: {message}", file=sys.stderr)
+        EventReporter().report(reason)
+    print(f"lmidiffusion: {reason.message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -311,7 +307,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     from .benchmark.evaluation import evaluate, format_table, read_pairs, write_csv
     from .checkpoint import load_checkpoint
     from .files import check_output
-    from .translation import Progress, Translator, select_device
+    from .progress import Progress
+    from .translation import Translator, select_device
 
     if parsed.csv is not None:
         check_output(parsed.csv, overwrite=parsed.overwrite, endings=(".csv",))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,8 +15,9 @@ from torch import Tensor
 from .axial_slices import AxialGrid, pad_to, padded_shape
 from .checkpoint import Checkpoint
 from .condition import Condition
-from .errors import UserError
+from .errors import OutOfMemory, UserError, is_out_of_memory
 from .intensity import head_mask, head_outlines, to_unit_scale
+from .progress import Clock, Progress
 from .samplers import SAMPLERS, Denoiser, Sampler, SliceNoise
 from .score_network import ScoreNetwork
 from .test_time_augmentation import View, sample_view
@@ -73,27 +73,6 @@ class TranslationOptions:
         """The sampler and its number of steps."""
         sampler = SAMPLERS[self.sampler]
         return sampler, self.steps or sampler.default_steps
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a translation stands.
-
-    Attributes:
-        slice: slices done, all samples taken together as one pass each.
-        slices: slices to do.
-        step: steps done of the present batch.
-        steps: steps a batch takes.
-        fraction: share of all work done, 0 to 1.
-        seconds_left: estimate.
-    """
-
-    slice: int
-    slices: int
-    step: int
-    steps: int
-    fraction: float
-    seconds_left: float
 
 
 @dataclass(frozen=True)
@@ -261,7 +240,7 @@ class Translator(VolumeTranslator):
         heads = torch.from_numpy(head_outlines(scaled, source[:, 0].numpy()))[:, None]
         _, steps = options.solver()
         batch_size = options.batch_size or _AUTO_BATCH_SIZES[self.device.type]
-        clock = _Clock(slices=len(indices), samples=options.samples, steps=steps)
+        clock = Clock(slices=len(indices), samples=options.samples, steps=steps)
         while indices:
             batch = indices[:batch_size]
             try:
@@ -276,7 +255,7 @@ class Translator(VolumeTranslator):
                     # Air has no contrast to translate, but the scan's own noise.
                     samples.append(torch.where(heads[batch], translated, source[batch]))
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 batch_size = self._smaller(len(batch))
                 continue
@@ -308,7 +287,7 @@ class Translator(VolumeTranslator):
     def _smaller(self, batch_size: int) -> int:
         if batch_size == 1:
             way_out = "free some" if self.device.type == "cpu" else "free some or choose --device cpu"
-            raise UserError(f"The {self.device.type} device has too little memory for one slice; {way_out}.")
+            raise OutOfMemory(f"The {self.device.type} device has too little memory for one slice; {way_out}.")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return batch_size // 2
@@ -353,31 +332,3 @@ class SliceBatch:
 
 def _noise_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA raises a class of its own; the CPU and MPS say it in words."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
-@dataclass
-class _Clock:
-    """Turns slices, samples and steps done into progress and an estimate of the time left."""
-
-    slices: int
-    samples: int
-    steps: int
-    _done: int = 0
-    _fraction: float = 0.0
-    _start: float = field(default_factory=time.monotonic)
-
-    def progress(self, batch: int, sample: int, step: int) -> Progress:
-        share = self._done + batch * (sample * self.steps + step) / (self.samples * self.steps)
-        self._fraction = max(self._fraction, share / self.slices)  # a batch that is halved half-way starts anew
-        elapsed = time.monotonic() - self._start
-        left = elapsed / self._fraction - elapsed
-        return Progress(self._done, self.slices, step, self.steps, self._fraction, left)
-
-    def finish(self, batch: int) -> None:
-        self._done += batch

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .errors import UserError
+from .events import ClassVolume, Result, Stage
 from .files import NIFTI_ENDINGS, atomic_path, check_output
-from .reporting import ClassVolume, Reporter, Result
+from .progress import Progress
+from .reporting import Reporter
 from .segmentation import Segmentation, segment_classes, segment_tissues
-from .translation import Progress, Translation, TranslationOptions, Translator, select_device
+from .translation import Translation, TranslationOptions, Translator, select_device
 from .volume import Volume, read_mask, read_volume, save_nifti
 
 _DEFAULT_CLUSTERS = 5
@@ -58,27 +60,27 @@ class TranslationJob:
         start = time.monotonic()
         self._check_request()
         device = select_device(self.device)
-        reporter.stage("reading")
+        reporter.report(Stage.READING)
         volume = read_volume(self.source)
         brain = None if self.mask is None else read_mask(self.mask, volume)
-        reporter.stage("loading")
+        reporter.report(Stage.LOADING)
         checkpoint = load_checkpoint(self.checkpoint)
         self._check_checkpoint(checkpoint)
-        reporter.stage("translating")
+        reporter.report(Stage.TRANSLATING)
         translation: Translation | None = None
         for item in Translator(checkpoint, device=device).translate(volume, self.options):
             if isinstance(item, Progress):
-                reporter.progress(item)
+                reporter.report(item)
             else:
                 translation = item
         assert translation is not None
-        reporter.stage("segmenting")
+        reporter.report(Stage.SEGMENTING)
         segmentation = None if self.segmentation is None else self._segment(translation.volume, brain, checkpoint)
-        reporter.stage("writing")
+        reporter.report(Stage.WRITING)
         self._write(translation, segmentation)
-        classes = [] if segmentation is None else _class_volumes(segmentation, volume)
+        classes = () if segmentation is None else _class_volumes(segmentation, volume)
         seconds = time.monotonic() - start
-        reporter.result(Result(self.output, self.segmentation, self.uncertainty, classes, seconds))
+        reporter.report(Result(self.output, self.segmentation, self.uncertainty, classes, seconds))
         return translation
 
     def _check_request(self) -> None:
@@ -124,10 +126,10 @@ class TranslationJob:
             raise UserError(message) from error
 
 
-def _class_volumes(segmentation: Segmentation, volume: Volume) -> list[ClassVolume]:
+def _class_volumes(segmentation: Segmentation, volume: Volume) -> tuple[ClassVolume, ...]:
     voxel = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
     counts = np.bincount(segmentation.labels.ravel(), minlength=len(segmentation.names) + 1)
-    return [
+    return tuple(
         ClassVolume(label, name, round(float(counts[label]) * voxel, 3))
         for label, name in enumerate(segmentation.names, 1)
-    ]
+    )

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..intensity import head_mask, to_unit_scale
-from ..translation import Progress, SliceBatch, TranslationOptions, VolumeTranslator
+from ..progress import Progress
+from ..translation import SliceBatch, TranslationOptions, VolumeTranslator
 from ..volume import Volume
 
 _QUANTILES = np.linspace(0, 1, 257)

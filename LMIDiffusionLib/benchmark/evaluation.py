@@ -18,8 +18,9 @@ from ..checkpoint import Checkpoint
 from ..errors import UserError
 from ..files import atomic_path, stem
 from ..intensity import head_mask, to_unit_scale
+from ..progress import Progress
 from ..segmentation import TISSUES, nearest_centre
-from ..translation import Progress, TranslationOptions, VolumeTranslator
+from ..translation import TranslationOptions, VolumeTranslator
 from ..volume import Volume, read_volume
 
 CLASSES = 5

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from LMIDiffusionLib import checkpoint as checkpoint_module
-from LMIDiffusionLib.checkpoint import FORMAT_VERSION, Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint_header import FORMAT_VERSION, METADATA_KEY, CheckpointHeader, read_header
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel
@@ -23,7 +24,6 @@ from LMIDiffusionLib.resources import bundled_checkpoints
 from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
 
-METADATA_KEY = "lmidiffusion"
 BUNDLED = sorted(bundled_checkpoints())
 
 
@@ -148,6 +148,31 @@ def test_a_bundled_checkpoint_loads_by_its_name(name: str) -> None:
     checkpoint = load_checkpoint(name)
     assert checkpoint.metadata() == load_checkpoint(str(bundled_checkpoints()[name])).metadata()
     assert checkpoint.score_network().settings == checkpoint.network
+
+
+# The header -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_header_tells_what_the_checkpoint_does(tiny_checkpoint: Checkpoint, saved: Path, path: Path) -> None:
+    tiny = tiny_checkpoint
+    expected = CheckpointHeader("T1w", 2.0, (3, 5), True, tiny.training_data, tiny.licence)
+    assert read_header(saved) == expected
+    save_checkpoint(dataclasses.replace(tiny, tissue_centres=None, class_centres={5: tiny.class_centres[5]}), path)
+    assert read_header(path) == dataclasses.replace(expected, class_counts=(5,), knows_tissues=False)
+
+
+def test_the_header_of_a_bad_file_is_refused_in_the_words_of_the_checkpoint(path: Path) -> None:
+    for data in (b"", b"\x80\x02}", struct.pack("<Q", 5) + b"{]}\n.", struct.pack("<Q", 2) + b"[]"):
+        path.write_bytes(data)
+        with pytest.raises(UserError) as refused:
+            read_header(path)
+        assert str(refused.value) == refusal(path)
+    save_raw(path, {}, {"format_version": FORMAT_VERSION, "modality": "T1w"})
+    with pytest.raises(UserError, match="damaged"):
+        read_header(path)
+    save_raw(path, {}, {"format_version": FORMAT_VERSION + 1, "library_version": "9.9"})
+    with pytest.raises(UserError, match="update"):
+        read_header(path)
 
 
 # Files that are no checkpoint -----------------------------------------------------------------------------------------

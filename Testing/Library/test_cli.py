@@ -17,6 +17,7 @@ import torch
 
 from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.events import Error, ErrorKind, parse
 from LMIDiffusionLib.volume import read_volume
 
 _SCAN = sample_scan("sri24_PDw")
@@ -199,7 +200,10 @@ def test_every_bad_input_gets_one_sentence_and_exit_2_and_leaves_nothing(
 def test_errors_are_events_too(tmp_path: Path) -> None:
     done = _run("translate", tmp_path / "missing.nii.gz", tmp_path / "new.nii.gz", "--events")
     assert done.returncode == 2
-    assert json.loads(done.stdout.splitlines()[-1])["event"] == "error"
+    event = parse(done.stdout.splitlines()[-1])
+    assert isinstance(event, Error)
+    assert event.kind is ErrorKind.BAD_INPUT
+    assert done.stderr == f"lmidiffusion: {event.message}\n"
 
 
 def test_an_existing_output_is_replaced_only_on_request(tmp_path: Path, volume: Path, model: Path) -> None:

@@ -20,9 +20,9 @@ from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_outlines, to_unit_scale
 from LMIDiffusionLib.lmi import HistogramKernel
+from LMIDiffusionLib.progress import Progress
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.translation import (
-    Progress,
     SliceBatch,
     Translation,
     TranslationCancelled,

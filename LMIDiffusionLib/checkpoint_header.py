@@ -1,0 +1,107 @@
+"""What a checkpoint says of itself, read from the head of its file, which needs the standard library alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+FORMAT_VERSION = 1
+METADATA_KEY = "lmidiffusion"
+"""Under which the metadata stand, as JSON, in the header of the safetensors file."""
+
+_LARGEST_HEADER = 10_000_000
+
+
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """What one needs to know of a checkpoint before it is loaded.
+
+    Attributes:
+        modality: target modality, such as T1w.
+        pixel_size: side of the slices' pixels in millimetres.
+        class_counts: numbers of intensity classes to choose from, ascending.
+        knows_tissues: whether it can name tissues inside a brain mask.
+        training_data: what it was trained on.
+        licence: of the weights.
+    """
+
+    modality: str
+    pixel_size: float
+    class_counts: tuple[int, ...]
+    knows_tissues: bool
+    training_data: str
+    licence: str
+
+
+def read_header(path: Path) -> CheckpointHeader:
+    """Read what a checkpoint file says of itself.
+
+    Raises:
+        UserError: it is none, damaged, a pickle, or of a newer format.
+    """
+    metadata = read_metadata(path)
+    try:
+        return CheckpointHeader(
+            modality=str(metadata["modality"]),
+            pixel_size=float(metadata["pixel_size"]),
+            class_counts=tuple(sorted(int(count) for count in metadata["class_centres"])),
+            knows_tissues=metadata["tissue_centres"] is not None,
+            training_data=str(metadata["training_data"]),
+            licence=str(metadata["licence"]),
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise damaged(path) from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """All metadata of a checkpoint file, as plain JSON types; but for the format's version, nobody has checked them.
+
+    Raises:
+        UserError: it is no checkpoint, damaged, a pickle, or of a newer format.
+    """
+    try:
+        others = _read_safetensors_header(path).get("__metadata__") or {}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(_unreadable(path, error)) from error
+    try:
+        if METADATA_KEY not in others:
+            raise UserError(f"{path} is a safetensors file of another program; give an LMIDiffusion checkpoint.")
+        metadata: dict[str, Any] = json.loads(others[METADATA_KEY])
+        _check_version(metadata, path)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    return metadata
+
+
+def _check_version(metadata: dict[str, Any], path: Path) -> None:
+    if metadata["format_version"] > FORMAT_VERSION:
+        raise UserError(
+            f"{path} was written by LMIDiffusion {metadata['library_version']} in a newer format; update LMIDiffusion."
+        )
+    if metadata["format_version"] < 1:
+        raise ValueError("there is no such format")
+
+
+def damaged(path: Path) -> UserError:
+    """The sentence about a checkpoint whose content is not what it must be."""
+    return UserError(f"{path} is damaged or truncated (bad metadata or weights); copy or download it again.")
+
+
+def _read_safetensors_header(path: Path) -> Any:
+    """Eight bytes hold the size of the JSON object that follows them."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 0 < size < _LARGEST_HEADER:
+            raise ValueError("its header has an impossible size")
+        return json.loads(file.read(size))
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    start = path.read_bytes()[:2] if path.is_file() else b""
+    if start == b"PK" or start[:1] == b"\x80":
+        return f"{path} is a pickle, which can run any code and is never loaded; give a .safetensors checkpoint."
+    return f"{path} is no LMIDiffusion checkpoint, or truncated ({error}); copy or download it again."
