@@ -39,6 +39,7 @@ class AxialGrid:
         columns = [int(np.flatnonzero(self._orientation[:, 0] == axis)[0]) for axis in range(3)]
         self._canonical_shape = (shape[columns[0]], shape[columns[1]], shape[columns[2]])
         spacing = np.linalg.norm(canonical[:3, :3], axis=0)
+        self.slice_spacing = float(spacing[2])
         self.slice_count = self._canonical_shape[2]
         self.plane_shape = self._canonical_shape[:2]
         self.slice_shape = (

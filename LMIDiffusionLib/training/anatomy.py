@@ -12,7 +12,7 @@ from scipy.interpolate import PchipInterpolator
 
 from ..errors import UserError
 from ..intensity import head_mask, head_outlines
-from ..segmentation import IntensityKMeans, nearest_centre
+from ..segmentation import fit_centres, nearest_centre
 
 AIR = 0
 DLMUSE_GROUPS: dict[str, tuple[int, ...]] = {
@@ -79,7 +79,7 @@ def anatomical_classes(
         classes[inside] = _classes_of_labels(labels[inside])
         return _with_partial_volumes(slices, classes)
     if inside is not None and inside.any():
-        centres = IntensityKMeans(n_clusters=_BRAIN_INTENSITY_CLASSES).fit(slices[inside][::7]).centres_
+        centres = fit_centres(slices[inside][::7], count=_BRAIN_INTENSITY_CLASSES)
         classes[inside] = len(CLASSES) + nearest_centre(slices[inside], centres)
     return classes
 

@@ -12,14 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from LMIDiffusionLib.axial_slices import AxialGrid
 from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.condition import Condition
-from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import to_unit_scale
 from LMIDiffusionLib.score_network import ScoreNetwork
-from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation
+from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
@@ -87,13 +85,30 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
 
 
 def test_two_processes_train_the_model_of_one(data: Path, tmp_path: Path) -> None:
-    one = _train(data, tmp_path / "one", "--steps", "6", "--batch-size", "4")
-    two = _train(data, tmp_path / "two", "--steps", "6", "--batch-size", "2", "--devices", "2")
+    one = _train(data, tmp_path / "one", "--precision", "32", "--steps", "6", "--batch-size", "4")
+    two = _train(data, tmp_path / "two", "--precision", "32", "--steps", "6", "--batch-size", "2", "--devices", "2")
     assert one.returncode == two.returncode == 0, one.stderr + two.stderr
     assert "2 processes" in two.stderr
     expected, found = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two"))
     for name, weights in expected.items():
         torch.testing.assert_close(found[name], weights, rtol=0, atol=1e-4)
+
+
+def test_training_in_bfloat16_and_in_float32_agree_after_50_steps(
+    data: Path, tmp_path: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(tiny_checkpoint, start)
+    networks = []
+    for precision in ("32", "bf16-mixed"):
+        longer = ["--steps", "50", "--steps-per-epoch", "50", "--start-from", str(start), "--precision", precision]
+        ended = _train(data, tmp_path / precision, *longer)
+        assert ended.returncode == 0, ended.stderr
+        networks.append(load_checkpoint(str(tmp_path / precision / "checkpoint.safetensors")).score_network())
+    noisy, maps = torch.rand(8, 3, 32, 40, generator=torch.Generator().manual_seed(0)).split([1, 2], 1)
+    sigma = torch.logspace(-1, 1, 8)
+    first, (full, half) = tiny_checkpoint.score_network()(noisy, maps, sigma), (n(noisy, maps, sigma) for n in networks)
+    assert (half - full).norm() < 0.1 * (full - first).norm()
 
 
 def test_a_training_starts_from_the_weights_of_a_checkpoint(
@@ -186,11 +201,24 @@ def test_the_split_is_by_subject_complete_and_always_the_same(data: Path) -> Non
             split_subjects(subjects, held_out=count)
 
 
+def test_more_files_move_nobody_from_the_held_out_subjects_but_by_taking_a_place(data: Path) -> None:
+    subject = find_subjects(data, modality="T1w", brain_suffix="brain")[0]
+    subjects = [dataclasses.replace(subject, name=f"IXI{number:03}") for number in range(100)]
+    more = [dataclasses.replace(subject, name=f"IXI{number:03}") for number in range(100, 173)]
+    _, before = split_subjects(subjects, held_out=10)
+    _, after = split_subjects([*subjects, *more], held_out=10)
+    newcomers = [each for each in after if each in more]
+    assert 0 < len(newcomers) < 10
+    assert [each for each in after if each not in more] == [each for each in before if each in after]
+    assert len(after) == 10
+
+
 def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
     subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
     slices = read_slices(subjects, pixel_size=4.0, stride=8)
-    image, brain, gain = slices[len(slices) // 6]
-    assert image.shape == brain.shape == (1, 40, 48)
+    image, brain, gain, classes, means = slices[len(slices) // 6]
+    assert image.shape == brain.shape == classes.shape == (1, 32, 40)
+    assert means.shape == (MOST_CLASSES,)
     assert image.min() >= 0
     assert image.max() <= 1
     assert (slices.images() > 0.1).float().mean((1, 2, 3)).min() > 0.05
@@ -204,7 +232,7 @@ def test_the_brain_alone_is_put_on_its_own_intensity_scale(data: Path) -> None:
     volume = read_volume(subject.image)
     assert subject.brain is not None
     brain_only = to_unit_scale(volume.array * (read_volume(subject.brain).array > 0))
-    gain = float(slices[0][2])
+    gain = float(slices[0].gains)
     assert not 0.97 < gain < 1.03, "the brain of this head has another median than the head"
     whole = to_unit_scale(volume.array)
     compared = (brain_only > 0.3) & (whole < 1)
@@ -240,106 +268,6 @@ def test_ranks_share_the_slices_of_one_process() -> None:
 
     whole, shares = draw(8), [draw(4, rank=rank, ranks=2) for rank in (0, 1)]
     assert [index for pair in zip(*shares, strict=True) for index in pair] == whole
-
-
-@pytest.fixture
-def slices() -> torch.Tensor:
-    heads = torch.from_numpy(_head((40, 48, 4), 0) / 1000).float()
-    return heads.permute(2, 0, 1)[:, None].contiguous()
-
-
-def _draws(seed: int = 0) -> SliceDraws:
-    return SliceDraws(torch.Generator().manual_seed(seed))
-
-
-def _ones(images: torch.Tensor) -> torch.Tensor:
-    return torch.ones(len(images), 1, 1, 1)
-
-
-class TestAugmentation:
-    def test_is_set_by_the_draws(self, slices: torch.Tensor) -> None:
-        augmentation, brains = Augmentation(), torch.ones_like(slices)
-        first, again, other = (augmentation.spatial(slices, brains, _ones(slices), _draws(seed)) for seed in (0, 0, 1))
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
-        copies = [augmentation.contrast(slices, _draws(seed)) for seed in (0, 0, 1)]
-        assert torch.equal(copies[0], copies[1])
-        assert not torch.equal(copies[0], copies[2])
-
-    def test_all_amounts_at_zero_is_identity_or_mirror(self, slices: torch.Tensor) -> None:
-        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=0)
-        moved = still.spatial(slices, torch.ones_like(slices), _ones(slices), _draws())
-        for before, after in zip(slices, moved, strict=True):
-            same = torch.allclose(before, after, atol=1e-5)
-            assert same or torch.allclose(before.flip(1), after, atol=1e-5)
-
-    def test_moved_slices_stay_sharp(self) -> None:
-        volume = read_volume(sample_scan("sri24_T1w"))
-        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
-        images = grid.slices(to_unit_scale(volume.array))[20:60]
-        moving = Augmentation(unmoved=0, skull_stripping=0)
-        moved = moving.spatial(images, torch.ones_like(images), _ones(images), _draws())
-        assert moved.diff().square().mean() > 0.85 * images.diff().square().mean()
-
-    def test_rotation_leaves_a_disc_round(self) -> None:
-        disc = torch.hypot(*torch.meshgrid(torch.arange(-30.0, 30), torch.arange(-40.0, 40), indexing="ij")) < 20
-        image = disc.float()[None, None].repeat(6, 1, 1, 1)
-        turning = Augmentation(unmoved=0, rotation=40, scaling=0, translation=0, skull_stripping=0)
-        turned = turning.spatial(image, torch.ones_like(image), _ones(image), _draws())
-        assert (turned - image).abs().mean() < 0.025
-        for extent in ((each > 0.5).any(axis).sum() for each in turned[:, 0] for axis in (0, 1)):
-            assert abs(extent - 39) <= 2
-
-    def test_stripping_leaves_the_brain_alone(self, slices: torch.Tensor) -> None:
-        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
-        brains = (slices > 0.6).float()
-        stripped = still.spatial(slices, brains, _ones(slices), _draws())
-        assert (stripped > 0).sum() < (slices > 0).sum()
-        assert (stripped > 0).sum() >= brains.sum()
-
-    def test_a_stripped_slice_is_multiplied_by_its_gain(self, slices: torch.Tensor) -> None:
-        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
-        brains = (slices > 0.6).float()
-        gains = (_ones(slices), 0.7 * _ones(slices))
-        plain, gained = (still.spatial(slices, brains, gain, _draws()) for gain in gains)
-        torch.testing.assert_close(gained, plain * 0.7)
-
-    def test_a_slice_without_brain_is_not_stripped(self, slices: torch.Tensor) -> None:
-        still = Augmentation(rotation=0, scaling=0, translation=0, skull_stripping=1)
-        assert (still.spatial(slices, torch.zeros_like(slices), _ones(slices), _draws()) > 0).any()
-
-    def test_flatness_brings_tissues_together_but_leaves_air_dark(self) -> None:
-        ramp = torch.linspace(0, 1, 101).repeat(64, 1, 4, 1)
-        plain, flat = (
-            dataclasses.replace(AUGMENTATIONS["plain"], unchanged_tone=0, flatness=flatness).contrast(ramp, _draws())
-            for flatness in (0.0, 1.0)
-        )
-        assert flat[..., 20:].std(-1).mean() < 0.6 * plain[..., 20:].std(-1).mean()
-        assert (flat[..., 0] <= 0.1 * flat[..., 5:].amax(-1) + 1e-6).all()
-
-    def test_a_copy_without_changes_is_the_slice(self, slices: torch.Tensor) -> None:
-        copies = AUGMENTATIONS["plain"].contrast(slices.clamp(0, 1), _draws())
-        torch.testing.assert_close(copies, slices.clamp(0, 1))
-
-    def test_thick_slices_blur_half_the_copies_each_along_one_axis(self) -> None:
-        points = torch.zeros(64, 1, 15, 15)
-        points[..., 7, 7] = 1
-        thick = Augmentation(unchanged_tone=1, bias_field=0, noise=0, blur=0, thickness=1.2)
-        copies = thick.contrast(points, _draws())[:, 0]
-        spread = [(copies.sum(axis) > 1e-3).sum(1) > 1 for axis in (1, 2)]
-        assert not (spread[0] & spread[1]).any()
-        for along in spread:
-            assert 6 < along.sum() < 26
-        torch.testing.assert_close(copies.sum((1, 2)), torch.ones(64))
-
-    def test_copies_lie_in_the_unit_range_and_invert_some_contrasts(self, slices: torch.Tensor) -> None:
-        many = slices[1:2].clamp(0, 1).repeat(64, 1, 1, 1)
-        copies = Augmentation(noise=0).contrast(many, _draws())
-        assert copies.min() >= 0
-        assert copies.max() <= 1
-        inner, rim = (many > 0.6), (many > 0.3) & (many < 0.5)
-        darker = [(copy[i].mean() < copy[r].mean()).item() for copy, i, r in zip(copies, inner, rim, strict=True)]
-        assert 10 < sum(darker) < 54
 
 
 def test_bias_correction_flattens_a_shaded_head() -> None:

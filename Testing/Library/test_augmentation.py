@@ -1,0 +1,246 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from LMIDiffusionLib.axial_slices import AxialGrid
+from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.intensity import to_unit_scale
+from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
+from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
+from LMIDiffusionLib.training.class_contrasts import ClassContrasts
+from LMIDiffusionLib.training.draws import SliceDraws
+from LMIDiffusionLib.training.geometry import Geometry
+from LMIDiffusionLib.training.scanner import Scanner
+from LMIDiffusionLib.training.tone_curves import ToneCurves
+from LMIDiffusionLib.volume import read_volume
+
+_CORTEX, _WHITE, _THALAMUS = (CLASSES.index(name) for name in ("cortex", "white matter", "thalamus"))
+_STILL = Geometry(rotation=0, scaling=0, translation=0, skull_stripping=0)
+_CLEAN = Scanner(gain=0, bias_field=0, noise=0, blur=0)
+
+
+def _draws(seed: int = 0) -> SliceDraws:
+    return SliceDraws(torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def batch() -> SliceBatch:
+    """Four slices of a head of discs: fat, muscle, cortex, white matter, and a thalamus as bright as the cortex."""
+    rows, columns = torch.meshgrid(torch.arange(-20.0, 20), torch.arange(-24.0, 24), indexing="ij")
+    radius = torch.hypot(rows, columns)
+    classes = torch.zeros(40, 48, dtype=torch.uint8)
+    image = torch.zeros(40, 48)
+    for reach, name, level in (
+        (19, "fat", 0.8),
+        (17, "muscle", 0.45),
+        (15, "cortex", 0.5),
+        (11, "white matter", 0.65),
+        (5, "thalamus", 0.5),
+    ):
+        classes[radius < reach] = CLASSES.index(name)
+        image[radius < reach] = level
+    texture = 0.02 * torch.randn(4, 1, 40, 48, generator=torch.Generator().manual_seed(0))
+    images = torch.where(image > 0, image + texture, 0).clamp(0, 1)
+    everywhere = classes.expand(4, 1, 40, 48)
+    means = torch.from_numpy(class_means(images.numpy(), everywhere.numpy())).expand(4, -1)
+    brains = (radius < 15).float().expand(4, 1, 40, 48)
+    return SliceBatch(images, brains, torch.full((4, 1, 1, 1), 0.9), everywhere, means)
+
+
+def _repeated(batch: SliceBatch, times: int) -> SliceBatch:
+    return SliceBatch(*(part[:1].repeat(times, *[1] * (part.ndim - 1)) for part in batch))
+
+
+def _means_by_class(copies: torch.Tensor, batch: SliceBatch, *names: str) -> list[torch.Tensor]:
+    masks = [batch.classes == CLASSES.index(name) for name in names]
+    return [(copies * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)) for mask in masks]
+
+
+class TestGeometry:
+    def test_all_amounts_at_zero_is_identity_or_mirror(self, batch: SliceBatch) -> None:
+        moved, kept = _STILL.move(batch.images, batch.brains, _draws())
+        assert kept.all()
+        for before, after in zip(batch.images, moved, strict=True):
+            same = torch.allclose(before, after, atol=1e-5)
+            assert same or torch.allclose(before.flip(1), after, atol=1e-5)
+
+    def test_all_channels_move_alike(self, batch: SliceBatch) -> None:
+        moved, _ = Geometry(unmoved=0).move(torch.cat([batch.images, batch.images], 1), batch.brains, _draws())
+        assert torch.equal(moved[:, 0], moved[:, 1])
+
+    def test_moved_slices_stay_sharp(self) -> None:
+        volume = read_volume(sample_scan("sri24_T1w"))
+        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
+        images = grid.slices(to_unit_scale(volume.array))[20:60]
+        moved, _ = Geometry(unmoved=0).move(images, torch.ones_like(images), _draws())
+        assert moved.diff().square().mean() > 0.85 * images.diff().square().mean()
+
+    def test_rotation_leaves_a_disc_round(self) -> None:
+        disc = torch.hypot(*torch.meshgrid(torch.arange(-30.0, 30), torch.arange(-40.0, 40), indexing="ij")) < 20
+        image = disc.float()[None, None].repeat(6, 1, 1, 1)
+        turning = Geometry(unmoved=0, rotation=40, scaling=0, translation=0)
+        turned, _ = turning.move(image, torch.ones_like(image), _draws())
+        assert (turned - image).abs().mean() < 0.025
+        for extent in ((each > 0.5).any(axis).sum() for each in turned[:, 0] for axis in (0, 1)):
+            assert abs(extent - 39) <= 2
+
+    def test_stripping_keeps_the_brain_alone(self, batch: SliceBatch) -> None:
+        stripping = dataclasses.replace(_STILL, skull_stripping=1)
+        _, kept = stripping.move(batch.images, batch.brains, _draws())
+        assert kept.sum() < kept.numel()
+        assert kept.sum() >= batch.brains.sum()
+
+    def test_a_slice_without_brain_is_not_stripped(self, batch: SliceBatch) -> None:
+        stripping = dataclasses.replace(_STILL, skull_stripping=1)
+        _, kept = stripping.move(batch.images, torch.zeros_like(batch.brains), _draws())
+        assert kept.all()
+
+
+class TestToneCurves:
+    def test_flatness_brings_tissues_together_but_leaves_air_dark(self) -> None:
+        ramp = torch.linspace(0, 1, 101).repeat(64, 1, 4, 1)
+        plain, flat = (ToneCurves(unchanged=0, flatness=flatness)(ramp, _draws()) for flatness in (0.0, 1.0))
+        assert flat[..., 20:].std(-1).mean() < 0.6 * plain[..., 20:].std(-1).mean()
+        assert (flat[..., 0] <= 0.1 * flat[..., 5:].amax(-1) + 1e-6).all()
+
+    def test_some_contrasts_are_inverted(self, batch: SliceBatch) -> None:
+        many = _repeated(batch, 64)
+        copies = ToneCurves()(many.images, _draws())
+        assert copies.min() >= 0 and copies.max() <= 1
+        white, cortex = _means_by_class(copies, many, "white matter", "cortex")
+        assert 10 < (white < cortex).sum() < 54
+
+    def test_a_copy_is_a_function_of_the_targets_intensity(self, batch: SliceBatch) -> None:
+        copies = ToneCurves(unchanged=0)(batch.images, _draws())
+        thalamus, cortex = _means_by_class(copies, batch, "thalamus", "cortex")
+        torch.testing.assert_close(thalamus, cortex, atol=0.02, rtol=0)
+
+
+class TestScanner:
+    def test_thick_slices_blur_half_the_copies_each_along_one_axis(self) -> None:
+        points = torch.zeros(64, 1, 15, 15)
+        points[..., 7, 7] = 1
+        copies = dataclasses.replace(_CLEAN, thickness=1.2)(points, _draws())[:, 0]
+        spread = [(copies.sum(axis) > 1e-3).sum(1) > 1 for axis in (1, 2)]
+        assert not (spread[0] & spread[1]).any()
+        for along in spread:
+            assert 6 < along.sum() < 26
+        torch.testing.assert_close(copies.sum((1, 2)), torch.ones(64))
+
+    def test_gain_puts_slices_of_any_brightness_on_the_unit_scale(self, batch: SliceBatch) -> None:
+        for factor in (0.2, 1.0):
+            seen = dataclasses.replace(_CLEAN, gain=1)(factor * batch.images, _draws())
+            for each in seen:
+                assert 0.38 < each[each > 0.1].median() < 0.62
+
+    def test_what_is_too_bright_is_clipped_and_nothing_leaves_the_unit_range(self, batch: SliceBatch) -> None:
+        seen = Scanner(gain=1, noise=0.2)(batch.images, _draws())
+        assert seen.min() == 0
+        assert seen.max() <= 1
+
+
+class TestClassContrasts:
+    def test_every_class_gets_its_own_value(self, batch: SliceBatch) -> None:
+        many = _repeated(batch, 32)
+        contrasts = ClassContrasts(independent=1, slope=0)
+        copies = contrasts(many.images, many.classes, many.class_means, _draws())
+        means = torch.stack(_means_by_class(copies, many, "fat", "muscle", "cortex", "white matter", "thalamus"), 1)
+        gaps = (means[:, :, None] - means[:, None]).abs() + torch.eye(5)
+        assert (gaps.amin((1, 2)) > 1e-4).all(), "no two classes share a value"
+        assert means.std(0).min() > 0.15, "values differ from copy to copy"
+
+    def test_a_copy_is_no_function_of_the_targets_intensity(self, batch: SliceBatch) -> None:
+        contrasts = ClassContrasts(independent=1)
+        many = _repeated(batch, 32)
+        copies = contrasts(many.images, many.classes, many.class_means, _draws())
+        thalamus, cortex = _means_by_class(copies, many, "thalamus", "cortex")
+        assert (thalamus - cortex).abs().mean() > 0.15, "they have the same intensity in the target"
+
+    def test_structured_copies_have_one_order_of_grey_deep_grey_and_white(self, batch: SliceBatch) -> None:
+        many = _repeated(batch, 64)
+        copies = ClassContrasts(independent=0, slope=0)(many.images, many.classes, many.class_means, _draws())
+        cortex, thalamus, white = _means_by_class(copies, many, "cortex", "thalamus", "white matter")
+        low, high = torch.minimum(cortex, white), torch.maximum(cortex, white)
+        assert ((thalamus > low - 0.12) & (thalamus < high + 0.12)).all()
+        assert 16 < (cortex > white).sum() < 48
+
+    def test_texture_within_a_class_stays(self, batch: SliceBatch) -> None:
+        copies = ClassContrasts()(batch.images, batch.classes, batch.class_means, _draws(3))
+        inside = torch.nn.functional.avg_pool2d((batch.classes == _WHITE).float(), 3, 1, 1) == 1
+        for image, copy, mask in zip(batch.images, copies, inside, strict=True):
+            assert abs(np.corrcoef(image[mask], copy[mask])[0, 1]) > 0.99
+
+    def test_edges_of_classes_are_mixed(self) -> None:
+        classes = torch.full((1, 1, 8, 20), _CORTEX, dtype=torch.uint8)
+        classes[..., 10:] = _WHITE
+        images = torch.full((1, 1, 8, 20), 0.5)
+        means = torch.full((1, MOST_CLASSES), 0.5)
+        row = ClassContrasts(independent=1)(images, classes, means, _draws(2))[0, 0, 4]
+        left, right = row[5], row[15]
+        assert abs(left - right) > 0.1
+        share = (row - left) / (right - left)
+        assert 0.05 < share[9] < 0.45 < 0.55 < share[10] < 0.95
+        assert share[8].abs() < 1e-5 and (share[11] - 1).abs() < 1e-5
+
+    def test_what_is_dark_near_the_brain_is_partly_fluid_and_partly_bone(self) -> None:
+        classes = torch.full((16, 1, 60, 60), CLASSES.index("dim near the brain"), dtype=torch.uint8)
+        images, means = torch.full((16, 1, 60, 60), 0.2), torch.full((16, MOST_CLASSES), 0.2)
+        copies = ClassContrasts(independent=0, slope=0)(images, classes, means, _draws())
+        levels = [copy.round(decimals=3).unique(return_counts=True) for copy in copies]
+        two = [values[counts > 150] for values, counts in levels]
+        assert all(1 <= len(values) <= 2 for values in two)
+        assert sum(len(values) == 2 for values in two) > 8
+
+    def test_lesions_lie_in_white_matter_and_show_more_in_the_copy(self, batch: SliceBatch) -> None:
+        many = _repeated(batch, 32)
+        contrasts = ClassContrasts(lesions=1)
+        copies = torch.full_like(many.images, 0.5)
+        images, spoilt = contrasts.add_lesions(many.images, copies, many.classes, _draws())
+        near_white = torch.nn.functional.max_pool2d((many.classes == _WHITE).float(), 3, 1, 1) > 0
+        assert torch.equal(spoilt[~near_white], copies[~near_white])
+        assert (spoilt - copies).abs().max() > 0.2
+        assert (images <= many.images).all()
+        assert (images >= 0.69 * many.images).all()
+        none = dataclasses.replace(contrasts, lesions=0).add_lesions(many.images, copies, many.classes, _draws())
+        assert torch.equal(none[0], many.images) and torch.equal(none[1], copies)
+
+
+class TestAugmentation:
+    @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+    def test_is_set_by_the_draws(self, batch: SliceBatch, name: str) -> None:
+        first, again, other = (AUGMENTATIONS[name](batch, _draws(seed)) for seed in (0, 0, 1))
+        assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+        assert not torch.equal(first[0], other[0]) and not torch.equal(first[1], other[1])
+
+    @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+    def test_slices_and_copies_lie_in_the_unit_range(self, batch: SliceBatch, name: str) -> None:
+        for each in AUGMENTATIONS[name](_repeated(batch, 32), _draws()):
+            assert each.min() >= 0
+            assert each.max() <= 1
+
+    def test_plain_copies_are_the_slices(self, batch: SliceBatch) -> None:
+        images, copies = dataclasses.replace(AUGMENTATIONS["plain"], geometry=_STILL)(batch, _draws())
+        torch.testing.assert_close(copies, images)
+        torch.testing.assert_close(AUGMENTATIONS["plain"].copies(batch, _draws()), batch.images)
+
+    def test_a_stripped_slice_is_multiplied_by_its_gain(self, batch: SliceBatch) -> None:
+        stripping = Augmentation(geometry=dataclasses.replace(_STILL, skull_stripping=1))
+        plain = stripping(batch._replace(gains=torch.ones(4, 1, 1, 1)), _draws())[0]
+        gained = stripping(batch, _draws())[0]
+        torch.testing.assert_close(gained, 0.9 * plain)
+        whole = Augmentation(geometry=_STILL)(batch, _draws())[0]
+        assert whole.max() > plain.max(), "a slice that keeps its skull keeps its scale"
+
+    def test_copies_of_a_scan_without_labels_differ_by_class_too(self) -> None:
+        volume = read_volume(sample_scan("sri24_T1w"))
+        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
+        images = grid.slices(to_unit_scale(volume.array))[30:34]
+        scan, spacing = images[:, 0].numpy(), (1.0, 2.0, 2.0)
+        classes = anatomical_classes(scan, brain=None, labels=None, spacing=spacing)
+        means = torch.from_numpy(class_means(scan, classes)).expand(4, -1)
+        ones = torch.ones_like(images)
+        batch = SliceBatch(images, ones, torch.ones(4, 1, 1, 1), torch.from_numpy(classes)[:, None], means)
+        copies = AUGMENTATIONS["anatomical"].contrasts(batch, _draws())
+        assert not torch.equal(copies, AUGMENTATIONS["strong"].contrasts(batch, _draws()))
