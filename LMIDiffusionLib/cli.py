@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import __version__
 from .events import Error, ErrorKind, failure
 from .resources import DEFAULT_CHECKPOINT
+from .training.options import DataOptions, FitOptions, ModelOptions
 
 if TYPE_CHECKING:
     from .translation import TranslationOptions
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _MAPS = "self and cross (LMI), sobel, intensity"
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
 _TERMINATED = 143
+
+_Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -213,67 +217,100 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _add_command(commands, "train", "Train a checkpoint on scans of the target modality alone.", _train)
     parser.add_argument("data", type=Path, help="folder of NAME_<modality>.nii.gz files")
     parser.add_argument("--output", type=Path, required=True, help="folder for logs, pictures and the checkpoint")
-    parser.add_argument("--name", default="checkpoint", help="of the exported checkpoint file")
-    parser.add_argument("--modality", default="T1w", help="target modality, as file names have it")
-    parser.add_argument("--brain-suffix", default="mask", help="NAME_<suffix>.nii.gz is a brain mask, where it exists")
-    parser.add_argument(
+    _add_data(parser.add_argument_group("data"))
+    _add_model(parser.add_argument_group("model"))
+    _add_fit(parser.add_argument_group("training"))
+    parser.add_argument("--resume", action="store_true", help="go on where the training in --output was stopped")
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    default = DataOptions()
+    group.add_argument("--modality", default=default.modality, help="target modality, as file names have it")
+    group.add_argument(
+        "--brain-suffix", default=default.brain_suffix, help="NAME_<suffix>.nii.gz is a brain mask, where it exists"
+    )
+    group.add_argument(
         "--label-suffix",
         help="NAME_<suffix>.nii.gz is a label map of the brain drawn on the scan, where it exists (DLMUSE's are known)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--tissue-levels",
         type=_positive_real,
         nargs=4,
         metavar=("FLUID", "GREY", "WHITE", "FAT"),
         help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
     )
-    parser.add_argument("--pixel-size", type=_positive_real, default=2.0, help="in-plane, in millimetres")
-    parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
-    parser.add_argument("--maps", nargs="+", default=["self", "cross"], help=f"that steer the network: {_MAPS}")
-    parser.add_argument("--patch-sizes", type=_positive, nargs="+", default=[3], help="sides of the LMI's patches")
-    parser.add_argument("--search-size", type=_positive, default=3, help="side of the LMI's search window")
-    parser.add_argument("--kernel", choices=("gaussian", "histogram"), default="gaussian", help="of the LMI")
-    parser.add_argument(
+    group.add_argument("--pixel-size", type=_positive_real, default=default.pixel_size, help="in-plane, in millimetres")
+    group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
+    group.add_argument("--held-out", type=_positive, default=default.held_out, help="subjects for validation")
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    default = ModelOptions()
+    group.add_argument("--name", default=default.name, help="of the exported checkpoint file")
+    group.add_argument("--maps", nargs="+", default=[*default.maps], help=f"that steer the network: {_MAPS}")
+    group.add_argument(
+        "--patch-sizes", type=_positive, nargs="+", default=[*default.patch_sizes], help="sides of the LMI's patches"
+    )
+    group.add_argument(
+        "--search-size", type=_positive, default=default.search_size, help="side of the LMI's search window"
+    )
+    group.add_argument("--kernel", choices=("gaussian", "histogram"), default=default.kernel, help="of the LMI")
+    group.add_argument("--start-from", metavar="NAME_OR_PATH", help="checkpoint whose weights training starts with")
+    group.add_argument(
+        "--channels", type=_positive, nargs="+", default=[*default.channels], help="features of the U-Net's levels"
+    )
+    group.add_argument("--blocks", type=_positive, default=default.blocks, help="residual blocks a level")
+    group.add_argument("--training-data", default="", help="what the data are, for the checkpoint's description")
+    group.add_argument("--licence", default="", help="of the weights, for the checkpoint's description")
+
+
+def _add_fit(group: argparse._ArgumentGroup) -> None:
+    default = FitOptions()
+    group.add_argument(
         "--contrast",
         choices=("plain", "moderate", "strong", "anatomical"),
-        default="moderate",
+        default=default.contrast,
         help="of the copies the maps are made of",
     )
-    parser.add_argument("--start-from", metavar="NAME_OR_PATH", help="checkpoint whose weights training starts with")
-    parser.add_argument(
-        "--channels", type=_positive, nargs="+", default=[32, 64, 128], help="features of the U-Net's levels"
+    group.add_argument("--steps", type=_positive, default=default.steps, help="optimiser steps in all")
+    group.add_argument(
+        "--steps-per-epoch",
+        type=_positive,
+        default=default.steps_per_epoch,
+        help="steps between two states to resume from",
     )
-    parser.add_argument("--blocks", type=_positive, default=1, help="residual blocks a level")
-    parser.add_argument("--steps", type=_positive, default=20_000, help="optimiser steps in all")
-    parser.add_argument(
-        "--steps-per-epoch", type=_positive, default=200, help="steps between two states to resume from"
+    group.add_argument("--batch-size", type=_positive, default=default.batch_size, help="slices a step and device")
+    group.add_argument(
+        "--learning-rate", type=_positive_real, default=default.learning_rate, help="largest of the schedule"
     )
-    parser.add_argument("--batch-size", type=_positive, default=8, help="slices a step and device")
-    parser.add_argument("--learning-rate", type=_positive_real, default=2e-3, help="largest of the schedule")
-    parser.add_argument("--held-out", type=_positive, default=10, help="subjects for validation")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random; the split does not depend on it")
-    parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
-    parser.add_argument("--nodes", type=_positive, default=1, help="machines")
-    parser.add_argument(
+    group.add_argument(
+        "--seed", type=int, default=default.seed, help="of all that is random; the split does not depend on it"
+    )
+    group.add_argument("--devices", default=default.devices, help="how many, or which, as Lightning takes it")
+    group.add_argument("--nodes", type=_positive, default=default.nodes, help="machines")
+    group.add_argument(
         "--precision",
-        default="auto",
+        default=default.precision,
         help="as Lightning takes it; auto: bf16-mixed where the device has it",
     )
-    parser.add_argument("--workers", type=int, default=0, help="processes that read slices")
-    parser.add_argument("--resume", action="store_true", help="go on where the training in --output was stopped")
-    parser.add_argument("--training-data", default="", help="what the data are, for the checkpoint's description")
-    parser.add_argument("--licence", default="", help="of the weights, for the checkpoint's description")
+    group.add_argument("--workers", type=int, default=default.workers, help="processes that read slices")
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    from .training.train import TrainingOptions, train
+    from .training.train import train
 
-    chosen = {name: value for name, value in vars(parsed).items() if name != "command"}
-    for name in ("channels", "maps", "patch_sizes"):
-        chosen[name] = tuple(chosen[name])
-    if chosen["tissue_levels"] is not None:
-        chosen["tissue_levels"] = tuple(chosen["tissue_levels"])
-    print(f"Wrote {train(TrainingOptions(**chosen))}")
+    reading, model, fit = (_chosen(kind, parsed) for kind in (DataOptions, ModelOptions, FitOptions))
+    print(f"Wrote {train(parsed.data, parsed.output, reading=reading, model=model, fit=fit, resume=parsed.resume)}")
+
+
+def _chosen(kind: type[_Options], parsed: argparse.Namespace) -> _Options:
+    """Options of one kind out of all that were parsed; lists become the tuples that options hold."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        value = getattr(parsed, field.name)
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
 
 
 def _add_info(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import to_unit_scale
@@ -21,7 +23,7 @@ from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
-from LMIDiffusionLib.training.train import start_from
+from LMIDiffusionLib.training.train import start_from, train
 from LMIDiffusionLib.volume import read_volume
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
@@ -134,6 +136,15 @@ def test_maps_that_cannot_be_made_are_refused(data: Path, tmp_path: Path) -> Non
     assert ended.returncode == 2
     assert "edges" in ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_and_scripts_have_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, object] = {}
+    monkeypatch.setattr("LMIDiffusionLib.training.train.train", lambda *paths, **options: called.update(options))
+    with pytest.raises(SystemExit):
+        main(["train", "scans", "--output", "run"])
+    expected = inspect.signature(train).parameters
+    assert called == {name: expected[name].default for name in ("reading", "model", "fit", "resume")}
 
 
 class TestStartFrom:

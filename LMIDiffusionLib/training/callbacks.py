@@ -1,0 +1,90 @@
+"""What a training leaves in its folder on the way: the checkpoint so far, and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+
+from ..checkpoint import Checkpoint, save_checkpoint
+from ..pictures import save_picture
+from ..samplers import SAMPLERS, SliceNoise
+from ..translation import conditional_denoiser
+from .augmentation import SliceBatch
+from .draws import SliceDraws
+from .options import DataOptions, ModelOptions
+from .score_training import ScoreTraining
+from .slices import SliceSet
+
+_PICTURE_STEPS = 15
+
+
+class CheckpointExporter(Callback):
+    """Writes the checkpoint file after every validation, while the averaged weights are in place."""
+
+    def __init__(
+        self,
+        output: Path,
+        reading: DataOptions,
+        model: ModelOptions,
+        class_centres: dict[int, NDArray[np.float64]],
+        tissue_centres: NDArray[np.float64] | None,
+    ) -> None:
+        self.path = output / f"{model.name}.safetensors"
+        self._reading, self._model = reading, model
+        self._class_centres, self._tissue_centres = class_centres, tissue_centres
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Export, so that an interrupted training leaves a usable checkpoint."""
+        assert isinstance(module, ScoreTraining)
+        self.export(trainer, module)
+
+    def export(self, trainer: lightning.Trainer, module: ScoreTraining) -> None:
+        """Write the module's present weights, on one rank only."""
+        if not trainer.is_global_zero:
+            return
+        checkpoint = Checkpoint(
+            weights=module.network.state_dict(),
+            network=module.network.settings,
+            condition=module.condition,
+            sde=module.sde,
+            modality=self._reading.modality,
+            pixel_size=self._reading.pixel_size,
+            class_centres=self._class_centres,
+            tissue_centres=self._tissue_centres,
+            training_data=self._model.training_data,
+            licence=self._model.licence,
+            training_steps=trainer.global_step,
+        )
+        save_checkpoint(checkpoint, self.path)
+
+
+class SamplePictures(Callback):
+    """After every validation, translates held-out slices from a random contrast back: contrast, translation, truth."""
+
+    def __init__(self, held_out: SliceSet, folder: Path) -> None:
+        self._batch = held_out.batch(torch.linspace(0, len(held_out) - 1, 10).long()[1:-1].tolist())
+        self._folder = folder
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write PICTURES/STEP.png and show it in TensorBoard."""
+        assert isinstance(module, ScoreTraining)
+        if not trainer.is_global_zero:
+            return
+        batch = SliceBatch(*(part.to(module.device) for part in self._batch))
+        slices, draws = batch.images, SliceDraws(torch.Generator(module.device).manual_seed(0))
+        copy = module.augmentation.copies(batch, draws)
+        noise = SliceNoise(list(range(len(slices))), (slices.shape[-2], slices.shape[-1]), module.device)
+        denoise = conditional_denoiser(module.network, module.condition, copy)
+        levels = module.sde.noise_levels(_PICTURE_STEPS)
+        *_, translation = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
+        rows = torch.cat([torch.cat(list(part[:, 0]), 1) for part in (copy, translation, slices)]).float().cpu()
+        self._folder.mkdir(exist_ok=True)
+        save_picture(self._folder / f"step-{trainer.global_step:07d}.png", rows.numpy())
+        assert isinstance(trainer.logger, TensorBoardLogger)
+        trainer.logger.experiment.add_image("translations", rows[None].clamp(0, 1), trainer.global_step)
