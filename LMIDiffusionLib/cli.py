@@ -300,8 +300,15 @@ def _add_fit(group: argparse._ArgumentGroup) -> None:
 def _train(parsed: argparse.Namespace) -> None:
     from .training.train import train
 
-    reading, model, fit = (_chosen(kind, parsed) for kind in (DataOptions, ModelOptions, FitOptions))
-    print(f"Wrote {train(parsed.data, parsed.output, reading=reading, model=model, fit=fit, resume=parsed.resume)}")
+    path = train(
+        parsed.data,
+        parsed.output,
+        reading=_chosen(DataOptions, parsed),
+        model=_chosen(ModelOptions, parsed),
+        fit=_chosen(FitOptions, parsed),
+        resume=parsed.resume,
+    )
+    print(f"Wrote {path}")
 
 
 def _chosen(kind: type[_Options], parsed: argparse.Namespace) -> _Options:
