@@ -18,7 +18,8 @@ from .resources import DEFAULT_CHECKPOINT
 from .training.options import DataOptions, FitOptions, ModelOptions
 
 if TYPE_CHECKING:
-    from .translation import TranslationOptions
+    from .method import Method
+    from .options import TranslationOptions
 
 _MAPS = "self and cross (LMI), sobel, intensity"
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
@@ -150,7 +151,7 @@ def _batch_size(text: str) -> int | None:
 
 
 def _sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) -> TranslationOptions:
-    from .translation import TranslationOptions
+    from .options import TranslationOptions
 
     return TranslationOptions(
         sampler=parsed.sampler,
@@ -350,22 +351,26 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     from .baselines import Identity
     from .benchmark.evaluation import evaluate, format_table, read_pairs, write_csv
     from .checkpoint import load_checkpoint
+    from .devices import select_device
+    from .diffusion import LMIDiffusion
     from .files import check_output
     from .progress import Progress
-    from .translation import Translator, select_device
 
     if parsed.csv is not None:
         check_output(parsed.csv, overwrite=parsed.overwrite, endings=(".csv",))
     pairs = read_pairs(parsed.pairs)
     checkpoint, device = load_checkpoint(parsed.checkpoint), select_device(parsed.device)
-    methods = {"source": Identity(checkpoint), "translation": Translator(checkpoint, device=device)}
+    methods: dict[str, Method] = {"source": Identity(), "translation": LMIDiffusion(checkpoint, device=device)}
     with tqdm(total=len(pairs), unit="pair", disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}|") as bar:
 
         def show(name: str, progress: Progress) -> None:
             bar.set_description_str(name, refresh=False)
             bar.update(int(bar.n) + progress.fraction - bar.n)
 
-        results = list(evaluate(pairs, methods, _sampling(parsed), every=parsed.every, on_progress=show))
+        scores = evaluate(
+            pairs, methods, _sampling(parsed), checkpoint=checkpoint, every=parsed.every, on_progress=show
+        )
+        results = list(scores)
     print(format_table(results))
     if parsed.csv is not None:
         write_csv(results, parsed.csv)

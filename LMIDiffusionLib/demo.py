@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from .intensity import to_unit_scale
+from .options import TranslationOptions
 from .pictures import Column, grey, heat, overlay, save_planes
 from .reporting import TerminalReporter
 from .resources import DEFAULT_CHECKPOINT, resource
-from .translation import TranslationOptions
 from .translation_job import TranslationJob
 from .volume import read_volume
 

@@ -27,17 +27,19 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
     return float(centres[np.nanargmax(below * above * difference**2)])
 
 
-def head_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Voxels of the head: above 0.7 times Otsu's threshold."""
-    return np.asarray(volume > 0.7 * otsu_threshold(volume))
+def head_mask(volume: NDArray[np.floating], *, otsu: float | None = None) -> NDArray[np.bool_]:
+    """Voxels of the head: above 0.7 times Otsu's threshold, which may be given where it is known."""
+    return np.asarray(volume > 0.7 * (otsu_threshold(volume) if otsu is None else otsu))
 
 
-def head_outlines(volume: NDArray[np.floating], slices: NDArray[np.floating]) -> NDArray[np.bool_]:
+def head_outlines(
+    volume: NDArray[np.floating], slices: NDArray[np.floating], *, otsu: float | None = None
+) -> NDArray[np.bool_]:
     """The head in slices (S, H, W) of a volume, holes filled and a little generous: all else is air in any contrast.
 
-    The threshold lies well below that of `head_mask`, because skin, muscle and bone are dark in some contrasts.
+    Its threshold lies well below that of `head_mask`, because skin, muscle and bone are dark in some contrasts.
     """
-    rough = slices > _OUTLINE_THRESHOLD * otsu_threshold(volume)
+    rough = slices > _OUTLINE_THRESHOLD * (otsu_threshold(volume) if otsu is None else otsu)
     outlines = np.zeros_like(rough)
     for outline, each in zip(outlines, rough, strict=True):
         # Opening takes away the specks of noise, which filling and growing would make a head of.

@@ -35,17 +35,25 @@ class Clock:
     samples: int
     steps: int
     _done: int = 0
+    _batch: int = 0
+    _taken: int = 0
     _fraction: float = 0.0
     _start: float = field(default_factory=time.monotonic)
 
-    def progress(self, batch: int, sample: int, step: int) -> Progress:
-        """After a step of the sample of that number, from 0, in a batch of so many slices."""
-        share = self._done + batch * (sample * self.steps + step) / (self.samples * self.steps)
+    def begin(self, batch: int) -> None:
+        """A batch of so many slices begins, or begins anew."""
+        self._batch, self._taken = batch, 0
+
+    def step(self) -> Progress:
+        """A step of the present batch is done."""
+        self._taken += 1
+        share = self._done + self._batch * self._taken / (self.samples * self.steps)
         self._fraction = max(self._fraction, share / self.slices)  # a batch that is halved half-way starts anew
         elapsed = time.monotonic() - self._start
         left = elapsed / self._fraction - elapsed
+        step = (self._taken - 1) % self.steps + 1
         return Progress(self._done, self.slices, step, self.steps, self._fraction, left)
 
-    def finish(self, batch: int) -> None:
-        """All samples of a batch of so many slices are there."""
-        self._done += batch
+    def finish(self) -> None:
+        """All samples of the present batch are there."""
+        self._done += self._batch

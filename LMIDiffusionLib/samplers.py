@@ -84,18 +84,15 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 
-class SliceNoise:
-    """Standard normal noise for a batch of slices, where each slice has a stream of its own.
+def shared_noise(seed: int, slices: Tensor) -> NoiseSource:
+    """Draws noise of one slice, and gives it to all of a batch (B, 1, H, W).
 
-    What a slice gets depends on its seed and its shape alone, never on the batch it is in. Drawn on the CPU, so that
-    every device sees the same noise.
+    It depends on the seed and the slices' shape alone, never on the batch. Drawn on the CPU, so that every device sees
+    the same noise.
     """
+    generator = torch.Generator().manual_seed(seed)
 
-    def __init__(self, seeds: list[int], shape: tuple[int, int], device: torch.device) -> None:
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._shape = shape
-        self._device = device
+    def draw() -> Tensor:
+        return torch.randn(1, *slices.shape[1:], generator=generator).to(slices.device).expand_as(slices)
 
-    def __call__(self) -> Tensor:
-        draws = [torch.randn(1, *self._shape, generator=generator) for generator in self._generators]
-        return torch.stack(draws).to(self._device)
+    return draw

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint, load_checkpoint
+from .devices import select_device
+from .diffusion import LMIDiffusion
 from .errors import UserError
 from .events import ClassVolume, Result, Stage
 from .files import NIFTI_ENDINGS, atomic_path, check_output
-from .progress import Progress
+from .options import TranslationOptions
 from .reporting import Reporter
 from .segmentation import Segmentation, segment_classes, segment_tissues
-from .translation import Translation, TranslationOptions, Translator, select_device
+from .translation import Translation, translate
 from .volume import Volume, read_mask, read_volume, save_nifti
 
 _DEFAULT_CLUSTERS = 5
@@ -67,13 +69,8 @@ class TranslationJob:
         checkpoint = load_checkpoint(self.checkpoint)
         self._check_checkpoint(checkpoint)
         reporter.report(Stage.TRANSLATING)
-        translation: Translation | None = None
-        for item in Translator(checkpoint, device=device).translate(volume, self.options):
-            if isinstance(item, Progress):
-                reporter.report(item)
-            else:
-                translation = item
-        assert translation is not None
+        method = LMIDiffusion(checkpoint, device=device)
+        translation = translate(volume, checkpoint, self.options, method=method, on_progress=reporter.report)
         reporter.report(Stage.SEGMENTING)
         segmentation = None if self.segmentation is None else self._segment(translation.volume, brain, checkpoint)
         reporter.report(Stage.WRITING)

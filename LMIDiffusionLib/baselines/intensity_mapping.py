@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..intensity import head_mask, to_unit_scale
-from ..progress import Progress
-from ..translation import SliceBatch, TranslationOptions, VolumeTranslator
-from ..volume import Volume
+from ..intensity import head_mask
+from ..options import TranslationOptions
+from ..source import SlicedSource
 
 _QUANTILES = np.linspace(0, 1, 257)
 
 
-class IntensityMapping(VolumeTranslator):
-    """A method that gives every voxel a new intensity, whatever its place."""
+class IntensityMapping(ABC):
+    """A `Method` that gives every voxel a new intensity, whatever its place."""
+
+    device = torch.device("cpu")
+    batch_size = sys.maxsize  # the whole volume is mapped for each batch
 
     @abstractmethod
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         """New intensities of a volume in [0, 1]."""
 
-    def translate_slices(
+    def steps(self, options: TranslationOptions) -> int:
+        return 1
+
+    def sample(
         self,
-        volume: Volume,
+        source: SlicedSource,
         indices: list[int],
-        options: TranslationOptions = TranslationOptions(),
         *,
-        cancel: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Progress | SliceBatch]:
-        """All slices as one batch of one sample; `options` and `cancel` have no bearing on it."""
-        slices = self.grid(volume).slices(self.map(to_unit_scale(volume.array)))
-        yield SliceBatch(indices, slices[indices][None])
+        number: int,
+        options: TranslationOptions,
+        on_step: Callable[[], None],
+    ) -> Tensor:
+        slices = source.grid.slices(self.map(source.scaled))[indices]
+        on_step()
+        return slices
 
 
 class Identity(IntensityMapping):

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import Checkpoint
-from ..samplers import SliceNoise
-from ..test_time_augmentation import View
-from ..translation import SamplingStart, TranslationOptions, Translator, unconditional_denoiser
+from ..denoisers import unconditional_denoiser
+from ..diffusion import DiffusionMethod, SamplingStart
+from ..options import TranslationOptions
+from ..samplers import NoiseSource
 
 
-class SDEdit(Translator):
+class SDEdit(DiffusionMethod):
     """The checkpoint's score network without its condition, started from the noisy source at time t0."""
 
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device, start: float) -> None:
@@ -24,8 +25,10 @@ class SDEdit(Translator):
         super().__init__(checkpoint, device=device)
         self.start = start
 
-    def _start(self, source: Tensor, view: View, noise: SliceNoise, options: TranslationOptions) -> SamplingStart:
+    def begin(
+        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions
+    ) -> SamplingStart:
         # The source's own intensities become the result's: another view of them would show in it.
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
-        return SamplingStart(unconditional_denoiser(self.network), source + noise() * levels[0].item(), levels)
+        return SamplingStart(unconditional_denoiser(self.network), source + draw_noise() * levels[0].item(), levels)

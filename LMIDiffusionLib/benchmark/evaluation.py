@@ -18,9 +18,12 @@ from ..checkpoint import Checkpoint
 from ..errors import UserError
 from ..files import atomic_path, stem
 from ..intensity import head_mask, to_unit_scale
+from ..method import Method
+from ..options import TranslationOptions
 from ..progress import Progress
 from ..segmentation import TISSUES, nearest_centre
-from ..translation import TranslationOptions, VolumeTranslator
+from ..source import SlicedSource
+from ..translation import translate_slices
 from ..volume import Volume, read_volume
 
 CLASSES = 5
@@ -100,13 +103,14 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def evaluate(
     pairs: list[Pair],
-    methods: Mapping[str, VolumeTranslator],
+    methods: Mapping[str, Method],
     options: TranslationOptions,
     *,
+    checkpoint: Checkpoint,
     every: int = 1,
     on_progress: Callable[[str, Progress], None] = lambda name, progress: None,
 ) -> Iterator[SliceScores]:
-    """Score every method on each pair, on the grid of the methods' common checkpoint.
+    """Score every method on each pair, on the grid and with the classes of a checkpoint.
 
     Only axial slices with at least 10 % of the true target's head count, and of those every `every`-th.
 
@@ -114,6 +118,7 @@ def evaluate(
         pairs: what to translate, and what should come of it.
         methods: by the names that the scores bear.
         options: of all methods.
+        checkpoint: whose grid and classes they are.
         every: 1 for all slices, which flicker is measured on alone.
         on_progress: hears of the pair and method at work.
 
@@ -122,37 +127,39 @@ def evaluate(
     """
     for pair in pairs:
         for name, method in methods.items():
-            yield score_pair(pair, name, method, options, every=every, on_progress=on_progress)
+            yield score_pair(pair, name, method, options, checkpoint=checkpoint, every=every, on_progress=on_progress)
 
 
 def score_pair(
     pair: Pair,
     name: str,
-    method: VolumeTranslator,
+    method: Method,
     options: TranslationOptions,
     *,
+    checkpoint: Checkpoint,
     every: int = 1,
     on_progress: Callable[[str, Progress], None] = lambda name, progress: None,
 ) -> SliceScores:
     """As `evaluate`, of one pair and one method."""
-    source, target = read_volume(pair.source), read_volume(pair.target)
-    _check_same_grid(pair.source, source, pair.target, target)
-    grid = method.grid(source)
+    volume, target = read_volume(pair.source), read_volume(pair.target)
+    _check_same_grid(pair.source, volume, pair.target, target)
+    start = time.monotonic()
+    source = SlicedSource.of(volume, pixel_size=checkpoint.pixel_size)
+    preparing, grid = time.monotonic() - start, source.grid
     truth = to_unit_scale(target.array)
     heads = grid.slices(head_mask(truth)).mean((1, 2, 3))
     indices = [i for i in range(grid.slice_count) if heads[i] >= _MINIMUM_FOREGROUND][::every]
     if not indices:
         raise UserError(f"{pair.target} has no axial slice with a tenth of it head; give a volume of a head.")
-    tissues = None if pair.brain is None else _tissues(pair, source, grid)[indices]
-    batches, start = [], time.monotonic()
-    for item in method.translate_slices(source, indices, options):
-        if isinstance(item, Progress):
-            on_progress(f"{pair.name} {name}", item)
-        else:
-            batches.append(item.samples.mean(0)[:, 0])
-    seconds = (time.monotonic() - start) / len(indices)
-    images, true_slices = torch.cat(batches).numpy(), grid.slices(truth)[indices][:, 0].numpy()
-    values = _scores(images, true_slices, tissues, method.checkpoint)
+    tissues = None if pair.brain is None else _tissues(pair, volume, grid)[indices]
+    start = time.monotonic()
+    batches = translate_slices(
+        source, indices, method, options, on_progress=lambda progress: on_progress(f"{pair.name} {name}", progress)
+    )
+    images = torch.cat([batch.samples.mean(0)[:, 0] for batch in batches]).numpy()
+    seconds = (preparing + time.monotonic() - start) / len(indices)
+    true_slices = grid.slices(truth)[indices][:, 0].numpy()
+    values = _scores(images, true_slices, tissues, checkpoint)
     if every == 1:
         values["flicker"] = metrics.flicker(images, true_slices)
     return SliceScores(pair.name, name, values, seconds, images, true_slices)

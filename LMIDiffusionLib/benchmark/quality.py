@@ -24,12 +24,14 @@ from torch.utils.data import DataLoader
 
 from ..baselines import HistogramMatching, Identity, SDEdit
 from ..checkpoint import Checkpoint, load_checkpoint
+from ..diffusion import LMIDiffusion
 from ..errors import UserError
 from ..files import atomic_path
+from ..method import Method
+from ..options import TranslationOptions
 from ..resources import checkpoint_path
 from ..score_network import NetworkSettings
 from ..training.slices import find_subjects, read_slices
-from ..translation import TranslationOptions, Translator, VolumeTranslator
 from ..work_folder import open_work_folder
 from .evaluation import (
     CEILINGS,
@@ -103,7 +105,7 @@ def run_quality_benchmark(options: QualityOptions) -> str | None:
     make_methods = {name: _method_maker(name, checkpoint, options) for name in options.methods}
     open_work_folder(options.output, options.settings())
     jobs = [Job(index, pair, method) for index, pair in enumerate(options.pairs) for method in options.methods]
-    is_first_process = _score_missing(jobs, make_methods, options)
+    is_first_process = _score_missing(jobs, make_methods, checkpoint, options)
     if not is_first_process:
         return None
     results = [job.read(options.output) for job in jobs]
@@ -115,7 +117,9 @@ def run_quality_benchmark(options: QualityOptions) -> str | None:
     return format_comparison(results, options.pairs)
 
 
-def _score_missing(jobs: list[Job], make_methods: dict[str, MethodMaker], options: QualityOptions) -> bool:
+def _score_missing(
+    jobs: list[Job], make_methods: dict[str, MethodMaker], checkpoint: Checkpoint, options: QualityOptions
+) -> bool:
     """Returns whether this is the first of all processes; no job is missing then any more."""
     missing = [job for job in jobs if not job.path(options.output).exists()]
     trainer = lightning.Trainer(
@@ -129,7 +133,8 @@ def _score_missing(jobs: list[Job], make_methods: dict[str, MethodMaker], option
         # On purpose: a job is a number, and its result a file.
         for message in (".*does not have many workers.*", "predict returned None.*"):
             warnings.filterwarnings("ignore", message=message)
-        trainer.predict(JobScoring(missing, make_methods, options), _loader(missing), return_predictions=False)
+        scoring = JobScoring(missing, make_methods, checkpoint, options)
+        trainer.predict(scoring, _loader(missing), return_predictions=False)
     trainer.strategy.barrier()
     return trainer.is_global_zero
 
@@ -177,38 +182,43 @@ class Job:
 class JobScoring(lightning.LightningModule):
     """Does jobs, each on the device of the process that gets it."""
 
-    def __init__(self, jobs: list[Job], make_methods: dict[str, MethodMaker], options: QualityOptions) -> None:
+    def __init__(
+        self, jobs: list[Job], make_methods: dict[str, MethodMaker], checkpoint: Checkpoint, options: QualityOptions
+    ) -> None:
         super().__init__()
-        self._jobs, self._make_methods, self._options = jobs, make_methods, options
+        self._jobs, self._make_methods = jobs, make_methods
+        self._checkpoint, self._options = checkpoint, options
 
     def predict_step(self, batch: torch.Tensor, batch_index: int) -> None:
         """Do the jobs of these numbers."""
         for number in batch.tolist():
             job = self._jobs[number]
             method, translation = self._make_methods[job.method](self.device)
-            scores = score_pair(job.pair, job.title, method, translation, every=self._options.every)
+            scores = score_pair(
+                job.pair, job.title, method, translation, checkpoint=self._checkpoint, every=self._options.every
+            )
             job.write(self._options.output, scores)
 
 
-MethodMaker = Callable[[torch.device], tuple[VolumeTranslator, TranslationOptions]]
+MethodMaker = Callable[[torch.device], tuple[Method, TranslationOptions]]
 
 
 def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) -> MethodMaker:
-    translation = options.translation
+    translation, once = options.translation, dataclasses.replace(options.translation, samples=1)
     if name == OURS:
-        return lambda device: (Translator(checkpoint, device=device), translation)
+        return lambda device: (LMIDiffusion(checkpoint, device=device), translation)
     if name == "identity":
-        return lambda device: (Identity(checkpoint), translation)
+        return lambda device: (Identity(), once)
     if name == "histogram-matching":
         matching = _histogram_matching(checkpoint, options.target_scans)
-        return lambda device: (matching, translation)
+        return lambda device: (matching, once)
     if match := _OTHER.fullmatch(name):
         other = _comparable(match[1], checkpoint)
-        return lambda device: (Translator(other, device=device), translation)
+        return lambda device: (LMIDiffusion(other, device=device), translation)
     if match := _VARIANT.fullmatch(name):
         guidance = float(match[3] or translation.guidance)
         variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
-        return lambda device: (Translator(checkpoint, device=device), variant)
+        return lambda device: (LMIDiffusion(checkpoint, device=device), variant)
     if match := _SDEDIT.fullmatch(name):
         start, longer = float(match[1]), dataclasses.replace(translation, steps=translation.steps or _SDEDIT_STEPS)
         return lambda device: (SDEdit(checkpoint, device=device, start=start), longer)
@@ -236,7 +246,7 @@ def _histogram_matching(checkpoint: Checkpoint, folder: Path | None) -> Histogra
         raise UserError("Histogram matching needs --target-scans, a folder of target-modality scans of other subjects.")
     subjects = find_subjects(folder, modality=checkpoint.modality, brain_suffix="mask")
     slices = read_slices(subjects, pixel_size=checkpoint.pixel_size, stride=NetworkSettings().stride)
-    return HistogramMatching(checkpoint).fit(slices.images())
+    return HistogramMatching().fit(slices.images())
 
 
 def format_comparison(results: list[SliceScores], pairs: list[Pair]) -> str:

@@ -21,10 +21,11 @@ from torch import Tensor
 from .. import __version__
 from ..checkpoint import load_checkpoint
 from ..demo import sample_scan
+from ..devices import select_device
 from ..errors import UserError
 from ..lmi import local_mutual_information
 from ..resources import DEFAULT_CHECKPOINT
-from ..translation import Translator, select_device
+from ..source import SlicedSource
 from ..volume import read_volume
 
 _SIDE = 128
@@ -91,8 +92,8 @@ def _measure_network(count: int, device: torch.device) -> None:
 def _measure_translation(device_name: str) -> None:
     """The whole command in processes of its own, start and all."""
     source = sample_scan("sri24_PDw")
-    translator = Translator(load_checkpoint(DEFAULT_CHECKPOINT), device=torch.device("cpu"))
-    slices = len(translator.head_slices(read_volume(source)))
+    pixel_size = load_checkpoint(DEFAULT_CHECKPOINT).pixel_size
+    slices = len(SlicedSource.of(read_volume(source), pixel_size=pixel_size).head_slices())
     with tempfile.TemporaryDirectory() as folder:
         output = str(Path(folder) / "translation.nii.gz")
         command = [sys.executable, "-m", "LMIDiffusionLib", "translate", str(source), output]

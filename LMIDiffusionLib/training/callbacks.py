@@ -12,9 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from ..checkpoint import Checkpoint, save_checkpoint
+from ..denoisers import conditional_denoiser
 from ..pictures import save_picture
-from ..samplers import SAMPLERS, SliceNoise
-from ..translation import conditional_denoiser
+from ..samplers import SAMPLERS, shared_noise
 from .augmentation import SliceBatch
 from .draws import SliceDraws
 from .options import DataOptions, ModelOptions
@@ -79,7 +79,7 @@ class SamplePictures(Callback):
         batch = SliceBatch(*(part.to(module.device) for part in self._batch))
         slices, draws = batch.images, SliceDraws(torch.Generator(module.device).manual_seed(0))
         copy = module.augmentation.copies(batch, draws)
-        noise = SliceNoise(list(range(len(slices))), (slices.shape[-2], slices.shape[-1]), module.device)
+        noise = shared_noise(0, slices)
         denoise = conditional_denoiser(module.network, module.condition, copy)
         levels = module.sde.noise_levels(_PICTURE_STEPS)
         *_, translation = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)

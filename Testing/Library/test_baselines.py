@@ -7,22 +7,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 from skimage.exposure import match_histograms
 from torch import Tensor
 
 from LMIDiffusionLib.baselines import HistogramMatching, Identity, SDEdit
 from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.intensity import head_mask, to_unit_scale
+from LMIDiffusionLib.method import Method
+from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.score_network import ScoreNetwork
-from LMIDiffusionLib.translation import (
-    SliceBatch,
-    Translation,
-    TranslationOptions,
-    Translator,
-    VolumeTranslator,
-)
+from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.translation import translate, translate_slices
 from LMIDiffusionLib.volume import Volume
 
 CPU = torch.device("cpu")
@@ -30,10 +27,10 @@ INDICES = [9, 10, 11]
 OPTIONS = TranslationOptions(steps=6)
 
 
-def slices_of(method: VolumeTranslator, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:
+def slices_of(method: Method, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:
     """(3, 1, H, W)."""
-    batches = [item for item in method.translate_slices(volume, INDICES, options) if isinstance(item, SliceBatch)]
-    return torch.cat([batch.samples.mean(0) for batch in batches])
+    source = SlicedSource.of(volume, pixel_size=2.0)
+    return torch.cat([batch.samples.mean(0) for batch in translate_slices(source, INDICES, method, options)])
 
 
 @pytest.fixture
@@ -45,13 +42,12 @@ def target_slices(head: Volume) -> Tensor:
 
 
 @pytest.fixture
-def histogram_matching(tiny_checkpoint: Checkpoint, target_slices: Tensor) -> HistogramMatching:
-    return HistogramMatching(tiny_checkpoint).fit(target_slices)
+def histogram_matching(target_slices: Tensor) -> HistogramMatching:
+    return HistogramMatching().fit(target_slices)
 
 
 def test_identity_gives_the_source_on_the_common_scale(tiny_checkpoint: Checkpoint, head: Volume) -> None:
-    *_, translation = Identity(tiny_checkpoint).translate(head)
-    assert isinstance(translation, Translation)
+    translation = translate(head, tiny_checkpoint, method=Identity())
     wanted = to_unit_scale(head.array)
     np.testing.assert_allclose(translation.volume.array[:, :, INDICES], wanted[:, :, INDICES], atol=1e-6)
 
@@ -106,7 +102,7 @@ def test_sdedit_leaves_a_source_that_fits_the_prior(
     tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch, start: float
 ) -> None:
     """With the exact denoiser of a source that is the only image there is, any start comes back to it."""
-    source = slices_of(Identity(tiny_checkpoint), head)
+    source = slices_of(Identity(), head)
     translator = SDEdit(tiny_checkpoint, device=CPU, start=start)
 
     def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
@@ -117,7 +113,7 @@ def test_sdedit_leaves_a_source_that_fits_the_prior(
 
 
 def test_sdedit_changes_more_the_later_it_starts(tiny_checkpoint: Checkpoint, head: Volume) -> None:
-    source = slices_of(Identity(tiny_checkpoint), head)
+    source = slices_of(Identity(), head)
     changes = [
         float((slices_of(SDEdit(tiny_checkpoint, device=CPU, start=t), head) - source).abs().mean())
         for t in (0.05, 0.3, 0.6)
@@ -139,13 +135,14 @@ def test_sdedit_from_the_end_of_time_is_hardly_the_source_and_differs_from_the_s
     monkeypatch.setattr(ScoreNetwork, "forward", forward)
     free = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=1.0), head)
     assert max(seen) == pytest.approx(tiny_checkpoint.sde.sigma_max)
-    steered = slices_of(Translator(tiny_checkpoint, device=CPU), head)
+    steered = slices_of(LMIDiffusion(tiny_checkpoint, device=CPU), head)
     assert float((free - steered).abs().mean()) > 0.01
 
 
-def test_a_baseline_has_all_of_a_translators_ways(histogram_matching: HistogramMatching, head: Volume) -> None:
-    *_, whole = histogram_matching.translate(head)
-    assert isinstance(whole, Translation)
-    values: NDArray[np.number] = whole.volume.array
+def test_a_baseline_translates_whole_volumes_too(
+    tiny_checkpoint: Checkpoint, histogram_matching: HistogramMatching, head: Volume
+) -> None:
+    values = translate(head, tiny_checkpoint, method=histogram_matching).volume.array
     assert values.shape == head.array.shape
-    assert histogram_matching.head_slices(head) == [k for k in range(head.array.shape[2]) if values[:, :, k].any()]
+    with_head = SlicedSource.of(head, pixel_size=2.0).head_slices()
+    assert with_head == [k for k in range(head.array.shape[2]) if values[:, :, k].any()]

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -10,9 +11,11 @@ from LMIDiffusionLib.baselines import Identity
 from LMIDiffusionLib.benchmark.evaluation import SliceScores, evaluate, format_table, read_pairs, write_csv
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask, to_unit_scale
-from LMIDiffusionLib.translation import TranslationOptions, Translator, VolumeTranslator
+from LMIDiffusionLib.method import Method
+from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.volume import read_volume, write_volume
 
 _PDW, _T1W, _TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
@@ -25,17 +28,25 @@ def _pairs(folder: Path, *rows: str) -> Path:
     return path
 
 
-Methods = dict[str, VolumeTranslator]
+Methods = dict[str, Method]
 
 
 @pytest.fixture
 def methods(tiny_checkpoint: Checkpoint) -> Methods:
-    translator = Translator(tiny_checkpoint, device=torch.device("cpu"))
-    return {"source": Identity(tiny_checkpoint), "translation": translator}
+    return {"source": Identity(), "translation": LMIDiffusion(tiny_checkpoint, device=torch.device("cpu"))}
 
 
-def _evaluate(path: Path, methods: Methods, every: int = 20) -> list[SliceScores]:
-    return list(evaluate(read_pairs(path), methods, _QUICK, every=every))
+Evaluate = Callable[..., list[SliceScores]]
+
+
+@pytest.fixture
+def score(tiny_checkpoint: Checkpoint) -> Evaluate:
+    """Scores of methods on the pairs of a CSV file."""
+
+    def score_rows(path: Path, methods: Methods, every: int = 20) -> list[SliceScores]:
+        return list(evaluate(read_pairs(path), methods, _QUICK, checkpoint=tiny_checkpoint, every=every))
+
+    return score_rows
 
 
 def test_pairs_are_read_with_and_without_heading_mask_and_folder(tmp_path: Path) -> None:
@@ -61,16 +72,16 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
         read_pairs(tmp_path / "binary.csv")
 
 
-def test_volumes_on_different_grids_are_refused(tmp_path: Path, methods: Methods) -> None:
+def test_volumes_on_different_grids_are_refused(tmp_path: Path, methods: Methods, score: Evaluate) -> None:
     target = read_volume(_T1W)
     moved = nib.Nifti1Image(target.array, target.affine + np.eye(4, k=3))
     nib.save(moved, tmp_path / "moved.nii.gz")
     with pytest.raises(UserError, match="lie on different grids"):
-        _evaluate(_pairs(tmp_path, f"{_PDW},moved.nii.gz"), methods)
+        score(_pairs(tmp_path, f"{_PDW},moved.nii.gz"), methods)
 
 
-def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, methods: Methods) -> None:
-    source, _ = _evaluate(_pairs(tmp_path, f"{_PDW},{_T1W}"), methods)
+def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, methods: Methods, score: Evaluate) -> None:
+    source, _ = score(_pairs(tmp_path, f"{_PDW},{_T1W}"), methods)
     volumes = [np.flip(to_unit_scale(read_volume(path).array), 0) for path in (_PDW, _T1W)]  # stored right to left
     images, truth = (np.moveaxis(volume, 2, 0) for volume in volumes)
     chosen = np.flatnonzero(head_mask(truth).mean((1, 2)) >= 0.1)[::20]
@@ -78,8 +89,8 @@ def test_source_rows_are_the_direct_metrics_of_head_slices(tmp_path: Path, metho
     np.testing.assert_allclose(source.values["ssim"], metrics.ssim(images[chosen], truth[chosen]), rtol=1e-6)
 
 
-def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, methods: Methods) -> None:
-    source, translation = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), methods)
+def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, methods: Methods, score: Evaluate) -> None:
+    source, translation = score(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), methods)
     assert np.isposinf(source.values["psnr"]).all()
     for measure in ("ssim", "agreement", "macro_dice"):
         np.testing.assert_allclose(source.values[measure], 1)
@@ -87,12 +98,12 @@ def test_a_source_that_is_its_own_target_scores_perfectly(tmp_path: Path, method
 
 
 def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_classes(
-    tmp_path: Path, methods: Methods
+    tmp_path: Path, methods: Methods, score: Evaluate
 ) -> None:
-    anatomical, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), methods)
+    anatomical, _ = score(_pairs(tmp_path, f"{_T1W},{_T1W},{_TISSUE}"), methods)
     tissue = read_volume(_TISSUE)
     write_volume(tmp_path / "brain.nii.gz", tissue.with_array((tissue.array > 0).astype(np.uint8)))
-    own, _ = _evaluate(_pairs(tmp_path, f"{_T1W},{_T1W},brain.nii.gz"), methods)
+    own, _ = score(_pairs(tmp_path, f"{_T1W},{_T1W},brain.nii.gz"), methods)
     assert 0 < np.nanmean(anatomical.values["dice_white"]) < 1
     for measure in ("dice_csf", "dice_grey", "dice_white"):
         # This source is its own target, so it scores what a perfect translation would.
@@ -101,9 +112,9 @@ def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_cla
         assert np.nanmin(own.values[measure]) == 1
 
 
-def test_flicker_is_that_of_neighbouring_slices_alone(tmp_path: Path, methods: Methods) -> None:
+def test_flicker_is_that_of_neighbouring_slices_alone(tmp_path: Path, methods: Methods, score: Evaluate) -> None:
     pairs, identity = _pairs(tmp_path, f"{_PDW},{_T1W}"), {"source": methods["source"]}
-    (whole,), (thinned,) = (_evaluate(pairs, identity, every) for every in (1, 2))
+    (whole,), (thinned,) = (score(pairs, identity, every) for every in (1, 2))
     assert 0 < np.nanmean(whole.values["flicker"]) < 1
     assert "flicker" not in thinned.values
 

@@ -19,7 +19,7 @@ from LMIDiffusionLib.benchmark.quality import QualityOptions, format_comparison,
 from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.translation import TranslationOptions
+from LMIDiffusionLib.options import TranslationOptions
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
 QUICK = TranslationOptions(steps=2)
@@ -70,7 +70,9 @@ def test_the_table_has_a_row_a_method_whose_figures_are_those_of_the_method_alon
     assert [line.split()[0] for line in lines[2 : 2 + len(METHODS)]] == METHODS
     assert "true target's own classes" in lines[-1]
     sdedit = SDEdit(tiny_checkpoint, device=torch.device("cpu"), start=0.2)
-    alone = [score_pair(pair, "sdedit", sdedit, QUICK, every=EVERY) for pair in read_pairs(pairs)]
+    alone = [
+        score_pair(pair, "sdedit", sdedit, QUICK, checkpoint=tiny_checkpoint, every=EVERY) for pair in read_pairs(pairs)
+    ]
     psnr = np.concatenate([scores.values["psnr"] for scores in alone])
     assert f"{psnr.mean():.2f} ±{psnr.std():.2f}" in lines[2 + METHODS.index("sdedit-0.2")]
     for name in ("comparison.png", "worst.png", "curve.png"):

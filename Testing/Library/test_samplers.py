@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from LMIDiffusionLib.samplers import SAMPLERS, Denoiser, SliceNoise, Solver, dpm_solver_2m, euler_maruyama
+from LMIDiffusionLib.samplers import SAMPLERS, Denoiser, Solver, dpm_solver_2m, euler_maruyama, shared_noise
 from LMIDiffusionLib.sde import VarianceExplodingSDE
 
 SOLVERS = pytest.mark.parametrize("solve", [euler_maruyama, dpm_solver_2m])
@@ -109,7 +109,7 @@ class TestGaussianData:
     @pytest.mark.parametrize("name", list(SAMPLERS))
     def test_samples_have_the_mean_and_deviation_of_the_data(self, name: str) -> None:
         std, mean, steps = 0.25, 0.4, 50
-        noise = SliceNoise(list(range(8)), (64, 64), torch.device("cpu"))
+        noise = shared_noise(0, torch.empty(1, 1, 256, 128))
         levels = geometric_levels(steps, 50)
         *_, sample = SAMPLERS[name].solve(
             gaussian_denoiser(std, mean), float(levels[0]) * noise(), levels, draw_noise=noise
@@ -190,29 +190,24 @@ class TestSolvers:
     @SOLVERS
     def test_the_last_state_is_the_denoised_estimate_of_the_one_before(self, solve: Solver) -> None:
         levels = geometric_levels(10, 50)
-        noise = SliceNoise([0, 1], (4, 4), torch.device("cpu"))
+        noise = shared_noise(0, torch.empty(2, 1, 4, 4))
         *_, before, last = solve(gaussian_denoiser(0.25, 0.4), 50 * noise(), levels, draw_noise=noise)
         assert torch.equal(last, gaussian_denoiser(0.25, 0.4)(before, float(levels[-1])))
 
     @SOLVERS
     def test_a_single_image_as_data_is_recovered_exactly(self, solve: Solver) -> None:
         image = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(5))
-        noise = SliceNoise([0], (4, 4), torch.device("cpu"))
+        noise = shared_noise(0, torch.empty(1, 1, 4, 4))
         *_, sample = solve(lambda noisy, sigma: image, 50 * noise(), geometric_levels(10, 50), draw_noise=noise)
         assert torch.equal(sample, image)
 
     @SOLVERS
     def test_a_run_is_repeatable_and_leaves_the_start_unchanged(self, solve: Solver) -> None:
         levels = geometric_levels(10, 50)
-        start = 50 * SliceNoise([0, 1], (4, 4), torch.device("cpu"))()
+        start = 50 * shared_noise(0, torch.empty(2, 1, 4, 4))()
         before = start.clone()
         runs = [
-            list(
-                solve(
-                    gaussian_denoiser(0.25), start, levels, draw_noise=SliceNoise([2, 3], (4, 4), torch.device("cpu"))
-                )
-            )
-            for _ in range(2)
+            list(solve(gaussian_denoiser(0.25), start, levels, draw_noise=shared_noise(2, start))) for _ in range(2)
         ]
         assert torch.equal(start, before)
         for first, second in zip(*runs, strict=True):
@@ -220,7 +215,7 @@ class TestSolvers:
 
     def test_dpm_solver_draws_no_noise(self) -> None:
         levels = geometric_levels(10, 50)
-        start = 50 * SliceNoise([0], (4, 4), torch.device("cpu"))()
+        start = 50 * shared_noise(0, torch.empty(1, 1, 4, 4))()
         states = list(dpm_solver_2m(gaussian_denoiser(0.25), start, levels, draw_noise=no_noise))
         assert len(states) == 10
 
@@ -235,7 +230,7 @@ class TestSolvers:
     def test_euler_maruyama_draws_fresh_noise_for_every_step_but_the_last(self) -> None:
         levels = geometric_levels(10, 50)
         draws = list[Tensor]()
-        noise = SliceNoise([0], (4, 4), torch.device("cpu"))
+        noise = shared_noise(0, torch.empty(1, 1, 4, 4))
 
         def draw_noise() -> Tensor:
             draws.append(noise())
@@ -260,35 +255,31 @@ class TestSolvers:
             assert std_ratio(responses[-1], 0.25) == pytest.approx(1, abs=0.01)
 
 
-class TestSliceNoise:
+class TestSharedNoise:
     @staticmethod
-    def draws(seeds: list[int], count: int = 3) -> Tensor:
-        noise = SliceNoise(seeds, (5, 6), torch.device("cpu"))
-        return torch.stack([noise() for _ in range(count)], 1)
+    def draws(seed: int, slices: int = 1, count: int = 3) -> Tensor:
+        draw_noise = shared_noise(seed, torch.empty(slices, 1, 5, 6))
+        return torch.stack([draw_noise() for _ in range(count)])
 
-    def test_shape_is_that_of_a_batch_of_slices(self) -> None:
-        assert SliceNoise([1, 2, 3], (5, 6), torch.device("cpu"))().shape == (3, 1, 5, 6)
+    def test_all_slices_of_a_batch_share_it_and_a_larger_batch_draws_the_same(self) -> None:
+        alone, batch = self.draws(7), self.draws(7, slices=4)
+        assert batch.shape == (3, 4, 1, 5, 6)
+        assert torch.equal(batch, alone.expand_as(batch))
 
-    def test_noise_of_a_slice_does_not_depend_on_its_batch_or_place(self) -> None:
-        alone, batch, other = self.draws([7]), self.draws([3, 7, 9]), self.draws([9, 3, 5, 7])
-        assert torch.equal(alone[0], batch[1])
-        assert torch.equal(alone[0], other[3])
-        assert torch.equal(batch[0], other[1])
-
-    def test_noise_differs_between_seeds_and_between_draws(self) -> None:
-        noise = self.draws([3, 7]).flatten(0, 1)
+    def test_it_differs_between_seeds_and_between_draws(self) -> None:
+        noise = torch.cat([self.draws(3), self.draws(7)])
         assert len({tuple(each.flatten().tolist()) for each in noise}) == 6
 
-    def test_noise_is_standard_normal(self) -> None:
-        values = SliceNoise([1, 2, 3, 4], (128, 128), torch.device("cpu"))().flatten()
+    def test_it_is_standard_normal(self) -> None:
+        values = shared_noise(1, torch.empty(1, 1, 256, 256))().flatten()
         assert float(values.mean()) == pytest.approx(0, abs=0.02)
         assert float(values.std()) == pytest.approx(1, abs=0.02)
         assert float((values.abs() < 1).float().mean()) == pytest.approx(0.6827, abs=0.01)
 
-    def test_noise_ignores_the_global_generator_and_leaves_it_alone(self) -> None:
+    def test_it_ignores_the_global_generator_and_leaves_it_alone(self) -> None:
         torch.manual_seed(1)
         expected = torch.rand(3)
         torch.manual_seed(1)
-        first = self.draws([7])
+        first = self.draws(7)
         assert torch.equal(torch.rand(3), expected)
-        assert torch.equal(self.draws([7]), first)
+        assert torch.equal(self.draws(7), first)

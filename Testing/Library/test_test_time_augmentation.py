@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.diffusion import LMIDiffusion
+from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.source import SlicedSource
 from LMIDiffusionLib.test_time_augmentation import sample_view
-from LMIDiffusionLib.translation import SliceBatch, TranslationOptions, Translator
+from LMIDiffusionLib.translation import translate_slices
 from LMIDiffusionLib.volume import Volume
 
 NUMBERS = range(8)
@@ -76,10 +79,11 @@ def test_samples_of_mirrored_views_lie_on_the_source(
         return maps[:, :1]
 
     monkeypatch.setattr(ScoreNetwork, "forward", self_map)
-    translator = Translator(tiny_checkpoint, device=torch.device("cpu"))
+    method = LMIDiffusion(tiny_checkpoint, device=torch.device("cpu"))
     source = head.with_array(head.array * np.linspace(0.3, 1, len(head.array), dtype=np.float32)[:, None, None])
-    batches = translator.translate_slices(source, MIDDLE, TranslationOptions(steps=2, samples=len(NUMBERS)))
-    samples = torch.cat([item.samples for item in batches if isinstance(item, SliceBatch)], 1).flatten(1)
+    options = TranslationOptions(steps=2, samples=len(NUMBERS))
+    batches = translate_slices(SlicedSource.of(source, pixel_size=2.0), MIDDLE, method, options)
+    samples = torch.cat([batch.samples for batch in batches], 1).flatten(1)
     mirrored = samples[0].view(len(MIDDLE), *head.array.shape[:2]).flip(1).flatten()
     for sample in samples:
         first, second = (np.corrcoef(sample, image)[0, 1] for image in (samples[0], mirrored))

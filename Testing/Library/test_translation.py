@@ -17,20 +17,17 @@ from torch import Tensor
 
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.condition import Condition
+from LMIDiffusionLib.denoisers import conditional_denoiser
+from LMIDiffusionLib.devices import select_device
+from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_outlines, to_unit_scale
 from LMIDiffusionLib.lmi import HistogramKernel
+from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.progress import Progress
 from LMIDiffusionLib.score_network import ScoreNetwork
-from LMIDiffusionLib.translation import (
-    SliceBatch,
-    Translation,
-    TranslationCancelled,
-    TranslationOptions,
-    Translator,
-    conditional_denoiser,
-    select_device,
-)
+from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.translation import Translation, translate, translate_slices
 from LMIDiffusionLib.upsampling import guided_upsampling
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
 
@@ -47,52 +44,56 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def translator(tiny_checkpoint: Checkpoint) -> Translator:
-    return Translator(tiny_checkpoint, device=CPU)
+def method(tiny_checkpoint: Checkpoint) -> LMIDiffusion:
+    return LMIDiffusion(tiny_checkpoint, device=CPU)
 
 
-def translate(translator: Translator, volume: Volume, **options: Any) -> Translation:
-    *_, last = translator.translate(volume, TranslationOptions(**{"steps": STEPS, **options}))
-    assert isinstance(last, Translation)
-    return last
+def run(
+    method: LMIDiffusion,
+    volume: Volume,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    **options: Any,
+) -> Translation:
+    chosen = TranslationOptions(**{"steps": STEPS, **options})
+    return translate(volume, method.checkpoint, chosen, method=method, on_progress=on_progress)
 
 
-def image(translator: Translator, volume: Volume, **options: Any) -> Array:
-    return translate(translator, volume, **options).volume.array
+def image(method: LMIDiffusion, volume: Volume, **options: Any) -> Array:
+    return run(method, volume, **options).volume.array
 
 
-def samples_of(translator: Translator, volume: Volume, **options: Any) -> Tensor:
+def source_of(volume: Volume) -> SlicedSource:
+    return SlicedSource.of(volume, pixel_size=2.0)
+
+
+def samples_of(method: LMIDiffusion, volume: Volume, **options: Any) -> Tensor:
     """Samples (K, S, 1, H, W) of the middle slices on the checkpoint's grid."""
-    batches = translator.translate_slices(
-        volume, list(range(*MIDDLE)), TranslationOptions(**{"steps": STEPS, **options})
-    )
-    return torch.cat([item.samples for item in batches if isinstance(item, SliceBatch)], 1)
+    chosen = TranslationOptions(**{"steps": STEPS, **options})
+    batches = translate_slices(source_of(volume), list(range(*MIDDLE)), method, chosen)
+    return torch.cat([batch.samples for batch in batches], 1)
 
 
 @pytest.fixture(scope="module")
-def whole(translator: Translator, head: Volume) -> Array:
+def whole(method: LMIDiffusion, head: Volume) -> Array:
     """The translation of the canonical head."""
-    return image(translator, head)
+    return image(method, head)
 
 
 @pytest.fixture(scope="module")
-def middle(translator: Translator, head: Volume) -> Array:
+def middle(method: LMIDiffusion, head: Volume) -> Array:
     """The translation of some middle slices of the canonical head."""
-    return image(translator, head, slices=MIDDLE)
+    return image(method, head, slices=MIDDLE)
 
 
 # Progress and result --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("samples", "batch_size"), [(1, None), (1, 5), (3, 4), (2, 1)])
-def test_progress_rises_to_one_and_a_single_translation_ends_it(
-    translator: Translator, head: Volume, samples: int, batch_size: int | None
+def test_progress_rises_to_one_step_by_step(
+    method: LMIDiffusion, head: Volume, samples: int, batch_size: int | None
 ) -> None:
-    options = TranslationOptions(steps=STEPS, samples=samples, batch_size=batch_size, slices=(5, 14))
-    *events, last = translator.translate(head, options)
-    progress = [event for event in events if isinstance(event, Progress)]
-    assert len(progress) == len(events), "a translation came before the end"
-    assert isinstance(last, Translation)
+    progress: list[Progress] = []
+    run(method, head, progress.append, samples=samples, batch_size=batch_size, slices=(5, 14))
     fractions = [event.fraction for event in progress]
     assert fractions == sorted(set(fractions))
     assert fractions[-1] == pytest.approx(1, abs=1e-12)
@@ -108,11 +109,11 @@ def test_progress_rises_to_one_and_a_single_translation_ends_it(
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", ">i2", "float32", "float64"])
 def test_result_is_float32_in_the_unit_interval_on_the_grid_of_the_source(
-    translator: Translator, head: Volume, dtype: str
+    method: LMIDiffusion, head: Volume, dtype: str
 ) -> None:
     source = head.with_array((head.array / 12).astype(dtype))
     before = source.array.copy()
-    result = translate(translator, source, slices=MIDDLE).volume
+    result = run(method, source, slices=MIDDLE).volume
     assert result.array.dtype == np.float32
     assert result.array.shape == source.array.shape
     np.testing.assert_array_equal(result.affine, source.affine)
@@ -120,35 +121,35 @@ def test_result_is_float32_in_the_unit_interval_on_the_grid_of_the_source(
     np.testing.assert_array_equal(source.array, before)
 
 
-def test_the_translation_depends_on_the_source(translator: Translator, head: Volume, middle: Array) -> None:
+def test_the_translation_depends_on_the_source(method: LMIDiffusion, head: Volume, middle: Array) -> None:
     mirrored = head.with_array(head.array[::-1].copy())
-    assert np.abs(image(translator, mirrored, slices=MIDDLE) - middle).max() > 0.1
+    assert np.abs(image(method, mirrored, slices=MIDDLE) - middle).max() > 0.1
 
 
 def test_the_checkpoint_in_use_may_have_another_kernel(
     tiny_checkpoint: Checkpoint, head: Volume, middle: Array
 ) -> None:
     other = dataclasses.replace(tiny_checkpoint, condition=Condition(kernel=HistogramKernel(bins=8)))
-    assert np.abs(image(Translator(other, device=CPU), head, slices=MIDDLE) - middle).max() > 0.01
+    assert np.abs(image(LMIDiffusion(other, device=CPU), head, slices=MIDDLE) - middle).max() > 0.01
 
 
 @pytest.mark.parametrize("factor", [0.125, 3.7, 1e4])
 def test_scaling_the_source_intensities_changes_nothing(
-    translator: Translator, head: Volume, middle: Array, factor: float
+    method: LMIDiffusion, head: Volume, middle: Array, factor: float
 ) -> None:
     scaled = head.with_array(head.array * np.float32(factor))
-    np.testing.assert_allclose(image(translator, scaled, slices=MIDDLE), middle, atol=1e-4)
+    np.testing.assert_allclose(image(method, scaled, slices=MIDDLE), middle, atol=1e-4)
 
 
 # Geometry -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_48_orientations_of_a_volume_are_translated_alike(
-    translator: Translator, head: Volume, middle: Array, orientations: Orientations
+    method: LMIDiffusion, head: Volume, middle: Array, orientations: Orientations
 ) -> None:
     count = 0
     for volume, back in orientations(head):
-        result = translate(translator, volume, slices=MIDDLE).volume
+        result = run(method, volume, slices=MIDDLE).volume
         np.testing.assert_array_equal(result.affine, volume.affine)
         np.testing.assert_allclose(back(result.array), middle, atol=1e-6)
         count += 1
@@ -157,11 +158,11 @@ def test_the_48_orientations_of_a_volume_are_translated_alike(
 
 @pytest.mark.parametrize("degrees", [(40, 0, 0), (0, -40, 0), (0, 0, 40), (15, -20, 25)])
 def test_an_oblique_volume_is_translated_as_without_its_rotation(
-    translator: Translator, head: Volume, middle: Array, degrees: tuple[float, float, float]
+    method: LMIDiffusion, head: Volume, middle: Array, degrees: tuple[float, float, float]
 ) -> None:
     turn = np.eye(4)
     turn[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
-    result = translate(translator, Volume(head.array, turn @ head.affine), slices=MIDDLE).volume
+    result = run(method, Volume(head.array, turn @ head.affine), slices=MIDDLE).volume
     np.testing.assert_allclose(result.array, middle, atol=1e-6)
     np.testing.assert_array_equal(result.affine, turn @ head.affine)
 
@@ -177,7 +178,7 @@ def test_an_oblique_volume_is_translated_as_without_its_rotation(
     ids=["finer", "anisotropic", "odd", "coarser"],
 )
 def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolation(
-    translator: Translator,
+    method: LMIDiffusion,
     head: Volume,
     whole: Array,
     head_on: HeadMaker,
@@ -185,7 +186,7 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
 ) -> None:
-    result = translate(translator, head_on(shape, centred(shape, spacing))).volume
+    result = run(method, head_on(shape, centred(shape, spacing))).volume
     resampled = torch.nn.functional.interpolate(
         torch.from_numpy(np.moveaxis(whole, 2, 0).copy())[:, None],
         size=shape[:2],
@@ -194,26 +195,26 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
     )
     expected = np.moveaxis(resampled[:, 0].numpy(), 0, 2)
     difference = np.abs(result.array - expected).mean()
-    mirrored = image(translator, head.with_array(head.array[::-1].copy()))
+    mirrored = image(method, head.with_array(head.array[::-1].copy()))
     assert difference < 0.02
     assert difference < np.abs(mirrored - whole).mean() / 2, "another source makes no greater difference"
 
 
 @pytest.mark.parametrize("cut", [(1, 1, 1, 1), (1, 2, 1, 2), (0, 1, 1, 2)])
 def test_an_odd_size_is_translated_as_if_its_margin_were_there(
-    translator: Translator, head: Volume, cut: tuple[int, int, int, int]
+    method: LMIDiffusion, head: Volume, cut: tuple[int, int, int, int]
 ) -> None:
     """The padding to the network's stride is a margin of zeros, and what is cut off afterwards is that very margin."""
     inner = np.s_[cut[0] : -cut[1] or None, cut[2] : -cut[3] or None]
     padded = np.zeros_like(head.array)
     padded[inner] = head.array[inner]
-    expected = image(translator, head.with_array(padded), slices=MIDDLE)
-    result = image(translator, Volume(head.array[inner].copy(), head.affine), slices=MIDDLE)
+    expected = image(method, head.with_array(padded), slices=MIDDLE)
+    result = image(method, Volume(head.array[inner].copy(), head.affine), slices=MIDDLE)
     np.testing.assert_allclose(result, expected[inner], atol=1e-3)
 
 
 def test_a_left_handed_file_is_translated_as_the_canonical_volume_and_keeps_its_header(
-    translator: Translator, head: Volume, middle: Array, tmp_path: Path
+    method: LMIDiffusion, head: Volume, middle: Array, tmp_path: Path
 ) -> None:
     affine = head.affine @ np.diag([-1.0, 1, 1, 1])
     affine[0, 3] = -head.affine[0, 3]
@@ -222,26 +223,24 @@ def test_a_left_handed_file_is_translated_as_the_canonical_volume_and_keeps_its_
     nib.save(nifti, tmp_path / "left.nii.gz")
     source = read_volume(tmp_path / "left.nii.gz")
     assert np.linalg.det(source.affine) < 0
-    write_volume(tmp_path / "result.nii.gz", translate(translator, source, slices=MIDDLE).volume)
+    write_volume(tmp_path / "result.nii.gz", run(method, source, slices=MIDDLE).volume)
     result = read_volume(tmp_path / "result.nii.gz")
     np.testing.assert_allclose(result.array[::-1], middle, atol=1e-6)
     np.testing.assert_array_equal(result.affine, source.affine)
 
 
 @pytest.mark.parametrize("shape", [(40, 7, 20), (7, 48, 20)])
-def test_a_volume_too_thin_is_refused(translator: Translator, head: Volume, shape: tuple[int, ...]) -> None:
+def test_a_volume_too_thin_is_refused(method: LMIDiffusion, head: Volume, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="too thin"):
-        translate(translator, Volume(head.array[tuple(slice(n) for n in shape)], head.affine))
+        run(method, Volume(head.array[tuple(slice(n) for n in shape)], head.affine))
 
 
 # Noise ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampler", ["dpm-solver++", "euler-maruyama"])
-def test_the_batch_size_changes_nothing(translator: Translator, head: Volume, sampler: str) -> None:
-    single, three, eight = (
-        image(translator, head, slices=(6, 14), sampler=sampler, batch_size=size) for size in (1, 3, 8)
-    )
+def test_the_batch_size_changes_nothing(method: LMIDiffusion, head: Volume, sampler: str) -> None:
+    single, three, eight = (image(method, head, slices=(6, 14), sampler=sampler, batch_size=size) for size in (1, 3, 8))
     assert single[..., 6:14].any((0, 1)).all()
     np.testing.assert_allclose(three, single, atol=1e-4)
     np.testing.assert_allclose(eight, single, atol=1e-4)
@@ -249,49 +248,49 @@ def test_the_batch_size_changes_nothing(translator: Translator, head: Volume, sa
 
 @pytest.mark.parametrize("chosen", [(0, 20), (9, 10), (3, 8), (12, 20)])
 def test_a_range_of_slices_is_that_part_of_the_whole_and_zero_elsewhere(
-    translator: Translator, head: Volume, whole: Array, chosen: tuple[int, int]
+    method: LMIDiffusion, head: Volume, whole: Array, chosen: tuple[int, int]
 ) -> None:
     expected = np.zeros_like(head.array)
     inside = np.s_[..., chosen[0] : chosen[1]]
     expected[inside] = whole[inside]
-    result = image(translator, head, slices=chosen)
+    result = image(method, head, slices=chosen)
     np.testing.assert_allclose(result, expected, atol=1e-4)
     np.testing.assert_array_equal(result == 0, expected == 0)
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another_result(
-    translator: Translator, tiny_checkpoint: Checkpoint, head: Volume
+    method: LMIDiffusion, tiny_checkpoint: Checkpoint, head: Volume
 ) -> None:
-    first = image(translator, head, slices=MIDDLE, seed=5)
+    first = image(method, head, slices=MIDDLE, seed=5)
     torch.manual_seed(123)  # the noise has no part in the global state
-    np.testing.assert_array_equal(image(Translator(tiny_checkpoint, device=CPU), head, slices=MIDDLE, seed=5), first)
-    assert np.abs(image(translator, head, slices=MIDDLE, seed=6) - first).mean() > 0.01
+    np.testing.assert_array_equal(image(LMIDiffusion(tiny_checkpoint, device=CPU), head, slices=MIDDLE, seed=5), first)
+    assert np.abs(image(method, head, slices=MIDDLE, seed=6) - first).mean() > 0.01
 
 
-def test_translation_leaves_the_global_random_state_alone(translator: Translator, head: Volume) -> None:
+def test_translation_leaves_the_global_random_state_alone(method: LMIDiffusion, head: Volume) -> None:
     before = torch.get_rng_state()
-    image(translator, head, slices=MIDDLE, sampler="euler-maruyama")
+    image(method, head, slices=MIDDLE, sampler="euler-maruyama")
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_equal_slices_are_translated_alike(translator: Translator, head: Volume) -> None:
+def test_equal_slices_are_translated_alike(method: LMIDiffusion, head: Volume) -> None:
     same = head.with_array(np.repeat(head.array[..., 10:11], 20, axis=2))
-    result = image(translator, same, slices=(9, 11), sampler="euler-maruyama", samples=2)
+    result = image(method, same, slices=(9, 11), sampler="euler-maruyama", samples=2)
     np.testing.assert_allclose(result[..., 9], result[..., 10], atol=1e-5)
 
 
 # Samples --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_single_sample_has_no_uncertainty(translator: Translator, head: Volume) -> None:
-    assert translate(translator, head, slices=MIDDLE).uncertainty is None
+def test_a_single_sample_has_no_uncertainty(method: LMIDiffusion, head: Volume) -> None:
+    assert run(method, head, slices=MIDDLE).uncertainty is None
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_mean_and_uncertainty_are_those_of_the_single_samples(translator: Translator, head: Volume, count: int) -> None:
-    samples = np.moveaxis(samples_of(translator, head, samples=count)[:, :, 0].numpy(), 1, 3)
+def test_mean_and_uncertainty_are_those_of_the_single_samples(method: LMIDiffusion, head: Volume, count: int) -> None:
+    samples = np.moveaxis(samples_of(method, head, samples=count)[:, :, 0].numpy(), 1, 3)
     assert len(samples) == count
-    result = translate(translator, head, slices=MIDDLE, samples=count)
+    result = run(method, head, slices=MIDDLE, samples=count)
     assert result.uncertainty is not None
     inside = np.s_[..., slice(*MIDDLE)]
     np.testing.assert_allclose(result.volume.array[inside], samples.mean(0), atol=1e-6)
@@ -304,16 +303,16 @@ def test_mean_and_uncertainty_are_those_of_the_single_samples(translator: Transl
 
 
 def test_uncertainty_on_another_grid_is_the_spread_of_the_resampled_samples(
-    translator: Translator, head_on: HeadMaker, centred: Centred
+    method: LMIDiffusion, head_on: HeadMaker, centred: Centred
 ) -> None:
     shape, spacing = (61, 75, 20), (80 / 61, 96 / 75, 2.0)
     source = head_on(shape, centred(shape, spacing))
-    grid = translator.grid(source)
+    grid = source_of(source).grid
     guide = grid.plane_slices(to_unit_scale(source.array))[slice(*MIDDLE)]
     coarse_guide = grid.to_slices(guide)
-    samples = samples_of(translator, source, samples=3)
+    samples = samples_of(method, source, samples=3)
     planes = torch.stack([guided_upsampling(sample, coarse_guide, guide) for sample in samples])
-    result = translate(translator, source, slices=MIDDLE, samples=3)
+    result = run(method, source, slices=MIDDLE, samples=3)
     assert result.uncertainty is not None
     inside = np.s_[..., slice(*MIDDLE)]
     for volume, expected in ((result.volume, planes.mean(0)), (result.uncertainty, planes.std(0))):
@@ -326,10 +325,10 @@ def _outline(volume: Volume) -> NDArray[np.bool_]:
     return np.moveaxis(head_outlines(scaled, np.moveaxis(scaled, 2, 0)), 0, 2)[..., slice(*MIDDLE)]
 
 
-def test_air_is_that_of_the_source_and_certain(translator: Translator, head: Volume) -> None:
+def test_air_is_that_of_the_source_and_certain(method: LMIDiffusion, head: Volume) -> None:
     noise = np.random.default_rng(0).rayleigh(0.005 * head.array.max(), head.array.shape)
     noisy = head.with_array((head.array + noise).astype(np.float32))
-    result, air, inside = translate(translator, noisy, slices=MIDDLE, samples=2), ~_outline(noisy), _outline(noisy)
+    result, air, inside = run(method, noisy, slices=MIDDLE, samples=2), ~_outline(noisy), _outline(noisy)
     assert 0.1 < air.mean() < 0.5
     scaled = to_unit_scale(noisy.array)[..., slice(*MIDDLE)]
     translated = result.volume.array[..., slice(*MIDDLE)]
@@ -341,9 +340,9 @@ def test_air_is_that_of_the_source_and_certain(translator: Translator, head: Vol
     assert (spread[inside] > 0).mean() > 0.9
 
 
-def test_samples_differ_and_the_first_is_the_single_one(translator: Translator, head: Volume) -> None:
-    samples = samples_of(translator, head, samples=3)
-    torch.testing.assert_close(samples[:1], samples_of(translator, head))
+def test_samples_differ_and_the_first_is_the_single_one(method: LMIDiffusion, head: Volume) -> None:
+    samples = samples_of(method, head, samples=3)
+    torch.testing.assert_close(samples[:1], samples_of(method, head))
     for first, second in ((0, 1), (0, 2), (1, 2)):
         assert (samples[first] - samples[second]).abs().mean() > 0.01
 
@@ -351,27 +350,25 @@ def test_samples_differ_and_the_first_is_the_single_one(translator: Translator, 
 # Samplers and guidance ------------------------------------------------------------------------------------------------
 
 
-def test_samplers_and_numbers_of_steps_differ(translator: Translator, head: Volume, middle: Array) -> None:
-    euler = image(translator, head, slices=MIDDLE, sampler="euler-maruyama")
+def test_samplers_and_numbers_of_steps_differ(method: LMIDiffusion, head: Volume, middle: Array) -> None:
+    euler = image(method, head, slices=MIDDLE, sampler="euler-maruyama")
     assert 0 <= euler.min() < euler.max() <= 1
     assert np.abs(euler - middle).mean() > 0.001
-    assert np.abs(image(translator, head, slices=MIDDLE, steps=5) - middle).mean() > 0.001
+    assert np.abs(image(method, head, slices=MIDDLE, steps=5) - middle).mean() > 0.001
 
 
 @pytest.mark.parametrize("sampler", ["dpm-solver++", "euler-maruyama"])
 def test_a_guidance_of_one_is_plain_sampling(
-    translator: Translator, head: Volume, sampler: str, monkeypatch: pytest.MonkeyPatch
+    method: LMIDiffusion, head: Volume, sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = image(translator, head, slices=MIDDLE, sampler=sampler)
+    plain = image(method, head, slices=MIDDLE, sampler=sampler)
     evaluations = counted(monkeypatch)
-    np.testing.assert_array_equal(image(translator, head, slices=MIDDLE, sampler=sampler, guidance=1.0), plain)
+    np.testing.assert_array_equal(image(method, head, slices=MIDDLE, sampler=sampler, guidance=1.0), plain)
     assert len(evaluations) == STEPS
 
 
-def test_a_guidance_close_to_one_is_close_to_plain_sampling(
-    translator: Translator, head: Volume, middle: Array
-) -> None:
-    difference = np.abs(image(translator, head, slices=MIDDLE, guidance=1 + 1e-5) - middle).max()
+def test_a_guidance_close_to_one_is_close_to_plain_sampling(method: LMIDiffusion, head: Volume, middle: Array) -> None:
+    difference = np.abs(image(method, head, slices=MIDDLE, guidance=1 + 1e-5) - middle).max()
     assert 0 < difference < 1e-3
 
 
@@ -391,14 +388,14 @@ def test_every_estimate_is_steered_by_the_maps_of_the_source_and_of_the_slice_so
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 2.0])
 def test_another_guidance_makes_a_difference(
-    translator: Translator, head: Volume, middle: Array, guidance: float
+    method: LMIDiffusion, head: Volume, middle: Array, guidance: float
 ) -> None:
-    assert np.abs(image(translator, head, slices=MIDDLE, guidance=guidance) - middle).mean() > 0.001
+    assert np.abs(image(method, head, slices=MIDDLE, guidance=guidance) - middle).mean() > 0.001
 
 
-def test_a_guidance_of_zero_ignores_the_source(translator: Translator, head: Volume) -> None:
+def test_a_guidance_of_zero_ignores_the_source(method: LMIDiffusion, head: Volume) -> None:
     mirrored = head.with_array(head.array[::-1].copy())
-    first, second = (image(translator, each, slices=MIDDLE, guidance=0.0) for each in (head, mirrored))
+    first, second = (image(method, each, slices=MIDDLE, guidance=0.0) for each in (head, mirrored))
     both, middle = _outline(head) & _outline(mirrored), np.s_[..., slice(*MIDDLE)]
     assert both.mean() > 0.2
     np.testing.assert_allclose(first[middle][both], second[middle][both], atol=1e-5)
@@ -433,10 +430,10 @@ def test_invalid_options_are_refused_in_one_sentence(options: dict[str, Any]) ->
 
 @pytest.mark.parametrize("chosen", [(-1, 5), (5, 5), (7, 5), (0, 21), (20, 21), (25, 30)])
 def test_a_range_of_slices_outside_the_volume_is_refused_with_the_right_one(
-    translator: Translator, head: Volume, chosen: tuple[int, int]
+    method: LMIDiffusion, head: Volume, chosen: tuple[int, int]
 ) -> None:
     with pytest.raises(UserError, match="0:20") as refusal:
-        translate(translator, head, slices=chosen)
+        run(method, head, slices=chosen)
     assert f"{chosen[0]}:{chosen[1]}" in str(refusal.value)
     assert str(refusal.value).endswith(".")
 
@@ -450,73 +447,60 @@ def head_areas(head: Volume) -> NDArray[np.float64]:
 
 
 def test_slices_without_head_are_zero_and_neither_translated_nor_counted(
-    translator: Translator, head: Volume, whole: Array, monkeypatch: pytest.MonkeyPatch
+    method: LMIDiffusion, head: Volume, whole: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     areas = head_areas(head)
     assert 0 < (areas < 200).sum() < 20, "the head has no slices of both kinds"
     evaluations = counted(monkeypatch)
-    first = next(iter(translator.translate(head, TranslationOptions(steps=STEPS, batch_size=20))))
-    assert isinstance(first, Progress)
-    assert first.slices == (areas >= 200).sum() == evaluations[0]
+    progress: list[Progress] = []
+    run(method, head, progress.append, batch_size=20)
+    assert progress[0].slices == (areas >= 200).sum() == evaluations[0]
     np.testing.assert_array_equal(whole.any((0, 1)), areas >= 200)
 
 
-def test_noise_in_the_background_does_not_count_as_head(translator: Translator, head: Volume) -> None:
+def test_noise_in_the_background_does_not_count_as_head(head: Volume) -> None:
     noisy = np.abs(head.array + np.random.default_rng(0).normal(0, 15, head.array.shape))
-    assert translator.head_slices(head.with_array(noisy)) == translator.head_slices(head)
+    assert source_of(head.with_array(noisy)).head_slices() == source_of(head).head_slices()
 
 
-def test_a_range_without_head_is_zero_at_once(translator: Translator, head: Volume) -> None:
-    (only,) = translator.translate(head, TranslationOptions(steps=STEPS, slices=(0, 1)))
-    assert isinstance(only, Translation)
-    assert not only.volume.array.any()
-    assert only.volume.array.shape == head.array.shape
+def test_a_range_without_head_is_zero_at_once(method: LMIDiffusion, head: Volume) -> None:
+    progress: list[Progress] = []
+    result = image(method, head, slices=(0, 1), on_progress=progress.append)
+    assert progress == []
+    assert not result.any()
+    assert result.shape == head.array.shape
 
 
 # Cancelling -----------------------------------------------------------------------------------------------------------
 
 
+class Cancelled(Exception):
+    """The caller has had enough."""
+
+
 @pytest.mark.parametrize("at", [1, 7, 18])
-def test_cancelling_at_any_step_ends_it_there_and_leaves_no_thread_or_state(
-    translator: Translator, head: Volume, middle: Array, at: int
+def test_an_exception_at_any_step_ends_it_there_and_leaves_no_thread_or_state(
+    method: LMIDiffusion, head: Volume, middle: Array, at: int
 ) -> None:
     threads = set(threading.enumerate())
-    options = TranslationOptions(steps=STEPS, samples=2, slices=MIDDLE, batch_size=1)
-    asked: list[int] = []
-    items: list[object] = []
+    seen: list[Progress] = []
 
-    def cancel() -> bool:
-        asked.append(1)
-        return len(asked) == at
+    def cancel(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == at:
+            raise Cancelled
 
-    def consume() -> None:
-        items.extend(translator.translate(head, options, cancel=cancel))
-
-    with pytest.raises(TranslationCancelled):
-        consume()
-    assert len(asked) == at
-    assert not any(isinstance(item, Translation) for item in items)
+    with pytest.raises(Cancelled):
+        run(method, head, cancel, samples=2, slices=MIDDLE, batch_size=1)
+    assert len(seen) == at
     assert set(threading.enumerate()) == threads
-    np.testing.assert_array_equal(image(translator, head, slices=MIDDLE), middle)
+    np.testing.assert_array_equal(image(method, head, slices=MIDDLE), middle)
 
 
-def test_cancel_is_asked_after_every_step(translator: Translator, head: Volume) -> None:
-    asked: list[int] = []
-
-    def cancel() -> bool:
-        asked.append(1)
-        return False
-
-    options = TranslationOptions(steps=STEPS, samples=2, slices=MIDDLE, batch_size=2)
-    events = list(translator.translate(head, options, cancel=cancel))
-    assert len(asked) == len(events) - 1 == STEPS * 2 * 2
-
-
-def test_a_translation_that_is_abandoned_leaves_no_state(translator: Translator, head: Volume, middle: Array) -> None:
-    abandoned = iter(translator.translate(head, TranslationOptions(steps=STEPS)))
-    next(abandoned)
-    np.testing.assert_array_equal(image(translator, head, slices=MIDDLE), middle)
-    del abandoned
+def test_progress_is_told_after_every_step(method: LMIDiffusion, head: Volume) -> None:
+    seen: list[Progress] = []
+    run(method, head, seen.append, samples=2, slices=MIDDLE, batch_size=2)
+    assert len(seen) == STEPS * 2 * 2
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------
@@ -553,41 +537,40 @@ OUT_OF_MEMORY = pytest.mark.parametrize(
 
 @OUT_OF_MEMORY
 def test_out_of_memory_halves_the_batch_and_changes_no_result(
-    translator: Translator, head: Volume, whole: Array, monkeypatch: pytest.MonkeyPatch, error: Exception
+    method: LMIDiffusion, head: Volume, whole: Array, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     batches = counted(monkeypatch, lambda batch, call: error if batch > 2 else None)
-    *events, last = translator.translate(head, TranslationOptions(steps=STEPS, slices=(1, 10)))
+    progress: list[Progress] = []
+    result = image(method, head, slices=(1, 10), on_progress=progress.append)
     assert batches[:3] == [8, 4, 2]
     assert set(batches[2:]) == {2, 1}, "the batch grew again"
-    assert isinstance(last, Translation)
-    np.testing.assert_allclose(last.volume.array[..., 1:10], whole[..., 1:10], atol=1e-4)
-    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    np.testing.assert_allclose(result[..., 1:10], whole[..., 1:10], atol=1e-4)
+    fractions = [each.fraction for each in progress]
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
 
 
 def test_out_of_memory_half_way_through_a_batch_starts_it_anew_and_progress_never_falls(
-    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch
+    method: LMIDiffusion, head: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = TranslationOptions(steps=STEPS, slices=(7, 12), samples=2, batch_size=4)
-    undisturbed = image(translator, head, slices=(7, 12), samples=2, batch_size=4)
+    undisturbed = image(method, head, slices=(7, 12), samples=2, batch_size=4)
     error = torch.OutOfMemoryError("CUDA out of memory.")
     counted(monkeypatch, lambda batch, call: error if call == STEPS + 2 else None)
-    *events, last = translator.translate(head, options)
-    assert isinstance(last, Translation)
-    np.testing.assert_allclose(last.volume.array, undisturbed, atol=1e-4)
-    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    progress: list[Progress] = []
+    result = image(method, head, slices=(7, 12), samples=2, batch_size=4, on_progress=progress.append)
+    np.testing.assert_allclose(result, undisturbed, atol=1e-4)
+    fractions = [each.fraction for each in progress]
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
 
 
 @OUT_OF_MEMORY
 def test_out_of_memory_for_a_single_slice_is_told_to_the_user(
-    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
+    method: LMIDiffusion, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     batches = counted(monkeypatch, lambda batch, call: error)
     with pytest.raises(UserError, match="too little memory") as refusal:
-        translate(translator, head)
+        run(method, head)
     assert batches == [8, 4, 2, 1]
     message = str(refusal.value)
     assert message.endswith(".") and "\n" not in message
@@ -595,11 +578,11 @@ def test_out_of_memory_for_a_single_slice_is_told_to_the_user(
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), ValueError("memory"), KeyboardInterrupt()])
 def test_any_other_error_passes_through(
-    translator: Translator, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
+    method: LMIDiffusion, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     batches = counted(monkeypatch, lambda batch, call: error)
     with pytest.raises(type(error)) as raised:
-        translate(translator, head)
+        run(method, head)
     assert raised.value is error
     assert len(batches) == 1
 

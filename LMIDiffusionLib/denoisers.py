@@ -1,0 +1,45 @@
+"""What a solver asks of the score network at every step: with a source, and without one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .condition import Condition
+from .samplers import Denoiser
+from .score_network import ScoreNetwork
+
+
+def unconditional_denoiser(network: ScoreNetwork) -> Denoiser:
+    """Denoiser of the target modality that knows of no source: its maps are all zero."""
+
+    @torch.no_grad()
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        level = torch.full((len(noisy),), sigma, device=noisy.device)
+        maps = noisy.new_zeros(len(noisy), network.settings.condition_channels, *noisy.shape[2:])
+        return network(noisy, maps, level)
+
+    return denoise
+
+
+def conditional_denoiser(
+    network: ScoreNetwork, condition: Condition, source: Tensor, *, guidance: float = 1.0
+) -> Denoiser:
+    """Denoiser of the target modality steered by the maps of `source` (B, 1, H, W) and the slice being generated.
+
+    A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_maps - D_0).
+    """
+    source_maps = condition.source_maps(source)
+    without_source = unconditional_denoiser(network)
+
+    @torch.no_grad()
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        level = torch.full((len(noisy),), sigma, device=noisy.device)
+        maps = torch.cat([source_maps, condition.noisy_maps(source, noisy)], 1)
+        conditional: Tensor = network(noisy, maps, level)
+        if guidance == 1:
+            return conditional
+        unconditional = without_source(noisy, sigma)
+        return unconditional + guidance * (conditional - unconditional)
+
+    return denoise
