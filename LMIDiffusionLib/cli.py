@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import __version__
 from .events import Error, ErrorKind, failure
+from .presets import DEFAULT_PRESET, PRESETS
 from .resources import DEFAULT_CHECKPOINT
 from .training.options import DataOptions, FitOptions, ModelOptions
 
@@ -106,9 +107,11 @@ def _add_translate(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME_OR_PATH", help="trained model")
-    parser.add_argument("--samples", type=int, default=4, help="samples to average, each of another view of the source")
-    parser.add_argument("--sampler", default="dpm-solver++", help="dpm-solver++ or euler-maruyama")
-    parser.add_argument("--steps", type=int, help="network evaluations a sample; the sampler's default if not given")
+    presets = "; ".join(f"{name}: {p.samples} x {p.steps} steps of {p.sampler}" for name, p in PRESETS.items())
+    parser.add_argument("--quality", choices=list(PRESETS), default=DEFAULT_PRESET, help=presets)
+    parser.add_argument("--samples", type=int, help="samples to average, each of another view of the source")
+    parser.add_argument("--sampler", help="instead of that of the quality")
+    parser.add_argument("--steps", type=int, help="network evaluations a sample")
     parser.add_argument("--guidance", type=float, default=1.0, help="weight of the condition")
     parser.add_argument("--batch-size", type=_batch_size, default="auto", help="slices at once; auto fits the device")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
@@ -153,10 +156,10 @@ def _batch_size(text: str) -> int | None:
 def _sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) -> TranslationOptions:
     from .options import TranslationOptions
 
-    return TranslationOptions(
-        sampler=parsed.sampler,
-        steps=parsed.steps,
-        samples=parsed.samples,
+    chosen = {name: getattr(parsed, name) for name in ("sampler", "steps", "samples")}
+    return TranslationOptions.of_preset(
+        parsed.quality,
+        **{name: value for name, value in chosen.items() if value is not None},
         guidance=parsed.guidance,
         slices=slices,
         batch_size=parsed.batch_size,

@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from .intensity import to_unit_scale
-from .options import TranslationOptions
 from .pictures import Column, grey, heat, overlay, save_planes
 from .reporting import TerminalReporter
 from .resources import DEFAULT_CHECKPOINT, resource
 from .translation_job import TranslationJob
 from .volume import read_volume
 
-_SAMPLES = 4
 # A standard deviation of 0.2, a fifth of the intensity range, is drawn white.
 _LARGEST_SPREAD = 0.2
 
@@ -40,9 +38,8 @@ def run_demo(folder: Path, *, device: str) -> None:
         uncertainty=folder / "uncertainty.nii.gz",
         device=device,
         overwrite=True,
-        options=TranslationOptions(samples=_SAMPLES),
     )
-    print(f"Translating {job.source.name} (PDw to T1w, {_SAMPLES} samples averaged) ...")
+    print(f"Translating {job.source.name} (PDw to T1w, {job.options.samples} samples averaged) ...")
     job.run(TerminalReporter())
     _draw(job, folder / "demo.png")
     print(f"Wrote {folder / 'demo.png'}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import UserError
+from .presets import DEFAULT_PRESET, PRESETS
 from .samplers import SAMPLERS, Sampler
 
 
 @dataclass(frozen=True)
 class TranslationOptions:
-    """How a volume is translated.
+    """How a volume is translated; the defaults are the preset "balanced".
 
     Attributes:
         sampler: name in `samplers.SAMPLERS`.
@@ -23,9 +26,9 @@ class TranslationOptions:
         seed: of the noise.
     """
 
-    sampler: str = "dpm-solver++"
+    sampler: str = PRESETS[DEFAULT_PRESET].sampler
     steps: int | None = None
-    samples: int = 1
+    samples: int = PRESETS[DEFAULT_PRESET].samples
     guidance: float = 1.0
     slices: tuple[int, int] | None = None
     batch_size: int | None = None
@@ -44,6 +47,20 @@ class TranslationOptions:
                 raise UserError(f"The {name} cannot be {value}; give {least} or more.")
         if not math.isfinite(self.guidance):
             raise UserError(f"The guidance cannot be {self.guidance}; give a number, 1 for plain sampling.")
+
+    @classmethod
+    def of_preset(cls, name: str, **changes: Any) -> TranslationOptions:
+        """Options of a preset, some of them changed; another sampler takes its own number of steps.
+
+        Raises:
+            UserError: there is no such preset, or a change makes no sense.
+        """
+        if name not in PRESETS:
+            raise UserError(f"There is no quality {name}; choose one of {', '.join(PRESETS)}.")
+        preset = dataclasses.asdict(PRESETS[name])
+        if changes.get("sampler", preset["sampler"]) != preset["sampler"]:
+            del preset["steps"]
+        return cls(**{**preset, **changes})
 
     def solver(self) -> tuple[Sampler, int]:
         """The sampler and its number of steps."""

@@ -24,7 +24,7 @@ from LMIDiffusionLib.volume import Volume
 
 CPU = torch.device("cpu")
 INDICES = [9, 10, 11]
-OPTIONS = TranslationOptions(steps=6)
+OPTIONS = TranslationOptions(steps=6, samples=1)
 
 
 def slices_of(method: Method, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:

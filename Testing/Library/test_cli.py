@@ -22,7 +22,7 @@ from LMIDiffusionLib.volume import read_volume
 
 _SCAN = sample_scan("sri24_PDw")
 _TISSUE = sample_scan("sri24_tissue")
-_FAST = ["--slices", "36:38", "--steps", "2", "--device", "cpu"]
+_FAST = ["--slices", "36:38", "--quality", "fast", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_vol
     outputs = {name: tmp_path / f"{name}.nii.gz" for name in ("t1w", "labels", "spread")}
     done = _run(
         *("translate", _SCAN, outputs["t1w"], "--segmentation", outputs["labels"], "--mask", _TISSUE),
-        *("--uncertainty", outputs["spread"], "--samples", "2", "--checkpoint", model, *_FAST),
+        *("--uncertainty", outputs["spread"], "--checkpoint", model, *_FAST, "--samples", "2"),
     )
     assert done.returncode == 0, done.stderr
     assert _files(tmp_path) == {path.name for path in outputs.values()}

@@ -19,7 +19,7 @@ from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.volume import read_volume, write_volume
 
 _PDW, _T1W, _TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
-_QUICK = TranslationOptions(steps=2)
+_QUICK = TranslationOptions(steps=2, samples=1)
 
 
 def _pairs(folder: Path, *rows: str) -> Path:

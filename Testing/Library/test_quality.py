@@ -22,7 +22,7 @@ from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.options import TranslationOptions
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
-QUICK = TranslationOptions(steps=2)
+QUICK = TranslationOptions(steps=2, samples=1)
 EVERY = 25
 
 

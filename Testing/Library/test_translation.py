@@ -24,7 +24,9 @@ from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_outlines, to_unit_scale
 from LMIDiffusionLib.lmi import HistogramKernel
 from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.presets import DEFAULT_PRESET, PRESETS, Preset
 from LMIDiffusionLib.progress import Progress
+from LMIDiffusionLib.samplers import SAMPLERS
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.source import SlicedSource
 from LMIDiffusionLib.translation import Translation, translate, translate_slices
@@ -54,7 +56,7 @@ def run(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **options: Any,
 ) -> Translation:
-    chosen = TranslationOptions(**{"steps": STEPS, **options})
+    chosen = TranslationOptions(**{"steps": STEPS, "samples": 1, **options})
     return translate(volume, method.checkpoint, chosen, method=method, on_progress=on_progress)
 
 
@@ -68,7 +70,7 @@ def source_of(volume: Volume) -> SlicedSource:
 
 def samples_of(method: LMIDiffusion, volume: Volume, **options: Any) -> Tensor:
     """Samples (K, S, 1, H, W) of the middle slices on the checkpoint's grid."""
-    chosen = TranslationOptions(**{"steps": STEPS, **options})
+    chosen = TranslationOptions(**{"steps": STEPS, "samples": 1, **options})
     batches = translate_slices(source_of(volume), list(range(*MIDDLE)), method, chosen)
     return torch.cat([batch.samples for batch in batches], 1)
 
@@ -399,6 +401,31 @@ def test_a_guidance_of_zero_ignores_the_source(method: LMIDiffusion, head: Volum
     both, middle = _outline(head) & _outline(mirrored), np.s_[..., slice(*MIDDLE)]
     assert both.mean() > 0.2
     np.testing.assert_allclose(first[middle][both], second[middle][both], atol=1e-5)
+
+
+# Presets --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_gives_its_sampler_steps_and_samples(name: str) -> None:
+    options = TranslationOptions.of_preset(name, seed=3)
+    assert Preset(options.sampler, options.solver()[1], options.samples) == PRESETS[name]
+    assert options.seed == 3
+
+
+def test_the_default_options_are_those_of_the_default_preset() -> None:
+    options = TranslationOptions()
+    assert options.solver() == TranslationOptions.of_preset(DEFAULT_PRESET).solver()
+    assert options.samples == PRESETS[DEFAULT_PRESET].samples
+
+
+def test_what_is_asked_for_overrides_the_preset_and_another_sampler_takes_its_own_steps() -> None:
+    assert TranslationOptions.of_preset("best", samples=3, steps=7) == TranslationOptions(steps=7, samples=3)
+    other = TranslationOptions.of_preset("best", sampler="euler-maruyama")
+    assert other.solver()[1] == SAMPLERS["euler-maruyama"].default_steps
+    assert other.samples == PRESETS["best"].samples
+    with pytest.raises(UserError, match="no quality ultra"):
+        TranslationOptions.of_preset("ultra")
 
 
 # Options --------------------------------------------------------------------------------------------------------------
