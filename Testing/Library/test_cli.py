@@ -15,9 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint import KERNELS, Checkpoint, save_checkpoint
+from LMIDiffusionLib.cli import COMMANDS
+from LMIDiffusionLib.condition import MAPS
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.events import Error, ErrorKind, parse
+from LMIDiffusionLib.presets import PRESETS
+from LMIDiffusionLib.samplers import SAMPLERS
+from LMIDiffusionLib.training.augmentation import AUGMENTATIONS
 from LMIDiffusionLib.volume import read_volume
 
 _SCAN = sample_scan("sri24_PDw")
@@ -246,8 +251,18 @@ def test_a_full_disk_leaves_neither_output_nor_temporary_file(tmp_path: Path, vo
     assert _files(tmp_path) == {"inputs"}
 
 
-def test_help_does_not_import_torch() -> None:
-    code = "import sys; from LMIDiffusionLib.cli import _parser; _parser(); sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_names_what_there_is_to_choose_from(name: str) -> None:
+    done = _run(*name.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert COMMANDS[name].SUMMARY in " ".join(done.stdout.split())
+    assert "default: None" not in done.stdout
+    for choice in {"translate": [*SAMPLERS, *PRESETS], "train": [*MAPS, *KERNELS, *AUGMENTATIONS]}.get(name, []):
+        assert choice in done.stdout
+
+
+def test_the_list_of_commands_does_not_import_torch() -> None:
+    code = "import sys; from LMIDiffusionLib.cli import parser_for; parser_for([]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -1,0 +1,22 @@
+"""`info`: what a checkpoint is."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..resources import DEFAULT_CHECKPOINT
+
+SUMMARY = "Describe a checkpoint."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", nargs="?", default=DEFAULT_CHECKPOINT, help="bundled name or path")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(parsed.checkpoint)
+    parameters = sum(weight.numel() for weight in checkpoint.weights.values())
+    for name, value in {"parameters": f"{parameters:,}", **checkpoint.metadata()}.items():
+        print(f"{name.replace('_', ' '):<16} {value}")

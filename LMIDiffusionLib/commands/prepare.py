@@ -1,0 +1,38 @@
+"""`prepare`: scans of several modalities into what the other commands read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .arguments import positive, positive_real
+
+SUMMARY = "Align scans of several modalities, split subjects, and write what train, evaluate and benchmark read."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, help="folder of IXI archives or files, or of NAME_<modality>.nii.gz files")
+    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+    parser.add_argument("--target", default="T1w", help="modality to translate to")
+    parser.add_argument("--sources", nargs="+", default=["PDw", "T2w"], help="modalities to translate from")
+    parser.add_argument(
+        "--labels", help="NAME_<labels>.nii.gz holds DLMUSE labels on the target's grid, where it exists"
+    )
+    parser.add_argument(
+        "--spacing", type=positive_real, help="voxel size in millimetres; the target's own if not given"
+    )
+    parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading (N4)")
+    parser.add_argument("--held-out", type=positive, default=10, help="subjects kept out of training as pairs")
+    parser.add_argument(
+        "--paper-split", action="store_true", help="100 subjects to train and 25 to test, 3 axial slices of each"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..training.prepare import PreparationOptions, prepare
+
+    left_out = prepare(PreparationOptions(**{name: value for name, value in vars(parsed).items() if name != "run"}))
+    for line in left_out:
+        print(f"Left out: {line}")
+    print(f"Wrote {parsed.output / 'manifest.json'}")

@@ -1,0 +1,44 @@
+"""`translate`: a volume to another contrast, with its segmentation."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from .arguments import add_sampling, positive, sampling, slice_range
+
+SUMMARY = "Translate a volume and segment the result."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, help="NIfTI volume of any MR contrast")
+    parser.add_argument("output", type=Path, help="where the translated volume goes (.nii or .nii.gz)")
+    parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
+    parser.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
+    parser.add_argument("--clusters", type=positive, help="intensity classes without a mask; 5 if not given")
+    parser.add_argument("--uncertainty", type=Path, help="where the standard deviation over the samples goes")
+    parser.add_argument("--slices", type=slice_range, metavar="A:B", help="axial slices A to B-1 only, 0 at the feet")
+    add_sampling(parser)
+    parser.add_argument("--events", action="store_true", help="print one JSON object a line instead of a progress bar")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..reporting import EventReporter, TerminalReporter
+    from ..translation_job import TranslationJob
+
+    job = TranslationJob(
+        source=parsed.source,
+        output=parsed.output,
+        checkpoint=parsed.checkpoint,
+        segmentation=parsed.segmentation,
+        mask=parsed.mask,
+        clusters=parsed.clusters,
+        uncertainty=parsed.uncertainty,
+        device=parsed.device,
+        overwrite=parsed.overwrite,
+        options=sampling(parsed, parsed.slices),
+    )
+    with contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter:
+        job.run(reporter)
