@@ -27,7 +27,7 @@ from .lmi import GaussianKernel, HistogramKernel
 from .resources import checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
-from .segmentation import TISSUES
+from .segmentation import TISSUES, named_centres
 
 KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
     "gaussian": GaussianKernel,
@@ -48,7 +48,7 @@ class Checkpoint:
         pixel_size: side of the slices' pixels in millimetres.
         intensity_scale: name of the intensity scale.
         class_centres: K-Means centres of whole slices by number of clusters, ascending, in [0, 1].
-        tissue_centres: centres of CSF, grey and white matter inside training brains; None without masks.
+        tissue_centres: centre of each of `segmentation.TISSUES` inside training brains; None where they are not known.
         training_data: what it was trained on.
         licence: of the weights.
         training_steps: optimiser steps.
@@ -62,7 +62,7 @@ class Checkpoint:
     modality: str
     pixel_size: float
     class_centres: dict[int, NDArray[np.float64]]
-    tissue_centres: NDArray[np.float64] | None
+    tissue_centres: dict[str, float] | None
     training_data: str
     licence: str
     training_steps: int
@@ -74,6 +74,18 @@ class Checkpoint:
         network = ScoreNetwork(self.network)
         network.load_state_dict({name: weight.float() for name, weight in self.weights.items()})
         return network.eval().requires_grad_(False)
+
+    def centres(self, count: int | None) -> NDArray[np.float64]:
+        """The K-Means centres of that many classes; None for the most there are.
+
+        Raises:
+            UserError: there are none.
+        """
+        chosen = max(self.class_centres) if count is None else count
+        if chosen not in self.class_centres:
+            known = " or ".join(map(str, sorted(self.class_centres)))
+            raise UserError(f"This checkpoint knows no {count} clusters; choose {known}.")
+        return self.class_centres[chosen]
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON types."""
@@ -89,7 +101,7 @@ class Checkpoint:
             "condition": {**dataclasses.asdict(self.condition), "kernel": {"name": kernel_name, **vars(kernel)}},
             "sde": dataclasses.asdict(self.sde),
             "class_centres": {str(count): centres.tolist() for count, centres in self.class_centres.items()},
-            "tissue_centres": None if self.tissue_centres is None else self.tissue_centres.tolist(),
+            "tissue_centres": self.tissue_centres,
             "training_data": self.training_data,
             "training_steps": self.training_steps,
             "licence": self.licence,
@@ -120,7 +132,7 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
 def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
     if metadata["intensity_scale"] != SCALE_NAME:
         raise UserError(f"{path} uses another intensity scale ({metadata['intensity_scale']}); train it again.")
-    network, tissue_centres = metadata["network"], metadata["tissue_centres"]
+    network = metadata["network"]
     checkpoint = Checkpoint(
         weights=weights,
         network=NetworkSettings(**{**network, "channels": tuple(network["channels"])}),
@@ -131,7 +143,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         class_centres={
             int(count): _centres(centres, int(count)) for count, centres in metadata["class_centres"].items()
         },
-        tissue_centres=None if tissue_centres is None else _centres(tissue_centres, len(TISSUES)),
+        tissue_centres=_tissue_centres(metadata["tissue_centres"], metadata["format_version"]),
         training_data=metadata["training_data"],
         licence=metadata["licence"],
         training_steps=metadata["training_steps"],
@@ -139,8 +151,22 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
     )
     for settings in (checkpoint, checkpoint.network, checkpoint.condition, checkpoint.condition.kernel, checkpoint.sde):
         _check_settings(settings)
+    if not checkpoint.class_centres:
+        raise ValueError("there are no classes")
     _check_weights(checkpoint)
     return checkpoint
+
+
+def _tissue_centres(values: Any, version: int) -> dict[str, float] | None:
+    if values is None:
+        return None
+    if version == 1:
+        return named_centres(_centres(values, len(TISSUES)), TISSUES)
+    if values.keys() != set(TISSUES) or not all(type(value) in (int, float) for value in values.values()):
+        raise ValueError(f"expected centres of {TISSUES}")
+    if not all(math.isfinite(value) for value in values.values()):
+        raise ValueError("centres must be finite")
+    return {name: values[name] for name in TISSUES}
 
 
 def _centres(values: Any, count: int) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from .errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Since 2, tissues go by their names; in 1 they were CSF, grey and white matter from dark to bright."""
 METADATA_KEY = "lmidiffusion"
 """Under which the metadata stand, as JSON, in the header of the safetensors file."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 TISSUES = ("CSF", "grey matter", "white matter")
-"""Names of the three classes inside a brain mask, darkest first: their order in a T1w image."""
+"""What the three classes inside a brain mask are, in the order of their labels."""
+
+TISSUES_FROM_DARK = {"T1w": ("CSF", "grey matter", "white matter")}
+"""By modality, the order in which they brighten, where it is the same in every scan."""
 
 
 def fit_centres(intensities: NDArray[np.number], *, count: int, seed: int = 0) -> NDArray[np.float64]:
@@ -39,6 +43,18 @@ def segment_classes(image: NDArray[np.number], centres: NDArray[np.floating]) ->
     return Segmentation(nearest_centre(image, centres) + np.uint8(1), names)
 
 
-def segment_tissues(image: NDArray[np.number], centres: NDArray[np.floating], brain: NDArray[np.bool_]) -> Segmentation:
-    """CSF, grey and white matter inside a brain mask, by the three centres fitted inside training brains."""
-    return Segmentation(np.where(brain, nearest_centre(image, centres) + 1, 0).astype(np.uint8), TISSUES)
+def segment_tissues(image: NDArray[np.number], centres: Mapping[str, float], brain: NDArray[np.bool_]) -> Segmentation:
+    """The tissue with the nearest centre inside a brain mask, numbered from 1 in the order of `centres`.
+
+    Names say which tissue is which, not brightness: fluid is the darkest in a T1w image and the brightest in a T2w one.
+    """
+    values = np.array([*centres.values()])
+    from_dark = np.argsort(values)
+    tissues = from_dark[nearest_centre(image, values[from_dark])] + 1
+    return Segmentation(np.where(brain, tissues, 0).astype(np.uint8), tuple(centres))
+
+
+def named_centres(centres: NDArray[np.floating], from_dark: Sequence[str]) -> dict[str, float]:
+    """Ascending centres by the names of their tissues, in the order of `TISSUES`."""
+    found = dict(zip(from_dark, centres.tolist(), strict=True))
+    return {name: found[name] for name in TISSUES}

@@ -22,8 +22,6 @@ from .segmentation import Segmentation, segment_classes, segment_tissues
 from .translation import Translation, translate
 from .volume import Volume, read_mask, read_volume, save_nifti
 
-_DEFAULT_CLUSTERS = 5
-
 
 @dataclass(frozen=True)
 class TranslationJob:
@@ -35,7 +33,7 @@ class TranslationJob:
         checkpoint: name or path.
         segmentation: where the label map goes, if wanted.
         mask: brain mask on the source's grid; makes the segmentation one of tissues.
-        clusters: K-Means classes without a mask; None for 5.
+        clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
         uncertainty: where the standard deviation over samples goes, if wanted.
         device: name as `select_device` takes it.
         overwrite: replace existing files.
@@ -99,11 +97,12 @@ class TranslationJob:
 
     def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
         if self.mask is not None and checkpoint.tissue_centres is None:
-            raise UserError("This checkpoint was trained without brain masks and knows no tissues; leave out --mask.")
+            raise UserError("This checkpoint knows no tissues, or not which is which; leave out --mask.")
+        checkpoint.centres(self.clusters)
 
     def _segment(self, volume: Volume, brain: NDArray[np.bool_] | None, checkpoint: Checkpoint) -> Segmentation:
         if brain is None:
-            return segment_classes(volume.array, checkpoint.class_centres[self.clusters or _DEFAULT_CLUSTERS])
+            return segment_classes(volume.array, checkpoint.centres(self.clusters))
         assert checkpoint.tissue_centres is not None
         return segment_tissues(volume.array, checkpoint.tissue_centres, brain)
 

@@ -21,7 +21,7 @@ from ..intensity import head_mask, to_unit_scale
 from ..method import Method
 from ..options import TranslationOptions
 from ..progress import Progress
-from ..segmentation import TISSUES, nearest_centre
+from ..segmentation import TISSUES, nearest_centre, segment_tissues
 from ..source import SlicedSource
 from ..translation import translate_slices
 from ..volume import Volume, read_volume
@@ -199,7 +199,7 @@ def _scores(
     if tissues is None or checkpoint.tissue_centres is None:
         return values
     found, of_target = (
-        np.where(tissues > 0, nearest_centre(each, checkpoint.tissue_centres) + 1, 0) for each in (images, truth)
+        segment_tissues(each, checkpoint.tissue_centres, tissues > 0).labels for each in (images, truth)
     )
     if tissues.max() == 1:  # a plain mask: compare with the true target's own K-Means
         tissues = of_target

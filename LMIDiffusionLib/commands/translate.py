@@ -16,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="where the translated volume goes (.nii or .nii.gz)")
     parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
     parser.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
-    parser.add_argument("--clusters", type=positive, help="intensity classes without a mask; 5 if not given")
+    parser.add_argument(
+        "--clusters",
+        type=positive,
+        help="intensity classes without a mask; the most that the checkpoint knows if not given",
+    )
     parser.add_argument("--uncertainty", type=Path, help="where the standard deviation over the samples goes")
     parser.add_argument("--slices", type=slice_range, metavar="A:B", help="axial slices A to B-1 only, 0 at the feet")
     add_sampling(parser)

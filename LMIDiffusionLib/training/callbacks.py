@@ -33,7 +33,7 @@ class CheckpointExporter(Callback):
         reading: DataOptions,
         model: ModelOptions,
         class_centres: dict[int, NDArray[np.float64]],
-        tissue_centres: NDArray[np.float64] | None,
+        tissue_centres: dict[str, float] | None,
     ) -> None:
         self.path = output / f"{model.name}.safetensors"
         self._reading, self._model = reading, model

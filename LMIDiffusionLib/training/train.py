@@ -21,13 +21,14 @@ from ..errors import UserError
 from ..intensity import to_unit_scale
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE, largest_distance
-from ..segmentation import fit_centres
+from ..segmentation import fit_centres, named_centres
 from .augmentation import AUGMENTATIONS, SliceBatch
 from .bias_field import correct_bias_field
 from .callbacks import CheckpointExporter, SamplePictures
 from .options import DataOptions, FitOptions, ModelOptions
 from .score_training import ScoreTraining
 from .slices import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
+from .tissue_order import tissues_from_dark
 
 _EMA_DECAY = 0.999
 _VALIDATION_SLICES = 32
@@ -66,7 +67,7 @@ def train(
     lightning.seed_everything(fit.seed, verbose=False)
     training, held_out = _read(data, reading, stride=NetworkSettings(channels=model.channels).stride)
     module = _module(training, condition, model, fit)
-    exporter = CheckpointExporter(output, reading, model, *_centres(training))
+    exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality))
     trainer = _trainer(output, fit, [exporter, SamplePictures(held_out, output / "pictures")])
     loaders = TrainingData(training, held_out, fit)
     with warnings.catch_warnings():
@@ -171,13 +172,18 @@ def _spread(slices: Tensor, count: int) -> Tensor:
     return slices[torch.arange(count) * (len(slices) - 1) // max(1, count - 1)]
 
 
-def _centres(slices: SliceSet) -> tuple[dict[int, NDArray[np.float64]], NDArray[np.float64] | None]:
+def _centres(slices: SliceSet, modality: str) -> tuple[dict[int, NDArray[np.float64]], dict[str, float] | None]:
     intensities = _spread(slices.images().flatten(), 500_000).numpy()
     centres = {count: fit_centres(intensities, count=count) for count in (3, 5)}
     if not slices.has_masks:
         return centres, None
+    some = slices.batch(_spread(torch.arange(len(slices)), _STATISTICS_SLICES).tolist())
+    from_dark = tissues_from_dark(some, modality=modality)
+    if from_dark is None:
+        print(f"Without labels nobody knows which tissue is which in {modality}: the checkpoint will name none.")
+        return centres, None
     brain = _spread(slices.brain_intensities(), 500_000).numpy()
-    return centres, fit_centres(brain, count=3)
+    return centres, named_centres(fit_centres(brain, count=len(from_dark)), from_dark)
 
 
 def _trainer(output: Path, options: FitOptions, callbacks: list[Callback]) -> lightning.Trainer:

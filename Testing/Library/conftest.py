@@ -148,7 +148,7 @@ def tiny_checkpoint() -> Checkpoint:
         modality="T1w",
         pixel_size=HEAD_SPACING,
         class_centres={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
-        tissue_centres=np.array([0.15, 0.45, 0.65]),
+        tissue_centres={"CSF": 0.15, "grey matter": 0.45, "white matter": 0.65},
         training_data="none: random weights",
         licence="CC0",
         training_steps=0,

@@ -85,9 +85,13 @@ CONDITIONS = pytest.mark.parametrize(
 
 
 @CONDITIONS
-@pytest.mark.parametrize("tissue_centres", [None, np.array([0.1234567890123, 0.4, 0.7])], ids=["no tissues", "tissues"])
+@pytest.mark.parametrize(
+    "tissue_centres",
+    [None, {"CSF": 0.9, "grey matter": 0.1234567890123, "white matter": 0.4}],
+    ids=["no tissues", "tissues"],
+)
 def test_round_trip_keeps_all_metadata(
-    tiny_checkpoint: Checkpoint, path: Path, condition: Condition, tissue_centres: Any
+    tiny_checkpoint: Checkpoint, path: Path, condition: Condition, tissue_centres: dict[str, float] | None
 ) -> None:
     original = dataclasses.replace(
         with_condition(tiny_checkpoint, condition),
@@ -104,15 +108,11 @@ def test_round_trip_keeps_all_metadata(
     save_checkpoint(original, path)
     loaded = load_checkpoint(str(path))
     for field in dataclasses.fields(Checkpoint):
-        if field.name not in ("weights", "class_centres", "tissue_centres"):
+        if field.name not in ("weights", "class_centres"):
             assert getattr(loaded, field.name) == getattr(original, field.name), field.name
     assert loaded.class_centres.keys() == {2, 5}
     for count, centres in original.class_centres.items():
         np.testing.assert_array_equal(loaded.class_centres[count], centres)
-    if tissue_centres is None:
-        assert loaded.tissue_centres is None
-    else:
-        np.testing.assert_array_equal(loaded.tissue_centres, tissue_centres)
     assert loaded.metadata() == original.metadata()
 
 
@@ -255,6 +255,27 @@ def test_a_newer_format_that_lacks_what_this_one_has_is_still_called_newer(path:
     assert "update" in refusal(path)
 
 
+def test_tissues_of_the_first_format_are_read_as_fluid_grey_and_white_from_dark_to_bright(
+    tiny_checkpoint: Checkpoint, path: Path
+) -> None:
+    first = {**tiny_checkpoint.metadata(), "format_version": 1}
+    save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centres": [0.1, 0.4, 0.7]})
+    assert load_checkpoint(str(path)).tissue_centres == {"CSF": 0.1, "grey matter": 0.4, "white matter": 0.7}
+    assert read_header(path).knows_tissues
+    save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centres": None})
+    assert load_checkpoint(str(path)).tissue_centres is None
+    for centres in ([], [0.1, 0.2], [0.3, 0.2, 0.1], [0, 1, "x"], [0, 1, float("inf")], {"CSF": 0.1}):
+        save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centres": centres})
+        refusal(path)
+
+
+def test_a_number_of_classes_is_one_of_the_checkpoints(tiny_checkpoint: Checkpoint) -> None:
+    assert len(tiny_checkpoint.centres(None)) == 5
+    assert len(tiny_checkpoint.centres(3)) == 3
+    with pytest.raises(UserError, match="knows no 4 clusters; choose 3 or 5"):
+        tiny_checkpoint.centres(4)
+
+
 def test_another_intensity_scale_is_refused(tiny_checkpoint: Checkpoint, path: Path) -> None:
     save_raw(path, tiny_checkpoint.weights, {**tiny_checkpoint.metadata(), "intensity_scale": "percentile"})
     assert "percentile" in refusal(path)
@@ -303,9 +324,11 @@ WRONG: dict[tuple[str, ...], list[Any]] = {
     ("condition", "kernel", "bandwidth"): [None, "wide", 0, -1, float("nan")],
     ("sde",): [None, [], {"sigma": 3}],
     ("sde", "sigma_max"): [None, "50", 0.001, float("inf"), float("nan")],
-    ("class_centres",): [None, [0.1, 0.5], {"three": [0.1, 0.2, 0.3]}],
+    ("class_centres",): [None, {}, [0.1, 0.5], {"three": [0.1, 0.2, 0.3]}],
     ("class_centres", "3"): [None, "x", 0.5, [], [0.1, 0.2], [0.3, 0.2, 0.1], [0.1, None, 0.3], [0, 1, float("nan")]],
-    ("tissue_centres",): ["x", 0.5, [], [0.1, 0.2], [0.3, 0.2, 0.1], [0, 1, "x"], [0, 1, float("inf")]],
+    ("tissue_centres",): ["x", 0.5, [], {}, [0.1, 0.2, 0.3], {"CSF": 0.1, "grey matter": 0.2}],
+    ("tissue_centres", "CSF"): [None, "x", [0.1], True, float("nan"), float("inf")],
+    ("tissue_centres", "fat"): [0.5],
 }
 
 

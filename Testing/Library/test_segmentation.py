@@ -5,7 +5,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from LMIDiffusionLib.segmentation import TISSUES, fit_centres, nearest_centre, segment_classes, segment_tissues
+from LMIDiffusionLib.segmentation import (
+    TISSUES,
+    fit_centres,
+    named_centres,
+    nearest_centre,
+    segment_classes,
+    segment_tissues,
+)
 
 CLUSTERS = pytest.mark.parametrize("n_clusters", [2, 3, 5, 7])
 
@@ -88,7 +95,7 @@ def test_classes_without_a_mask_are_numbered_and_claim_no_tissue(count: int) -> 
 def test_tissues_are_one_to_three_inside_the_mask_and_zero_outside() -> None:
     generator = np.random.default_rng(5)
     centres, image, brain = np.array([0.2, 0.45, 0.65]), generator.uniform(0, 1, (6, 7, 8)), generator.random((6, 7, 8))
-    segmentation = segment_tissues(image, centres, brain > 0.5)
+    segmentation = segment_tissues(image, dict(zip(TISSUES, centres.tolist(), strict=True)), brain > 0.5)
     assert segmentation.labels.dtype == np.uint8
     assert set(np.unique(segmentation.labels[brain > 0.5])) == {1, 2, 3}
     assert not segmentation.labels[brain <= 0.5].any()
@@ -96,9 +103,16 @@ def test_tissues_are_one_to_three_inside_the_mask_and_zero_outside() -> None:
     np.testing.assert_array_equal(segmentation.labels[brain > 0.5], expected[brain > 0.5])
 
 
-def test_tissues_are_named_from_dark_to_bright() -> None:
-    segmentation = segment_tissues(
-        np.array([[[0.1, 0.5, 0.7]]]), np.array([0.2, 0.45, 0.65]), np.ones((1, 1, 3), dtype=bool)
-    )
+@pytest.mark.parametrize(
+    ("from_dark", "labels"),
+    [(("CSF", "grey matter", "white matter"), [1, 2, 3]), (("white matter", "grey matter", "CSF"), [3, 2, 1])],
+    ids=["T1w", "T2w"],
+)
+def test_tissues_go_by_their_names_whatever_the_order_in_which_they_brighten(
+    from_dark: tuple[str, ...], labels: list[int]
+) -> None:
+    centres = named_centres(np.array([0.2, 0.45, 0.65]), from_dark)
+    segmentation = segment_tissues(np.array([[[0.1, 0.5, 0.7]]]), centres, np.ones((1, 1, 3), dtype=bool))
     assert segmentation.names == TISSUES == ("CSF", "grey matter", "white matter")
-    assert segmentation.labels.ravel().tolist() == [1, 2, 3]
+    assert segmentation.labels.ravel().tolist() == labels
+    assert [segmentation.names[label - 1] for label in labels] == list(from_dark)

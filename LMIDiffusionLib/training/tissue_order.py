@@ -1,0 +1,32 @@
+"""Which of the classes inside the brain is which tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..segmentation import TISSUES_FROM_DARK
+from .anatomy import CLASSES
+from .augmentation import SliceBatch
+
+_CLASSES_OF_TISSUES = {
+    "CSF": ("ventricles", "other fluid"),
+    "grey matter": ("cortex",),
+    "white matter": ("white matter",),
+}
+
+
+def tissues_from_dark(slices: SliceBatch, *, modality: str) -> Sequence[str] | None:
+    """The tissues in the order in which they brighten: as labels show it, else as it is in every scan of a modality.
+
+    Returns:
+        Names out of `segmentation.TISSUES`; None where it cannot be told.
+    """
+    masks = {
+        tissue: torch.isin(slices.classes, torch.tensor([CLASSES.index(name) for name in names]))
+        for tissue, names in _CLASSES_OF_TISSUES.items()
+    }
+    if all(mask.any() for mask in masks.values()):
+        return sorted(masks, key=lambda tissue: float(slices.images[masks[tissue]].median()))
+    return TISSUES_FROM_DARK.get(modality)
