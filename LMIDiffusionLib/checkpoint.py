@@ -24,7 +24,7 @@ from .errors import UserError
 from .files import atomic_path
 from .intensity import SCALE_NAME
 from .lmi import GaussianKernel, HistogramKernel
-from .resources import checkpoint_path
+from .resources import DEFAULT_CHECKPOINT, checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
 from .segmentation import TISSUES, named_centres
@@ -33,6 +33,23 @@ KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
     "gaussian": GaussianKernel,
     "histogram": HistogramKernel,
 }
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights come from, and what may be done with them.
+
+    Attributes:
+        training_data: what they were trained on.
+        licence: of the weights.
+        training_steps: optimiser steps.
+        library_version: of this library, when they were written.
+    """
+
+    training_data: str
+    licence: str
+    training_steps: int
+    library_version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -46,13 +63,9 @@ class Checkpoint:
         sde: noise levels seen in training.
         modality: target modality, such as T1w.
         pixel_size: side of the slices' pixels in millimetres.
-        intensity_scale: name of the intensity scale.
         class_centres: K-Means centres of whole slices by number of clusters, ascending, in [0, 1].
         tissue_centres: centre of each of `segmentation.TISSUES` inside training brains; None where they are not known.
-        training_data: what it was trained on.
-        licence: of the weights.
-        training_steps: optimiser steps.
-        library_version: of this library, when it was written.
+        provenance: where the weights come from.
     """
 
     weights: dict[str, Tensor]
@@ -63,11 +76,7 @@ class Checkpoint:
     pixel_size: float
     class_centres: dict[int, NDArray[np.float64]]
     tissue_centres: dict[str, float] | None
-    training_data: str
-    licence: str
-    training_steps: int
-    intensity_scale: str = SCALE_NAME
-    library_version: str = __version__
+    provenance: Provenance
 
     def score_network(self) -> ScoreNetwork:
         """The network with these weights, in evaluation mode."""
@@ -93,18 +102,15 @@ class Checkpoint:
         kernel_name = next(name for name, kind in KERNELS.items() if isinstance(kernel, kind))
         return {
             "format_version": FORMAT_VERSION,
-            "library_version": self.library_version,
             "modality": self.modality,
             "pixel_size": self.pixel_size,
-            "intensity_scale": self.intensity_scale,
+            "intensity_scale": SCALE_NAME,
             "network": dataclasses.asdict(self.network),
             "condition": {**dataclasses.asdict(self.condition), "kernel": {"name": kernel_name, **vars(kernel)}},
             "sde": dataclasses.asdict(self.sde),
             "class_centres": {str(count): centres.tolist() for count, centres in self.class_centres.items()},
             "tissue_centres": self.tissue_centres,
-            "training_data": self.training_data,
-            "training_steps": self.training_steps,
-            "licence": self.licence,
+            **dataclasses.asdict(self.provenance),
         }
 
 
@@ -115,13 +121,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         save_file(weights, temporary, {METADATA_KEY: json.dumps(checkpoint.metadata())})
 
 
-def load_checkpoint(name_or_path: str) -> Checkpoint:
+def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint:
     """Read a checkpoint by the name of a bundled one or by path.
 
     Raises:
         UserError: there is none, or it is damaged, of another kind, a pickle, or of a newer format.
     """
-    path = checkpoint_path(name_or_path)
+    path = checkpoint_path(str(name_or_path))
     metadata = read_metadata(path)
     try:
         return _from_metadata(metadata, load_file(path), path)
@@ -144,12 +150,17 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
             int(count): _centres(centres, int(count)) for count, centres in metadata["class_centres"].items()
         },
         tissue_centres=_tissue_centres(metadata["tissue_centres"], metadata["format_version"]),
-        training_data=metadata["training_data"],
-        licence=metadata["licence"],
-        training_steps=metadata["training_steps"],
-        library_version=metadata["library_version"],
+        provenance=Provenance(**{field.name: metadata[field.name] for field in dataclasses.fields(Provenance)}),
     )
-    for settings in (checkpoint, checkpoint.network, checkpoint.condition, checkpoint.condition.kernel, checkpoint.sde):
+    condition = checkpoint.condition
+    for settings in (
+        checkpoint,
+        checkpoint.network,
+        condition,
+        condition.kernel,
+        checkpoint.sde,
+        checkpoint.provenance,
+    ):
         _check_settings(settings)
     if not checkpoint.class_centres:
         raise ValueError("there are no classes")

@@ -49,14 +49,14 @@ class Volume:
         return Volume(array, self.affine, self.header)
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: str | Path) -> Volume:
     """Read a NIfTI file.
 
     Raises:
         UserError: the file is missing, unreadable, no NIfTI file, truncated, not scalar, not 3-D, not finite, constant,
             or has no usable affine.
     """
-    volume = _read_any(path)
+    volume = _read_any(Path(path))
     if volume.array.min() == volume.array.max():
         raise UserError(f"{path} has the same value in every voxel; give a volume with an image in it.")
     return volume
@@ -120,13 +120,13 @@ def _is_invertible(affine: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(io_orientation(affine)).all())  # NaN where an axis is lost beside far longer ones
 
 
-def read_mask(path: Path, reference: Volume) -> NDArray[np.bool_]:
+def read_mask(path: str | Path, reference: Volume) -> NDArray[np.bool_]:
     """Read a mask on the grid of `reference`; every voxel other than 0 is inside.
 
     Raises:
         UserError: as `read_volume`, but for a mask of ones, or the mask is empty or lies on another grid.
     """
-    mask = _read_any(path)
+    mask = _read_any(Path(path))
     if not mask.array.any():
         raise UserError(f"The mask {path} is empty; give one with the brain marked.")
     if mask.array.shape != reference.array.shape:
@@ -154,9 +154,9 @@ def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
     return rounded.astype(np.int64)
 
 
-def write_volume(path: Path, volume: Volume) -> None:
+def write_volume(path: str | Path, volume: Volume) -> None:
     """Write a NIfTI file, first under a temporary name in the same folder, then renamed."""
-    with atomic_path(path) as temporary:
+    with atomic_path(Path(path)) as temporary:
         save_nifti(temporary, volume)
 
 

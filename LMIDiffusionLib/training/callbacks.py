@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
-from ..checkpoint import Checkpoint, save_checkpoint
+from ..checkpoint import Checkpoint, Provenance, save_checkpoint
 from ..denoisers import conditional_denoiser
 from ..pictures import save_picture
 from ..samplers import SAMPLERS, shared_noise
@@ -57,9 +57,7 @@ class CheckpointExporter(Callback):
             pixel_size=self._reading.pixel_size,
             class_centres=self._class_centres,
             tissue_centres=self._tissue_centres,
-            training_data=self._model.training_data,
-            licence=self._model.licence,
-            training_steps=trainer.global_step,
+            provenance=Provenance(self._model.training_data, self._model.licence, trainer.global_step),
         )
         save_checkpoint(checkpoint, self.path)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.checkpoint import Checkpoint, Provenance
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
@@ -149,7 +149,5 @@ def tiny_checkpoint() -> Checkpoint:
         pixel_size=HEAD_SPACING,
         class_centres={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
         tissue_centres={"CSF": 0.15, "grey matter": 0.45, "white matter": 0.65},
-        training_data="none: random weights",
-        licence="CC0",
-        training_steps=0,
+        provenance=Provenance("none: random weights", "CC0", training_steps=0),
     )

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from LMIDiffusionLib import checkpoint as checkpoint_module
-from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint import Checkpoint, Provenance, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.checkpoint_header import FORMAT_VERSION, METADATA_KEY, CheckpointHeader, read_header
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
@@ -100,10 +100,7 @@ def test_round_trip_keeps_all_metadata(
         modality="T2w ü",
         pixel_size=1.7,
         class_centres={2: np.array([0.1, 1 / 3]), 5: np.linspace(0.1, 0.9, 5)},
-        training_data='"quoted", 2 lines\nlong',
-        licence="CC BY-SA 3.0",
-        training_steps=1234,
-        library_version="0.0.9",
+        provenance=Provenance('"quoted", 2 lines\nlong', "CC BY-SA 3.0", 1234, "0.0.9"),
     )
     save_checkpoint(original, path)
     loaded = load_checkpoint(str(path))
@@ -155,7 +152,7 @@ def test_a_bundled_checkpoint_loads_by_its_name(name: str) -> None:
 
 def test_the_header_tells_what_the_checkpoint_does(tiny_checkpoint: Checkpoint, saved: Path, path: Path) -> None:
     tiny = tiny_checkpoint
-    expected = CheckpointHeader("T1w", 2.0, (3, 5), True, tiny.training_data, tiny.licence)
+    expected = CheckpointHeader("T1w", 2.0, (3, 5), True, tiny.provenance.training_data, tiny.provenance.licence)
     assert read_header(saved) == expected
     save_checkpoint(dataclasses.replace(tiny, tissue_centres=None, class_centres={5: tiny.class_centres[5]}), path)
     assert read_header(path) == dataclasses.replace(expected, class_counts=(5,), knows_tissues=False)

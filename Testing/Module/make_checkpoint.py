@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint import Checkpoint, Provenance, save_checkpoint
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
@@ -31,9 +31,7 @@ def main(path: Path) -> None:
         pixel_size=2.0,
         class_centres={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
         tissue_centres={"CSF": 0.15, "grey matter": 0.45, "white matter": 0.65},
-        training_data="none: random weights",
-        licence="CC0",
-        training_steps=0,
+        provenance=Provenance("none: random weights", "CC0", training_steps=0),
     )
     save_checkpoint(checkpoint, path)
 
