@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Slicer's scene and Qt's classes are one a process: each of these files gets its own, two at a time.
 MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py)
 
-.PHONY: demo test lint screenshot soak
+.PHONY: demo test lint docs screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
@@ -21,6 +21,10 @@ screenshot: $(VENV)/.ready-test
 
 soak: $(VENV)/.ready-test
 	$(BIN)/python Testing/soak.py
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(BIN)/python -m pdoc --docformat google --output-directory docs/api LMIDiffusionLib
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .

@@ -30,5 +30,6 @@ PRESETS = {
     "best": Preset("dpm-solver++", steps=2, samples=8),
     "paper": Preset("euler-maruyama", steps=1000, samples=1),
 }
+"""By name, from the quickest to the slowest."""
 
 DEFAULT_PRESET = "balanced"

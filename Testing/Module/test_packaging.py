@@ -82,7 +82,7 @@ def installed(build: Path) -> Path:
 def test_every_file_of_the_module_and_the_library_is_installed(installed: Path) -> None:
     module = [path.relative_to(ROOT / "LMIDiffusion") for path in _tracked("LMIDiffusion")]
     library = [path.relative_to(ROOT) for path in _tracked("LMIDiffusionLib")]
-    needless = {"CMakeLists.txt", ".gitkeep"}
+    needless = {"CMakeLists.txt", ".gitkeep", "py.typed"}
     expected = {path for path in [*module, *library] if path.name not in needless and "Screenshots" not in path.parts}
     found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
     assert expected <= found
