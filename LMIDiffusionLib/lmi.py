@@ -6,12 +6,17 @@ For the n = p * p samples (x_k, y_k) of a pair of p x p patches and a kernel K o
     p(x_k) = 1/n sum_l K(x_k, x_l),   p(x_k, y_k) = 1/n sum_l K(x_k, x_l) K(y_k, y_l)
 
 The LMI at a pixel is the largest I between the patch of the reference there and the patches of the image in a search
-window around it. K depends on the two pixels alone, so it is computed once per image and pixel offset; a candidate of
-the search window only shifts the image's kernels.
+window around it. K depends on the two pixels alone and is symmetric, so it is computed once per image for half the
+pixel offsets; a candidate of the search window only shifts the image's kernels.
+
+The images are cut into square blocks that overlap by what their patches need. A tile is as many blocks as fit the
+processor's cache, side by side in the lanes of a table whose rows are pixels or pixel pairs: a shift is another row,
+and the density of every pixel of every patch is the sum of a few rows.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,14 +26,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Offset = tuple[int, int]
-Kernels = dict[Offset, Tensor]
-
-# Bytes of kernel images held at once: bounds the memory, yet gives every operation enough work.
-_CPU_TILE_BYTES = 40 * 2**20
+# Side of a block without its overlap: larger ones overlap less, smaller ones leave more lanes to a tile.
+_BLOCK_SIZE = 12
+# Bytes of one thread's tile: it should stay in a core's second-level cache.
+_CPU_TILE_BYTES = 9 * 2**18
 _GPU_TILE_BYTES = 512 * 2**20
+# Lanes of a tile are whole cache lines.
+_LANE_GROUP = 16
+# The mode of torch.embedding_bag that adds.
+_SUM = 0
 # A product of densities is taken before one logarithm; float32 must hold it.
-_LARGEST_PRODUCT = 1e30
+_LARGEST_PRODUCT = 1e37
+# Similarities below 2^-60 count for nothing beside a pixel's own 1, but numbers near the smallest are slow.
+_LARGEST_EXPONENT = 60.0
 
 
 class PairKernel(Protocol):
@@ -37,8 +47,8 @@ class PairKernel(Protocol):
     def prepare(self, image: Tensor) -> Tensor:
         """What `similarity` compares, computed once per image."""
 
-    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        """Elementwise K(first, second)."""
+    def similarity(self, first: Tensor, second: Tensor, out: Tensor) -> None:
+        """Write K(first, second), elementwise, to `out`."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,10 @@ class GaussianKernel:
             raise ValueError(f"the bandwidth must be positive, not {self.bandwidth}")
 
     def prepare(self, image: Tensor) -> Tensor:
-        return image * (0.5 / self.bandwidth)
+        return image * (0.5 / self.bandwidth * math.sqrt(math.log2(math.e)))
 
-    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        return (first - second).square_().neg_().exp_()
+    def similarity(self, first: Tensor, second: Tensor, out: Tensor) -> None:
+        torch.sub(first, second, out=out).square_().clamp_(max=_LARGEST_EXPONENT).neg_().exp2_()
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,8 @@ class HistogramKernel:
     def prepare(self, image: Tensor) -> Tensor:
         return (image * self.bins).floor_().clamp_(0, self.bins - 1)
 
-    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        return (first == second).to(first.dtype)
+    def similarity(self, first: Tensor, second: Tensor, out: Tensor) -> None:
+        torch.eq(first, second, out=out)
 
 
 def local_mutual_information(
@@ -107,21 +117,17 @@ def local_mutual_information(
     _check(reference, image, patch_size, search_size)
     if patch_size == 1:
         return torch.zeros_like(reference)
-    reach = patch_size // 2 + search_size // 2
-    padded_reference, padded_image = (
-        functional.pad(kernel.prepare(each), (reach,) * 4, mode="replicate") for each in (reference, image)
-    )
-    result = torch.empty_like(reference)
-    for batch, rows in _tiles(reference, patch_size, reach):
-        halo = slice(rows.start, rows.stop + 2 * reach)
-        result[batch, :, rows] = _largest_information(
-            padded_reference[batch, :, halo],
-            padded_image[batch, :, halo],
-            patch_size=patch_size,
-            search_size=search_size,
-            kernel=kernel,
-        )
-    return result
+    search = search_size // 2
+    reference_blocks = _blocks(kernel.prepare(reference), patch_size // 2)
+    image_blocks = _blocks(kernel.prepare(image), patch_size // 2 + search)
+    result = reference.new_empty(_BLOCK_SIZE**2, reference_blocks.shape[1])
+    tile: _Tile | None = None
+    for lanes in _lanes(result, patch_size, search):
+        width = lanes.stop - lanes.start
+        if tile is None or tile.width != width:
+            tile = _Tile(result[:, lanes], patch_size=patch_size, search=search, kernel=kernel)
+        result[:, lanes] = tile.largest_information(reference_blocks[:, lanes], image_blocks[:, lanes])
+    return _picture(result, reference)
 
 
 def _check(reference: Tensor, image: Tensor, patch_size: int, search_size: int) -> None:
@@ -139,93 +145,188 @@ def check_sizes(patch_size: int, search_size: int) -> None:
             raise ValueError(f"{name} must be odd and positive, not {size}")
 
 
-def _tiles(image: Tensor, patch_size: int, reach: int) -> Iterator[tuple[slice, slice]]:
-    """(batch, row) ranges whose kernels fit the memory budget of the device."""
-    batch, _, height, width = image.shape
-    budget = _CPU_TILE_BYTES if image.device.type == "cpu" else _GPU_TILE_BYTES
-    row_bytes = 2 * len(_half_offsets(patch_size)) * (width + 2 * reach) * image.element_size()
-    rows = max(1, min(height, budget // row_bytes - 2 * reach))
-    images = max(1, budget // (row_bytes * (rows + 2 * reach)))
-    for first in range(0, batch, images):
-        for top in range(0, height, rows):
-            yield slice(first, min(first + images, batch)), slice(top, min(top + rows, height))
+def _blocks(image: Tensor, reach: int) -> Tensor:
+    """Overlapping square blocks of an image (B, 1, H, W), with replicated borders: (pixels of a block, blocks)."""
+    down, right = (-side % _BLOCK_SIZE for side in image.shape[-2:])
+    padded = functional.pad(image, (reach, reach + right, reach, reach + down), mode="replicate")
+    side = _BLOCK_SIZE + 2 * reach
+    return functional.unfold(padded, side, stride=_BLOCK_SIZE).transpose(0, 1).reshape(side**2, -1)
 
 
-def _largest_information(
-    reference: Tensor, image: Tensor, *, patch_size: int, search_size: int, kernel: PairKernel
-) -> Tensor:
-    """Maximum of I over the search window; both images are padded by the reach of patch and window."""
-    search = search_size // 2
-    inner = slice(search, -search or None)
-    reference_kernels = _pair_kernels(reference[..., inner, inner], patch_size, kernel)
-    reference_entropy = _entropy(reference_kernels, patch_size)
-    image_kernels = _pair_kernels(image, patch_size, kernel)
-    height, width = reference_entropy.shape[-2:]
-    image_entropies = _entropy(image_kernels, patch_size)
-    best = torch.full_like(reference_entropy, -math.inf)
-    product = {offset: torch.empty_like(k) for offset, k in reference_kernels.items()}
-    for down in range(2 * search + 1):
-        for right in range(2 * search + 1):
-            for offset, k in reference_kernels.items():
-                rows, columns = slice(down, down + k.shape[-2]), slice(right, right + k.shape[-1])
-                torch.mul(k, image_kernels[offset][..., rows, columns], out=product[offset])
-            image_entropy = image_entropies[..., down : down + height, right : right + width]
-            information = reference_entropy + image_entropy - _entropy(product, patch_size)
-            best = torch.maximum(best, information, out=best)
-    return best
+def _picture(blocks: Tensor, like: Tensor) -> Tensor:
+    """The image of that shape of which these are the blocks, without overlap."""
+    batch, _, height, width = like.shape
+    down, right = -(-height // _BLOCK_SIZE), -(-width // _BLOCK_SIZE)
+    rows = blocks.view(_BLOCK_SIZE, _BLOCK_SIZE, batch, down, right).permute(2, 3, 0, 4, 1)
+    return rows.reshape(batch, 1, down * _BLOCK_SIZE, right * _BLOCK_SIZE)[..., :height, :width].contiguous()
 
 
-def _positions(patch_size: int) -> list[Offset]:
-    return [(row, column) for row in range(patch_size) for column in range(patch_size)]
+def _lanes(blocks: Tensor, patch_size: int, search: int) -> Iterator[slice]:
+    """Ranges of blocks whose kernels and densities fit the memory budget of the device."""
+    budget = _GPU_TILE_BYTES if blocks.device.type != "cpu" else _CPU_TILE_BYTES * torch.get_num_threads()
+    side = _BLOCK_SIZE + patch_size - 1
+    pairs = 2 * patch_size * (patch_size - 1) * (2 * side**2 + (side + 2 * search) ** 2)
+    width = budget // ((pairs + (patch_size * _BLOCK_SIZE) ** 2) * blocks.element_size())
+    width = max(_LANE_GROUP, width // _LANE_GROUP * _LANE_GROUP)
+    for first in range(0, blocks.shape[1], width):
+        yield slice(first, min(first + width, blocks.shape[1]))
 
 
-def _half_offsets(patch_size: int) -> list[Offset]:
-    """Offsets between two pixels of a patch; K is symmetric, so one of each pair of opposite ones."""
-    reach = range(1 - patch_size, patch_size)
-    return [(down, right) for down in reach for right in reach if (down, right) > (0, 0)]
+class _Tile:
+    """Blocks of both images, side by side in lanes; what is as wide as the last one reuses its memory.
+
+    Attributes:
+        width: number of lanes.
+    """
+
+    def __init__(self, like: Tensor, *, patch_size: int, search: int, kernel: PairKernel) -> None:
+        self.width = like.shape[1]
+        self._samples = patch_size**2
+        self._kernel = kernel
+        self._likelihood = _likelihood(patch_size)
+        side, image_size = _BLOCK_SIZE + patch_size - 1, _BLOCK_SIZE + 2 * search
+        self._reference = _KernelTable(like, side, patch_size)
+        self._joint = _KernelTable(like, side, patch_size)
+        self._image = _KernelTable(like, side + 2 * search, patch_size)
+        self._reference_alone = like.new_empty(_BLOCK_SIZE, _BLOCK_SIZE, self.width)
+        self._together = torch.empty_like(self._reference_alone)
+        self._image_alone = like.new_empty(image_size, image_size, self.width)
+        self._candidates = [
+            (
+                self._image.planes[:, down : down + side, right : right + side],
+                self._image_alone[down : down + _BLOCK_SIZE, right : right + _BLOCK_SIZE],
+            )
+            for down in range(2 * search + 1)
+            for right in range(2 * search + 1)
+        ]
+
+    def largest_information(self, reference: Tensor, image: Tensor) -> Tensor:
+        """Maximum of I over the search window, (pixels of a block, lanes), of blocks with their overlap."""
+        likelihood = self._likelihood
+        self._reference.fill(reference, self._kernel)
+        likelihood.write(self._reference.densities(), self._reference_alone)
+        self._image.fill(image, self._kernel)
+        likelihood.write(self._image.densities(), self._image_alone)
+        best = torch.full_like(self._together, -math.inf)
+        for planes, alone in self._candidates:
+            torch.mul(self._reference.planes, planes, out=self._joint.planes)
+            likelihood.write(self._joint.densities(), self._together)
+            torch.maximum(best, likelihood.ratio_(self._together, alone), out=best)
+        information = likelihood.logarithm(best).sub_(likelihood.logarithm(self._reference_alone))
+        return information.div_(self._samples).add_(math.log(self._samples)).flatten(0, 1)
 
 
-def _pair_kernels(image: Tensor, patch_size: int, kernel: PairKernel) -> Kernels:
-    """K between every pixel and the one at each offset, indexed by the upper-left corner of their bounding box."""
+class _Likelihood(Protocol):
+    """Of the pixels of a patch: the product of their n densities, each n times p in eq. 1."""
 
-    def kernel_at(down: int, right: int) -> Tensor:
-        height, width = image.shape[-2] - down, image.shape[-1] - abs(right)
-        left, other_left = max(0, -right), max(0, right)
-        return kernel.similarity(
-            image[..., :height, left : left + width], image[..., down:, other_left : other_left + width]
-        )
+    def write(self, densities: Tensor, out: Tensor) -> None:
+        """Write the product over the first dimension to `out`; `densities` may change."""
 
-    return {offset: kernel_at(*offset) for offset in _half_offsets(patch_size)}
+    def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
+        """together / alone, in the place of together."""
+
+    def logarithm(self, likelihood: Tensor) -> Tensor:
+        """Natural logarithm."""
 
 
-def _entropy(kernels: Kernels, patch_size: int) -> Tensor:
-    """-1/n sum_k log(1/n sum_l K_kl) of every whole patch inside the kernels' image, in nats."""
+class _Product:
+    """A likelihood as it is: one logarithm, at the end, serves all its factors and all candidates."""
+
+    def write(self, densities: Tensor, out: Tensor) -> None:
+        torch.prod(densities, 0, out=out)
+
+    def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
+        return together.div_(alone)
+
+    def logarithm(self, likelihood: Tensor) -> Tensor:
+        return likelihood.log()
+
+
+class _SumOfLogarithms:
+    """The logarithm of a likelihood that float32 cannot hold."""
+
+    def write(self, densities: Tensor, out: Tensor) -> None:
+        torch.sum(densities.log_(), 0, out=out)
+
+    def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
+        return together.sub_(alone)
+
+    def logarithm(self, likelihood: Tensor) -> Tensor:
+        return likelihood.clone()
+
+
+def _likelihood(patch_size: int) -> _Likelihood:
     samples = patch_size**2
-    first = kernels[0, 1]
-    height, width = first.shape[-2] - patch_size + 1, first.shape[-1] - patch_size + 2
-    per_logarithm = max(1, int(math.log(_LARGEST_PRODUCT) / math.log(samples)))
-    total: Tensor | None = None
-    product: Tensor | None = None
-    for index, (row, column) in enumerate(_positions(patch_size)):
-        density = _density(kernels, patch_size, row, column, height, width)
-        product = density if product is None else product.mul_(density)
-        if (index + 1) % per_logarithm == 0 or index + 1 == samples:
-            logarithm, product = product.log_(), None
-            total = logarithm if total is None else total.add_(logarithm)
-    assert total is not None
-    return total.div_(-samples).add_(math.log(samples))
+    return _Product() if samples * math.log(samples) < math.log(_LARGEST_PRODUCT) else _SumOfLogarithms()
 
 
-def _density(kernels: Kernels, patch_size: int, row: int, column: int, height: int, width: int) -> Tensor:
-    """sum_l K between the patch's pixel (row, column) and all its pixels l; the pixel itself contributes 1."""
-    total: Tensor | None = None
-    for other_row, other_column in _positions(patch_size):
-        offset = (other_row - row, other_column - column)
-        if offset == (0, 0):
-            continue
-        k = kernels[max(offset, (-offset[0], -offset[1]))]
-        top, left = min(row, other_row), min(column, other_column)
-        term = k[..., top : top + height, left : left + width]
-        total = term + 1 if total is None else total.add_(term)
-    assert total is not None
+class _KernelTable:
+    """K of the pixel pairs of blocks, one block in each lane (column).
+
+    Row 0 is K of a pixel and itself. The others are planes, one for each offset from a pixel to one that follows it in
+    reading order within a patch; the row of a plane is the pair's first pixel. Pairs across the block's border mean
+    nothing and are never read.
+
+    Attributes:
+        planes: (offsets, side, side, lanes), to be filled.
+    """
+
+    def __init__(self, like: Tensor, side: int, patch_size: int) -> None:
+        """For blocks of that side in as many lanes as `like` (..., lanes) has."""
+        offsets = _offsets(side, patch_size)
+        count, lanes = sum(map(len, offsets)), like.shape[1]
+        self._rows = like.new_ones(1 + count * side**2, lanes)
+        self.planes = self._rows[1:].view(count, side, side, lanes)
+        self._sums = _density_rows(side, patch_size, like.device)
+        corners = side - patch_size + 1
+        self._shape = (patch_size**2, corners, corners, lanes)
+        padded = like.new_zeros(side**2 + offsets[-1][-1], lanes)
+        self._pixels = padded[: side**2]
+        followers = padded.unfold(0, side**2, 1).transpose(1, 2)
+        planes = self.planes.flatten(1, 2).split([len(row) for row in offsets])
+        self._pairs = [(followers[row.start : row.stop], out) for row, out in zip(offsets, planes, strict=True)]
+
+    def fill(self, blocks: Tensor, kernel: PairKernel) -> None:
+        """Compute K of blocks (pixels, lanes)."""
+        self._pixels.copy_(blocks)
+        for followers, out in self._pairs:
+            kernel.similarity(self._pixels, followers, out)
+
+    def densities(self) -> Tensor:
+        """sum_l K(k, l) of every pixel k of every whole patch: (n, rows, columns, lanes)."""
+        return _row_sums(self._rows, self._sums).view(self._shape)
+
+
+def _offsets(side: int, patch_size: int) -> list[range]:
+    """Offsets between a pixel and those that follow it in a patch, by rows; the pixels of a block are numbered."""
+    reach = patch_size - 1
+    rows = [range(down * side - reach, down * side + reach + 1) for down in range(1, patch_size)]
+    return [range(1, patch_size), *rows]
+
+
+@functools.lru_cache(maxsize=16)
+def _density_rows(side: int, patch_size: int, device: torch.device) -> Tensor:
+    """Rows of the table whose sum is a density: (n, n * patches of a block), patch pixel after patch pixel."""
+    offsets = torch.tensor([offset for row in _offsets(side, patch_size) for offset in row])
+    pixels = torch.arange(side**2).view(side, side)
+    patch = pixels[:patch_size, :patch_size].flatten()
+    corners = pixels[: side - patch_size + 1, : side - patch_size + 1].flatten()
+    first, other = patch[:, None, None], patch[None, None, :]
+    plane = torch.searchsorted(offsets, (first - other).abs())
+    rows = 1 + plane * side**2 + corners[None, :, None] + torch.minimum(first, other)
+    return rows.masked_fill_(first == other, 0).flatten(0, 1).int().to(device)
+
+
+@functools.lru_cache(maxsize=16)
+def _bag_starts(bags: int, terms: int, device: torch.device) -> Tensor:
+    return torch.arange(0, bags * terms, terms, dtype=torch.int32, device=device)
+
+
+def _row_sums(table: Tensor, rows: Tensor) -> Tensor:
+    """Sums of the table's rows in each of `rows` (sums, terms)."""
+    if table.dtype == torch.float32 and table.device.type in ("cpu", "cuda"):
+        return torch.embedding_bag(table, rows.flatten(), _bag_starts(*rows.shape, rows.device), False, _SUM)[0]
+    total = table.index_select(0, rows[:, 0])
+    for term in rows[:, 1:].unbind(1):
+        total.add_(table.index_select(0, term))
     return total

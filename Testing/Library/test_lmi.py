@@ -218,15 +218,31 @@ class TestBothKernels:
         loop = [local_mutual_information(reference[i, None], image[i, None], kernel=kernel) for i in range(3)]
         torch.testing.assert_close(batch, torch.cat(loop), rtol=0, atol=1e-12)
 
-    @pytest.mark.parametrize("tile_bytes", [1, 20_000, 100_000])
+    @pytest.mark.parametrize("tile_bytes", [1, 2_000_000])
+    @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
     def test_tiles_do_not_change_the_map(
-        self, kernel: PairKernel, tile_bytes: int, monkeypatch: pytest.MonkeyPatch
+        self,
+        kernel: PairKernel,
+        tile_bytes: int,
+        dtype: torch.dtype,
+        tolerance: float,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        reference, image = random_images(2, 3, 1, 23, 9, seed=26).unbind()
+        reference, image = random_images(2, 3, 1, 70, 55, seed=26, dtype=dtype).unbind()
         whole = local_mutual_information(reference, image, kernel=kernel)
         monkeypatch.setattr(lmi, "_CPU_TILE_BYTES", tile_bytes)
         tiled = local_mutual_information(reference, image, kernel=kernel)
-        torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-12)
+        torch.testing.assert_close(tiled, whole, rtol=0, atol=tolerance)
+
+    def test_threads_do_not_change_the_map(self, kernel: PairKernel) -> None:
+        reference, image = random_images(2, 2, 1, 70, 55, seed=27, dtype=torch.float32).unbind()
+        threads = torch.get_num_threads()
+        maps = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            maps.append(local_mutual_information(reference, image, kernel=kernel))
+        torch.set_num_threads(threads)
+        torch.testing.assert_close(maps[1], maps[0], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize(("patch_size", "search_size"), [(3, 3), (5, 3), (3, 5)])
     def test_maps_shift_with_the_images_away_from_borders(
