@@ -38,7 +38,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         "--tissue-levels",
         type=positive_real,
         nargs=4,
-        metavar=("FLUID", "GREY", "WHITE", "FAT"),
+        metavar=("FLUID", "GREY", "WHITE", "SCALP"),
         help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
     )
     group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")

@@ -44,8 +44,9 @@ _SMOOTHING = 1.3  # millimetres
 _FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid"))
 _FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar grey matter"))
 _WHITE = CLASSES.index("white matter")
+_OUTER = tuple(CLASSES.index(name) for name in OUTER_CLASSES)
+_SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimetres
 _BRAIN_INTENSITY_CLASSES = 3
-_FAT_PERCENTILE = 90
 
 
 def anatomical_classes(
@@ -128,31 +129,47 @@ def tissue_medians(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> t
 
 
 def with_tissue_levels(
-    slices: NDArray[np.float32], classes: NDArray[np.uint8], levels: tuple[float, float, float, float]
+    slices: NDArray[np.float32],
+    classes: NDArray[np.uint8],
+    levels: tuple[float, float, float, float],
+    *,
+    pixel_size: float,
 ) -> NDArray[np.float32]:
-    """A scan whose tissues have given intensities, by one monotone curve inside the brain and one outside.
+    """A scan whose tissues have given intensities, by a monotone curve inside the brain and a gain under the skin.
 
-    Scanners differ in the contrast of their T1w scans; a network trained on one scanner's would draw its contrast.
+    Scanners differ in the contrast of their T1w scans and in how bright their coils make the scalp; a network trained
+    on one scanner's would draw its contrast.
 
     Args:
         slices: (S, H, W) on the unit scale of intensity.
         classes: as `anatomical_classes` finds them.
-        levels: of fluid, cortex, white matter and fat, rising, in (0, 1).
+        levels: of fluid, cortex, white matter and scalp, in (0, 1), the first three rising.
+        pixel_size: side of the pixels in millimetres.
 
     Raises:
         UserError: the tissues of the brain are not known.
     """
     medians = tissue_medians(slices, classes)
     inner = PchipInterpolator((0, *medians, 1), (0, *levels[:3], 1))(slices)
-    first_outer = CLASSES.index(OUTER_CLASSES[0])
-    outside = (classes >= first_outer) & (classes < first_outer + len(OUTER_CLASSES)) & head_mask(slices)
-    fat = min(0.99, max(0.51, float(np.percentile(slices[outside], _FAT_PERCENTILE))))
-    outer = PchipInterpolator((0, 0.5, fat, 1), (0, 0.5, levels[3], 1))(slices)
-    brain = (classes != AIR) & ~outside
-    brain &= ~np.isin(classes, [CLASSES.index(name) for name in OUTER_CLASSES])
-    # The two curves differ most where neither tissue borders on the other: a narrow seam is enough.
+    outer = _with_scalp_level(slices, classes, levels[3], pixel_size=pixel_size)
+    brain = (classes != AIR) & ~np.isin(classes, _OUTER)
+    # Both differ most where neither tissue borders on the other: a narrow seam is enough.
     share = ndimage.gaussian_filter(brain.astype(np.float32), (0, 1, 1))
     return (share * inner + (1 - share) * outer).astype(np.float32)
+
+
+def _with_scalp_level(
+    slices: NDArray[np.float32], classes: NDArray[np.uint8], level: float, *, pixel_size: float
+) -> NDArray[np.float32]:
+    """The scan with the mean of the tissues shortly under the skin at a level, and what lies deeper as it was."""
+    surfaces = [ndimage.binary_fill_holes(ndimage.binary_opening(head)) for head in head_mask(slices)]
+    depth = pixel_size * np.stack([ndimage.distance_transform_edt(surface) for surface in surfaces])
+    scalp = (depth > _SCALP[0]) & (depth <= _SCALP[1]) & np.isin(classes, _OUTER[1:])
+    if not scalp.any():
+        return slices
+    share = np.clip((_SCALP[1] - depth) / _SCALP_SEAM + 1, 0, 1) * (depth > 0)
+    gain = 1 + share * (level / float(slices[scalp].mean()) - 1)
+    return np.minimum(slices * gain, 1).astype(np.float32)
 
 
 def class_means(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ class DataOptions:
         modality: files are named NAME_<modality>.nii[.gz].
         brain_suffix: NAME_<suffix>.nii[.gz] is a brain mask, where it exists.
         label_suffix: NAME_<suffix>.nii[.gz] is a label map drawn on the scan, where it exists.
-        tissue_levels: intensities that fluid, cortex, white matter and fat get in the targets; None as scanned.
+        tissue_levels: intensities that fluid, cortex, white matter and scalp get in the targets; None as scanned.
         pixel_size: side of the pixels in millimetres.
         correct_bias: remove the coils' shading by N4 first.
         held_out: subjects for validation.

@@ -132,7 +132,7 @@ def read_slices(
         pixel_size: side of the pixels in millimetres.
         stride: of the score network.
         preprocess: turns a volume into intensities in [0, 1].
-        levels: intensities that fluid, cortex, white matter and fat are brought to, where they are known.
+        levels: intensities that fluid, cortex, white matter and scalp are brought to, where they are known.
 
     Raises:
         UserError: a file cannot be used.
@@ -174,7 +174,9 @@ def _subject_slices(
     box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
     if levels is not None:
         try:
-            images = torch.from_numpy(with_tissue_levels(images[:, 0].numpy(), classes, levels))[:, None]
+            images = torch.from_numpy(with_tissue_levels(images[:, 0].numpy(), classes, levels, pixel_size=pixel_size))[
+                :, None
+            ]
         except UserError as error:
             notes.setdefault(f"Intensities left as they are, because {error}", []).append(subject.name)
     means = torch.from_numpy(class_means(images[:, 0].numpy(), classes))
