@@ -81,7 +81,11 @@ class DiffusionMethod(ABC):
 
 
 class LMIDiffusion(DiffusionMethod):
-    """The method of this library: from pure noise, steered by the LMI of the source and the slice so far (eq. 3)."""
+    """The method of this library: from pure noise, steered by the LMI of the source and the slice so far.
+
+    After Wang et al. (arXiv 2404.01102), eq. 3; sample after sample sees the source in another view
+    (`test_time_augmentation.sample_view`).
+    """
 
     def begin(
         self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions

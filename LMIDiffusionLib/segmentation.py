@@ -31,22 +31,37 @@ def nearest_centre(intensities: NDArray[np.number], centres: NDArray[np.floating
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A label map: `labels` (uint8) holds 0 outside and i for `names[i - 1]`."""
+    """A label map.
+
+    Attributes:
+        labels: uint8, of the image's shape; i stands for `names[i - 1]`, 0 for outside.
+        names: of the classes or tissues.
+    """
 
     labels: NDArray[np.uint8]
     names: tuple[str, ...]
 
 
 def segment_classes(image: NDArray[np.number], centres: NDArray[np.floating]) -> Segmentation:
-    """Intensity classes 1..k of a target-modality image, the darkest (air included) first."""
+    """Intensity classes 1..k of a target-modality image, the darkest (air included) first.
+
+    Args:
+        image: intensities in [0, 1] of any shape, such as a translation's.
+        centres: (k,) K-Means centres, ascending, such as `Checkpoint.centres` has them.
+    """
     names = tuple(f"Class {number}" for number in range(1, len(centres) + 1))
     return Segmentation(nearest_centre(image, centres) + np.uint8(1), names)
 
 
 def segment_tissues(image: NDArray[np.number], centres: Mapping[str, float], brain: NDArray[np.bool_]) -> Segmentation:
-    """The tissue with the nearest centre inside a brain mask, numbered from 1 in the order of `centres`.
+    """The tissue with the nearest centre inside a brain mask.
 
     Names say which tissue is which, not brightness: fluid is the darkest in a T1w image and the brightest in a T2w one.
+
+    Args:
+        image: target-modality intensities in [0, 1] of any shape.
+        centres: one of each tissue, such as `Checkpoint.tissue_centres`; labels count from 1 in their order.
+        brain: mask of the image's shape.
     """
     values = np.array([*centres.values()])
     from_dark = np.argsort(values)

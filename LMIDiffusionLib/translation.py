@@ -21,7 +21,7 @@ from .volume import Volume
 
 @dataclass(frozen=True)
 class Translation:
-    """Result on the source's grid, float32.
+    """A translated volume on the source's grid, float32.
 
     Attributes:
         volume: target-modality intensities in [0, 1]; 0 in slices outside the head or the chosen range.
@@ -57,11 +57,11 @@ def translate(
     method: Method | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> Translation:
-    """Translate a volume to a checkpoint's modality.
+    """Translate a volume to a checkpoint's modality, slice by slice (eq. 3 of arXiv 2404.01102).
 
     Args:
-        volume: any orientation, spacing and real dtype.
-        checkpoint: whose slices are drawn.
+        volume: the source, of any contrast, orientation, spacing, intensity scale and real dtype.
+        checkpoint: of the target modality.
         options: how.
         method: which draws them; None for LMIDiffusion on the best device there is.
         on_progress: called after every step; what it raises ends the translation.

@@ -96,9 +96,10 @@ class TranslationJob:
             check_output(path, overwrite=self.overwrite, endings=NIFTI_ENDINGS)
 
     def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
-        if self.mask is not None and checkpoint.tissue_centres is None:
+        if self.mask is None:
+            checkpoint.centres(self.clusters)
+        elif checkpoint.tissue_centres is None:
             raise UserError("This checkpoint knows no tissues, or not which is which; leave out --mask.")
-        checkpoint.centres(self.clusters)
 
     def _segment(self, volume: Volume, brain: NDArray[np.bool_] | None, checkpoint: Checkpoint) -> Segmentation:
         if brain is None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .errors import UserError
 from .files import atomic_path
 
+_GRID_TOLERANCE = 0.01  # millimetres
 # A label map stored with a scale factor reads 2 as 1.99.
 _LABEL_TOLERANCE = 0.01
 _GEOMETRY_FIELDS = [
@@ -47,6 +48,10 @@ class Volume:
     def with_array(self, array: NDArray[np.number]) -> Volume:
         """Another image on the same grid."""
         return Volume(array, self.affine, self.header)
+
+    def shares_grid_with(self, other: Volume) -> bool:
+        """Whether both have as many voxels in the same places, to a hundredth of a millimetre."""
+        return self.array.shape == other.array.shape and np.allclose(self.affine, other.affine, atol=_GRID_TOLERANCE)
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -134,7 +139,7 @@ def read_mask(path: str | Path, reference: Volume) -> NDArray[np.bool_]:
             f"The mask {path} has size {mask.array.shape} but the volume {reference.array.shape};"
             " resample it to the volume's grid."
         )
-    if not np.allclose(mask.affine, reference.affine, atol=1e-2):
+    if not mask.shares_grid_with(reference):
         raise UserError(f"The mask {path} lies elsewhere in space than the volume; resample it to the volume's grid.")
     return np.asarray(mask.array != 0)
 
@@ -146,7 +151,7 @@ def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
         UserError: as `read_volume`, or the map lies on another grid or holds other numbers than labels.
     """
     labels = _read_any(path)
-    if labels.array.shape != reference.array.shape or not np.allclose(labels.affine, reference.affine, atol=1e-2):
+    if not labels.shares_grid_with(reference):
         raise UserError(f"{path} lies on another grid than the scan; resample it to the scan's grid.")
     rounded = labels.array.astype(np.float64).round()
     if rounded.min() < 0 or np.abs(labels.array - rounded).max() > _LABEL_TOLERANCE:

@@ -166,7 +166,7 @@ def score_pair(
 
 
 def _check_same_grid(path: Path, volume: Volume, other_path: Path, other: Volume) -> None:
-    if volume.array.shape != other.array.shape or not np.allclose(volume.affine, other.affine, atol=1e-2):
+    if not volume.shares_grid_with(other):
         raise UserError(f"{path} and {other_path} lie on different grids; register and resample one to the other.")
 
 
