@@ -123,15 +123,11 @@ def test_contributing_shows_additions_of_a_few_lines_to_one_file_each() -> None:
         assert len(re.findall(r"^\+(?!\+\+)", diff, re.MULTILINE)) <= 12
 
 
-def test_what_contributing_adds_can_be_chosen(extended: Path) -> None:
-    shown = run(extended, "translate", "--help")
-    assert "euler" in shown and "draft" in shown
+def test_the_map_that_contributing_adds_can_be_trained_with(extended: Path) -> None:
     assert "inverse" in run(extended, "train", "--help")
 
 
-def test_a_sampler_and_a_preset_that_contributing_adds_translate(extended: Path, tmp_path: Path) -> None:
-    scan = str(ROOT / "LMIDiffusion/Resources/SampleData/sri24_PDw.nii.gz")
-    for options in (["--quality", "draft"], ["--sampler", "euler", "--samples", "1"]):
-        output = tmp_path / "out.nii.gz"
-        run(extended, "translate", scan, str(output), *options, *ONE_SLICE)
-        assert output.is_file()
+def test_the_sampler_and_the_preset_that_contributing_adds_translate(extended: Path, tmp_path: Path) -> None:
+    scan, output = str(ROOT / "LMIDiffusion/Resources/SampleData/sri24_PDw.nii.gz"), tmp_path / "out.nii.gz"
+    run(extended, "translate", scan, str(output), "--quality", "draft", "--sampler", "euler", *ONE_SLICE)
+    assert output.is_file()
