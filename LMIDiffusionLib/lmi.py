@@ -173,14 +173,10 @@ def _lanes(blocks: Tensor, patch_size: int, search: int) -> Iterator[slice]:
 
 
 class _Tile:
-    """Blocks of both images, side by side in lanes; what is as wide as the last one reuses its memory.
-
-    Attributes:
-        width: number of lanes.
-    """
+    """Blocks of both images, side by side in lanes; what is as wide as the last one reuses its memory."""
 
     def __init__(self, like: Tensor, *, patch_size: int, search: int, kernel: PairKernel) -> None:
-        self.width = like.shape[1]
+        width = like.shape[1]
         self._samples = patch_size**2
         self._kernel = kernel
         self._likelihood = _likelihood(patch_size)
@@ -188,9 +184,9 @@ class _Tile:
         self._reference = _KernelTable(like, side, patch_size)
         self._joint = _KernelTable(like, side, patch_size)
         self._image = _KernelTable(like, side + 2 * search, patch_size)
-        self._reference_alone = like.new_empty(_BLOCK_SIZE, _BLOCK_SIZE, self.width)
+        self._reference_alone = like.new_empty(_BLOCK_SIZE, _BLOCK_SIZE, width)
         self._together = torch.empty_like(self._reference_alone)
-        self._image_alone = like.new_empty(image_size, image_size, self.width)
+        self._image_alone = like.new_empty(image_size, image_size, width)
         self._candidates = [
             (
                 self._image.planes[:, down : down + side, right : right + side],
@@ -199,6 +195,11 @@ class _Tile:
             for down in range(2 * search + 1)
             for right in range(2 * search + 1)
         ]
+
+    @property
+    def width(self) -> int:
+        """Number of lanes."""
+        return self._together.shape[-1]
 
     def largest_information(self, reference: Tensor, image: Tensor) -> Tensor:
         """Maximum of I over the search window, (pixels of a block, lanes), of blocks with their overlap."""
