@@ -1,0 +1,62 @@
+"""The pairs of scans that a benchmark scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..file_lists import read_file_list
+from ..files import stem
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source volume, the true target on the same grid, and optionally what is known of the brain.
+
+    Attributes:
+        name: how tables call the pair; no other pair has it.
+        source: of any contrast.
+        target: of the target modality.
+        brain: a brain mask, a map of tissues (1 CSF, 2 grey matter, 3 white matter), or anatomical labels of DLMUSE.
+    """
+
+    name: str
+    source: Path
+    target: Path
+    brain: Path | None
+
+
+@dataclass(frozen=True)
+class PairList:
+    """Pairs that can be read, and one sentence about every other row."""
+
+    pairs: list[Pair]
+    problems: list[str]
+
+
+def read_pairs(path: Path) -> PairList:
+    """Rows source,target[,mask] of a CSV file; see `read_file_list`.
+
+    Raises:
+        UserError: the file is missing or has no usable row.
+    """
+    listed = read_file_list(path, required=("source", "target"), optional=("mask",))
+    sources = [row.paths["source"] for row in listed.rows]
+    pairs = [
+        Pair(name, row.paths["source"], row.paths["target"], row.paths.get("mask"))
+        for name, row in zip(_names(sources), listed.rows, strict=True)
+    ]
+    return PairList(pairs, listed.problems)
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """File names without ending; where several files share one, with their folder or, at last, a number."""
+    names = [stem(path) for path in paths]
+    names = _told_apart(names, [f"{path.parent.name}_{name}" for path, name in zip(paths, names, strict=True)])
+    return _told_apart(names, [f"{name}-{number}" for number, name in enumerate(names, 1)])
+
+
+def _told_apart(names: list[str], longer: list[str]) -> list[str]:
+    counts = Counter(names)
+    return [other if counts[name] > 1 else name for name, other in zip(names, longer, strict=True)]
