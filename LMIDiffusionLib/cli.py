@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ from types import FrameType
 from typing import NoReturn, Protocol
 
 from . import __version__
-from .commands import demo, evaluate, info, prepare, quality, speed, train, translate
+from .commands import demo, info, prepare, quality, speed, train, translate
 from .events import Error, ErrorKind, failure
 
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
@@ -34,8 +36,8 @@ COMMANDS: dict[str, Command] = {
     "prepare": prepare,
     "train": train,
     "info": info,
-    "evaluate": evaluate,
     "demo": demo,
+    "evaluate": quality,  # its former name
     "benchmark quality": quality,
     "benchmark speed": speed,
 }
@@ -44,6 +46,7 @@ _GROUPS = {"benchmark": "Measure."}
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 when done, 2 for bad input, 130 when interrupted."""
+    _make_streams_robust()
     signal.signal(signal.SIGTERM, _terminate)
     words = sys.argv[1:] if arguments is None else arguments
     parsed = parser_for(words).parse_args(words)
@@ -56,6 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         sys.exit(_STATUS[reason.kind])
     sys.exit(0)
+
+
+def _make_streams_robust() -> None:
+    """Neither a closed stream nor one that lacks a character, as an ASCII terminal does, ends a command."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

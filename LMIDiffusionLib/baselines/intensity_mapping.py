@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..intensity import head_mask
+from ..intensity import head_mask, to_unit_scale
 from ..options import TranslationOptions
 from ..source import SlicedSource
 
@@ -61,10 +61,10 @@ class HistogramMatching(IntensityMapping):
 
     quantiles_: NDArray[np.float64]
 
-    def fit(self, slices: Tensor) -> HistogramMatching:
-        """Learn the pooled histogram of the heads in target-modality slices (N, 1, H, W) in [0, 1]."""
-        intensities = slices.numpy()
-        self.quantiles_ = np.quantile(intensities[head_mask(intensities)], _QUANTILES)
+    def fit(self, scans: Iterable[NDArray[np.number]]) -> HistogramMatching:
+        """Learn the pooled histogram of the heads in scans of the target modality, in any units."""
+        scaled = map(to_unit_scale, scans)
+        self.quantiles_ = np.quantile(np.concatenate([each[head_mask(each)] for each in scaled]), _QUANTILES)
         return self
 
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:

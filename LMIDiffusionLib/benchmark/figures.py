@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..checkpoint import Checkpoint
 from ..files import atomic_path
 from ..pictures import Colours, grey, overlay
 from ..segmentation import nearest_centre
-from .evaluation import CLASSES, SliceScores, finite_values
+from .scores import CLASSES, Scores
+from .tables import methods_of
 
 _ROWS = 6
 _ENLARGEMENT, _CLOSE_UP = 2, 4
@@ -21,29 +23,30 @@ _TARGET = "true target"
 _CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
 _MARKERS = "os^Dv"
 
+Truths = Mapping[str, NDArray[np.float32]]
+"""True slices (N, H, W) of every pair."""
 Row = tuple[str, int, list[Colours]]
 """What is written before a row, how many times its pictures are enlarged, and the pictures."""
 
 
-def save_comparison(path: Path, results: list[SliceScores], checkpoint: Checkpoint) -> None:
+def save_comparison(path: Path, results: list[Scores], truths: Truths, checkpoint: Checkpoint) -> None:
     """The middle scored slice of the first pairs: every method and the true target, a close-up, and their classes."""
-    pairs = list(dict.fromkeys(result.pair for result in results))[:_ROWS]
-    chosen = [(pair, len(_result(results, pair, None)) // 2) for pair in pairs]
-    _save(path, results, chosen, checkpoint)
+    chosen = [(pair, len(slices) // 2) for pair, slices in list(truths.items())[:_ROWS]]
+    _save(path, results, truths, chosen, checkpoint)
 
 
-def save_worst_cases(path: Path, results: list[SliceScores], checkpoint: Checkpoint, *, method: str) -> None:
+def save_worst_cases(path: Path, results: list[Scores], truths: Truths, checkpoint: Checkpoint, *, method: str) -> None:
     """As `save_comparison`, of the slice of every pair where a method has its lowest PSNR, the worst pairs first."""
     own = [result for result in results if result.method == method]
     worst = [(float(result.values["psnr"].min()), result.pair, int(result.values["psnr"].argmin())) for result in own]
-    _save(path, results, [(pair, index) for _, pair, index in sorted(worst)[:_ROWS]], checkpoint)
+    _save(path, results, truths, [(pair, index) for _, pair, index in sorted(worst)[:_ROWS]], checkpoint)
 
 
-def save_curve(path: Path, results: list[SliceScores]) -> None:
+def save_curve(path: Path, results: list[Scores]) -> None:
     """Mean scores of every method against its seconds a slice."""
     from matplotlib.figure import Figure
 
-    methods = list(dict.fromkeys(result.method for result in results))
+    methods = methods_of(results)
     figure = Figure(figsize=(13, 7), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 2).flat, _CURVES.items(), strict=True):
         for number, method in enumerate(methods):
@@ -51,7 +54,7 @@ def save_curve(path: Path, results: list[SliceScores]) -> None:
             slices = sum(len(result) for result in own)
             seconds = sum(result.seconds * len(result) for result in own) / slices
             marker = _MARKERS[number // 10 % len(_MARKERS)]  # the colours repeat after ten
-            axes.plot(seconds, finite_values(own, measure).mean(), marker, label=method)
+            axes.plot(seconds, np.concatenate([result.of(measure) for result in own]).mean(), marker, label=method)
         axes.set(xscale="log", xlabel="seconds a slice", ylabel=title)
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
@@ -59,16 +62,14 @@ def save_curve(path: Path, results: list[SliceScores]) -> None:
         figure.savefig(temporary)
 
 
-def _result(results: list[SliceScores], pair: str, method: str | None) -> SliceScores:
-    return next(each for each in results if each.pair == pair and method in (None, each.method))
-
-
-def _save(path: Path, results: list[SliceScores], chosen: list[tuple[str, int]], checkpoint: Checkpoint) -> None:
-    methods = list(dict.fromkeys(result.method for result in results))
+def _save(
+    path: Path, results: list[Scores], truths: Truths, chosen: list[tuple[str, int]], checkpoint: Checkpoint
+) -> None:
+    methods = methods_of(results)
+    images = {(result.pair, result.method): result.images for result in results}
     rows: list[Row] = []
     for pair, index in chosen:
-        slices = [_result(results, pair, method).images[index] for method in methods]
-        slices.append(_result(results, pair, None).truth[index])
+        slices = [*(images[pair, method][index] for method in methods), truths[pair][index]]
         upright = [np.rot90(each) for each in slices]
         rows.append((f"{pair} ({index})", _ENLARGEMENT, [grey(each) for each in upright]))
         rows.append(("close-up", _CLOSE_UP, [grey(_centre(each)) for each in upright]))

@@ -1,17 +1,18 @@
-"""`benchmark quality`: several methods on the same slices, in one table like the paper's.
+"""`benchmark quality`: several methods on the same slices, in tables like the paper's.
 
 Every pair and method is a job of its own, whose scores are kept in a file. A benchmark that was stopped goes on with
-what is missing, and jobs are shared out over processes and nodes by Lightning.
+what is missing; jobs are shared out over devices and nodes; one that fails is named, and the rest goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
-import re
-import sys
-import warnings
-from collections.abc import Callable, Iterator
+import datetime
+import itertools
+import time
+import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,45 +20,33 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from scipy.stats import wilcoxon
-from torch.utils.data import DataLoader
+from lightning.fabric.strategies.ddp import DDPStrategy
+from numpy.typing import NDArray
+from tqdm import tqdm
 
-from ..baselines import HistogramMatching, Identity, SDEdit
 from ..checkpoint import Checkpoint, load_checkpoint
-from ..diffusion import LMIDiffusion
+from ..devices import select_device
 from ..errors import UserError
+from ..events import failure
 from ..files import atomic_path
-from ..method import Method
 from ..options import TranslationOptions
-from ..resources import checkpoint_path
-from ..score_network import NetworkSettings
-from ..training.slices import find_subjects, read_slices
+from ..progress import Progress
+from ..resources import DEFAULT_CHECKPOINT
+from ..source import SlicedSource
+from ..translation import translate_slices
+from ..volume import read_volume
 from ..work_folder import open_work_folder
-from .evaluation import (
-    CEILINGS,
-    CLASSES,
-    MEASURES,
-    TISSUE_MEASURES,
-    Pair,
-    SliceScores,
-    ceiling,
-    mean_and_deviation,
-    score_pair,
-    write_csv,
-)
 from .figures import save_comparison, save_curve, save_worst_cases
+from .methods import OURS, NamedMethod, Setup, checkpoint_hash, find_method
+from .pairs import Pair
+from .scores import Scores, measured
+from .tables import Report, format_tables, methods_of, write_scans, write_slices
+from .truth import Truth, read_truth
 
-OURS = "lmidiffusion"
-METHODS = ("identity", "histogram-matching", "sdedit-0.2", "sdedit-0.5", OURS)
-_SDEDIT = re.compile(r"sdedit-(0\.\d+|1)")
-# Without a condition, few steps give the mean of all heads.
-_SDEDIT_STEPS = 25
-# Ours with numbers of steps and samples, and a guidance weight, of its own, for curves of score against time.
-_VARIANT = re.compile(rf"{OURS}-(\d+)x(\d+)(?:w(\d+(?:\.\d+)?))?")
-# Ours with the weights and maps of another checkpoint.
-_OTHER = re.compile(rf"{OURS}@(.+)")
-# A paired test over fewer subjects cannot reach 0.05.
-_LEAST_SUBJECTS = 6
+# Raised whenever scores of the same name come to mean something else: kept ones are then no longer used.
+_VERSION = 2
+# Processes wait for the slowest at the end.
+_PATIENCE = datetime.timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -67,81 +56,68 @@ class QualityOptions:
     pairs: list[Pair]
     output: Path
     methods: list[str]
-    checkpoint: str
-    target_scans: Path | None
-    every: int
-    device: str
-    devices: str
-    nodes: int
-    translation: TranslationOptions
+    checkpoint: str = DEFAULT_CHECKPOINT
+    target_scans: Path | None = None
+    every: int = 1
+    device: str = "auto"
+    devices: str = "auto"
+    nodes: int = 1
+    translation: TranslationOptions = TranslationOptions()
 
     def settings(self) -> dict[str, Any]:
         """All that changes the scores."""
         return {
+            "version": _VERSION,
             "pairs": [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs],
-            "checkpoint": _hash(self.checkpoint),
+            "checkpoint": checkpoint_hash(self.checkpoint),
             "target_scans": str(self.target_scans and self.target_scans.resolve()),
             "every": self.every,
             "translation": dataclasses.asdict(self.translation),
         }
 
 
-def _hash(checkpoint: str) -> str:
-    return hashlib.sha256(checkpoint_path(checkpoint).read_bytes()).hexdigest()
-
-
-def run_quality_benchmark(options: QualityOptions) -> str | None:
-    """Score every method on every pair, or what is missing of that; write scores.csv and the pictures.
+def run_quality_benchmark(options: QualityOptions) -> Report | None:
+    """Score every method on every pair, or what is missing of that; write tables, CSV files and pictures.
 
     Returns:
-        The table; None in all processes but the first.
+        None in all processes but the first.
 
     Raises:
-        UserError: a method or file cannot be used, or the output holds another benchmark.
+        UserError: a method cannot be used, the output holds another benchmark, or every pair failed.
     """
     if ":" in options.device:
         raise UserError(f"The device {options.device} is too narrow here; give --device cuda and --devices.")
+    select_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint)
-    make_methods = {name: _method_maker(name, checkpoint, options) for name in options.methods}
+    setup = Setup(checkpoint, options.translation, options.target_scans)
+    methods = [find_method(name, setup) for name in options.methods]
     open_work_folder(options.output, options.settings())
-    jobs = [Job(index, pair, method) for index, pair in enumerate(options.pairs) for method in options.methods]
-    is_first_process = _score_missing(jobs, make_methods, checkpoint, options)
-    if not is_first_process:
-        return None
-    results = [job.read(options.output) for job in jobs]
-    write_csv(results, options.output / "scores.csv")
-    save_comparison(options.output / "comparison.png", results, checkpoint)
-    save_curve(options.output / "curve.png", results)
-    if OURS in options.methods:
-        save_worst_cases(options.output / "worst.png", results, checkpoint, method=OURS)
-    return format_comparison(results, options.pairs)
+    jobs = [Job(index, pair, method, options) for index, pair in enumerate(options.pairs) for method in methods]
+    fabric = _fabric(options)
+    fabric.launch()
+    missing = [job for job in jobs if not job.path.exists()]
+    fabric.barrier()  # nobody begins before everybody has seen the same jobs missing
+    share = _share(missing, fabric.global_rank, fabric.world_size)
+    quiet = None if fabric.is_global_zero else True  # None: only where standard error is no terminal
+    with tqdm(total=len(share), unit="job", disable=quiet) as bar:
+        _Worker(fabric.device, checkpoint).do(share, bar=bar)
+    fabric.barrier()
+    return _report(jobs, checkpoint, options) if fabric.is_global_zero else None
 
 
-def _score_missing(
-    jobs: list[Job], make_methods: dict[str, MethodMaker], checkpoint: Checkpoint, options: QualityOptions
-) -> bool:
-    """Returns whether this is the first of all processes; no job is missing then any more."""
-    missing = [job for job in jobs if not job.path(options.output).exists()]
-    trainer = lightning.Trainer(
-        accelerator=options.device,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        logger=False,
-        enable_progress_bar=sys.stderr.isatty(),
-    )
-    with warnings.catch_warnings():
-        # On purpose: a job is a number, and its result a file.
-        for message in (".*does not have many workers.*", "predict returned None.*"):
-            warnings.filterwarnings("ignore", message=message)
-        scoring = JobScoring(missing, make_methods, checkpoint, options)
-        trainer.predict(scoring, _loader(missing), return_predictions=False)
-    trainer.strategy.barrier()
-    return trainer.is_global_zero
+def _fabric(options: QualityOptions) -> lightning.Fabric:
+    chosen: dict[str, Any] = {
+        "accelerator": options.device,
+        "devices": options.devices,
+        "num_nodes": options.nodes,
+    }
+    fabric = lightning.Fabric(**chosen)
+    return fabric if fabric.world_size == 1 else lightning.Fabric(**chosen, strategy=DDPStrategy(timeout=_PATIENCE))
 
 
-def _loader(jobs: list[Job]) -> DataLoader[int]:
-    numbers: Any = range(len(jobs))
-    return DataLoader(numbers, batch_size=1)
+def _share(jobs: list[Job], rank: int, processes: int) -> list[Job]:
+    """Jobs that follow one another, so that few pairs are read by two processes."""
+    return jobs[len(jobs) * rank // processes : len(jobs) * (rank + 1) // processes]
 
 
 @dataclass(frozen=True)
@@ -150,152 +126,130 @@ class Job:
 
     index: int
     pair: Pair
-    method: str
-
-    def path(self, folder: Path) -> Path:
-        """Where its scores are kept."""
-        other = _OTHER.fullmatch(self.method)
-        version = f"-{_hash(other[1])[:12]}" if other else ""
-        return folder / f"{self.index:03d}-{self.pair.name}-{self.title}{version}.npz"
+    method: NamedMethod
+    options: QualityOptions
 
     @property
-    def title(self) -> str:
-        """How tables call the method: a checkpoint by its name, wherever it lies."""
-        other = _OTHER.fullmatch(self.method)
-        return f"{OURS}@{Path(other[1]).stem}" if other else self.method
+    def path(self) -> Path:
+        """Where its scores are kept."""
+        version = f"-{self.method.version}" if self.method.version else ""
+        return self._file(f"-{self.method.title}{version}.npz")
 
-    def write(self, folder: Path, scores: SliceScores) -> None:
-        """Keep the scores; pictures with 8 bits a pixel."""
-        pictures = {name: (getattr(scores, name) * 255).round().astype(np.uint8) for name in ("images", "truth")}
-        arrays: dict[str, Any] = {**scores.values, **pictures, "seconds": scores.seconds}
-        with atomic_path(self.path(folder)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+    @property
+    def truth_path(self) -> Path:
+        """Where the true slices of its pair are kept, for the pictures."""
+        return self._file(".truth.npz")
 
-    def read(self, folder: Path) -> SliceScores:
+    @property
+    def failure_path(self) -> Path:
+        """Where the reason is kept if it fails: a line, and what a programmer needs."""
+        return self.path.with_suffix(".failed")
+
+    def _file(self, ending: str) -> Path:
+        return self.options.output / f"{self.index:03d}-{self.pair.name}{ending}"
+
+    def read(self) -> Scores:
         """The scores that were kept."""
-        with np.load(self.path(folder), allow_pickle=False) as file:
-            values = {name: file[name] for name in (*MEASURES, *TISSUE_MEASURES, *CEILINGS.values()) if name in file}
-            images, truth = (file[name].astype(np.float32) / 255 for name in ("images", "truth"))
-            return SliceScores(self.pair.name, self.title, values, float(file["seconds"]), images, truth)
+        return Scores.read(self.path, self.pair.name, self.method.title)
+
+    def read_truth(self) -> NDArray[np.float32]:
+        """The true slices that were kept, (N, H, W)."""
+        with np.load(self.truth_path, allow_pickle=False) as file:
+            return file["images"].astype(np.float32) / 255
+
+    def failure(self) -> str:
+        """One line: what failed and why."""
+        reason = self.failure_path.read_text(encoding="utf-8").splitlines()[0]
+        return f"{self.pair.name}, {self.method.title}: {reason}"
 
 
-class JobScoring(lightning.LightningModule):
-    """Does jobs, each on the device of the process that gets it."""
+@contextlib.contextmanager
+def _failures_kept(jobs: Iterable[Job]) -> Iterator[None]:
+    """Keep the reason in a file of each job where something goes wrong, and go on."""
+    for job in jobs:
+        job.failure_path.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        for job in jobs:
+            with atomic_path(job.failure_path) as temporary:
+                temporary.write_text(f"{failure(error).message}\n{traceback.format_exc()}", encoding="utf-8")
 
-    def __init__(
-        self, jobs: list[Job], make_methods: dict[str, MethodMaker], checkpoint: Checkpoint, options: QualityOptions
-    ) -> None:
-        super().__init__()
-        self._jobs, self._make_methods = jobs, make_methods
-        self._checkpoint, self._options = checkpoint, options
 
-    def predict_step(self, batch: torch.Tensor, batch_index: int) -> None:
-        """Do the jobs of these numbers."""
-        for number in batch.tolist():
-            job = self._jobs[number]
-            method, translation = self._make_methods[job.method](self.device)
-            scores = score_pair(
-                job.pair, job.title, method, translation, checkpoint=self._checkpoint, every=self._options.every
+@dataclass(frozen=True)
+class _OpenPair:
+    source: SlicedSource
+    target: SlicedSource
+    truth: Truth
+
+
+class _Worker:
+    """Does jobs on the device of its process."""
+
+    def __init__(self, device: torch.device, checkpoint: Checkpoint) -> None:
+        self._device, self._checkpoint = device, checkpoint
+
+    def do(self, jobs: list[Job], *, bar: tqdm[Any]) -> None:
+        """Do all jobs, those of one pair after one another; where one fails, go on with the next."""
+        for _, group in itertools.groupby(jobs, lambda job: job.index):
+            self._do_pair(list(group), bar)
+
+    def _do_pair(self, jobs: list[Job], bar: tqdm[Any]) -> None:
+        opened = None
+        with _failures_kept(jobs):
+            opened = self._open(jobs[0])
+        for job in jobs:
+            bar.set_description(f"{job.pair.name} {job.method.title}")
+            if opened is not None:
+                with _failures_kept([job]):
+                    self._score(job, opened, bar).write(job.path)
+            bar.update()
+
+    def _open(self, job: Job) -> _OpenPair:
+        pair = job.pair
+        source, target = read_volume(pair.source), read_volume(pair.target)
+        if not source.shares_grid_with(target):
+            raise UserError(
+                f"{pair.source} and {pair.target} lie on different grids; register and resample one to the other."
             )
-            job.write(self._options.output, scores)
+        pixel_size = self._checkpoint.pixel_size
+        sliced_target = SlicedSource.of(target, pixel_size=pixel_size)
+        truth = read_truth(pair, target, sliced_target, every=job.options.every)
+        with atomic_path(job.truth_path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, images=(truth.images * 255).round().astype(np.uint8))
+        return _OpenPair(SlicedSource.of(source, pixel_size=pixel_size), sliced_target, truth)
+
+    def _score(self, job: Job, opened: _OpenPair, bar: tqdm[Any]) -> Scores:
+        method, translation = job.method.make(self._device)
+        source, indices = opened.target if job.method.sees_target else opened.source, opened.truth.indices
+
+        def show(progress: Progress) -> None:
+            bar.set_postfix_str(f"{progress.fraction:.0%}")
+
+        start = time.monotonic()
+        batches = translate_slices(source, indices, method, translation, on_progress=show)
+        images = torch.cat([batch.samples.mean(0)[:, 0] for batch in batches]).numpy()
+        seconds = (time.monotonic() - start) / len(indices)
+        values, scan = measured(images, opened.truth, self._checkpoint)
+        return Scores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, images)
 
 
-MethodMaker = Callable[[torch.device], tuple[Method, TranslationOptions]]
-
-
-def _method_maker(name: str, checkpoint: Checkpoint, options: QualityOptions) -> MethodMaker:
-    translation, once = options.translation, dataclasses.replace(options.translation, samples=1)
-    if name == OURS:
-        return lambda device: (LMIDiffusion(checkpoint, device=device), translation)
-    if name == "identity":
-        return lambda device: (Identity(), once)
-    if name == "histogram-matching":
-        matching = _histogram_matching(checkpoint, options.target_scans)
-        return lambda device: (matching, once)
-    if match := _OTHER.fullmatch(name):
-        other = _comparable(match[1], checkpoint)
-        return lambda device: (LMIDiffusion(other, device=device), translation)
-    if match := _VARIANT.fullmatch(name):
-        guidance = float(match[3] or translation.guidance)
-        variant = dataclasses.replace(translation, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
-        return lambda device: (LMIDiffusion(checkpoint, device=device), variant)
-    if match := _SDEDIT.fullmatch(name):
-        start, longer = float(match[1]), dataclasses.replace(translation, steps=translation.steps or _SDEDIT_STEPS)
-        return lambda device: (SDEdit(checkpoint, device=device, start=start), longer)
-    raise UserError(
-        f"There is no method {name}; choose of {', '.join(METHODS)}, {OURS}-STEPSxSAMPLES[wGUIDANCE],"
-        f" {OURS}@CHECKPOINT, or sdedit-T with T in (0, 1]."
-    )
-
-
-def _comparable(name: str, checkpoint: Checkpoint) -> Checkpoint:
-    """Another checkpoint whose slices and classes are those of the first."""
-    other = load_checkpoint(name)
-    if other.pixel_size != checkpoint.pixel_size or not np.allclose(
-        other.class_centres[CLASSES], checkpoint.class_centres[CLASSES], atol=1e-3
-    ):
-        raise UserError(
-            f"{name} has other pixels or classes than --checkpoint, so their scores cannot be compared;"
-            " benchmark it by itself."
-        )
-    return other
-
-
-def _histogram_matching(checkpoint: Checkpoint, folder: Path | None) -> HistogramMatching:
-    if folder is None:
-        raise UserError("Histogram matching needs --target-scans, a folder of target-modality scans of other subjects.")
-    subjects = find_subjects(folder, modality=checkpoint.modality, brain_suffix="mask")
-    slices = read_slices(subjects, pixel_size=checkpoint.pixel_size, stride=NetworkSettings().stride)
-    return HistogramMatching().fit(slices.images())
-
-
-def format_comparison(results: list[SliceScores], pairs: list[Pair]) -> str:
-    """One row a method: mean and standard deviation over all slices, and how it differs from ours over subjects."""
-    methods = list(dict.fromkeys(result.method for result in results))
-    subjects = len({pair.target for pair in pairs})
-    slices = sum(len(result) for result in results if result.method == methods[0])
-    has_tissues = any("dice_csf" in result.values for result in results)
-    measures = {**MEASURES, **(TISSUE_MEASURES if has_tissues else {})}
-    width = max(map(len, methods))
-    heading = "".join(f" {title:>13}" for title in measures.values())
-    lines = [f"{subjects} subjects, {len(pairs)} pairs, {slices} slices", f"{'':{width}}{heading} {'s/slice':>8}"]
-    for method in methods:
-        chosen = [result for result in results if result.method == method]
-        cells = "".join(f" {mean_and_deviation(chosen, measure):>13}" for measure in measures)
-        seconds = sum(r.seconds * len(r) for r in chosen) / slices
-        lines.append(f"{method:{width}}{cells} {seconds:>8.3f}")
-    if has_tissues:
-        lines.append(ceiling([result for result in results if result.method == methods[0]]))
-    return "\n".join([*lines, *_comparisons(results, pairs, measures, width)])
-
-
-def _comparisons(results: list[SliceScores], pairs: list[Pair], measures: dict[str, str], width: int) -> Iterator[str]:
-    methods = list(dict.fromkeys(result.method for result in results))
-    if OURS not in methods or len({pair.target for pair in pairs}) < _LEAST_SUBJECTS:
-        return
-    yield f"p of Wilcoxon's paired test against {OURS}, over subjects:"
-    ours = {measure: _subject_means(results, pairs, OURS, measure) for measure in measures}
-    for method in methods:
-        if method == OURS:
-            continue
-        cells = []
-        for measure in measures:
-            difference = _subject_means(results, pairs, method, measure) - ours[measure]
-            difference = difference[np.isfinite(difference)]
-            enough = np.count_nonzero(difference) >= _LEAST_SUBJECTS
-            cells.append(f" {wilcoxon(difference).pvalue if enough else np.nan:>13.2g}")
-        yield f"{method:{width}}" + "".join(cells)
-
-
-def _subject_means(results: list[SliceScores], pairs: list[Pair], method: str, measure: str) -> np.ndarray[Any, Any]:
-    """Mean of each subject's finite slices; pairs with one target are of one subject."""
-    chosen = [result for result in results if result.method == method]
-    means = []
-    for target in dict.fromkeys(pair.target for pair in pairs):
-        values = [
-            r.values[measure] for r, p in zip(chosen, pairs, strict=True) if p.target == target and measure in r.values
-        ]
-        joined = np.concatenate(values) if values else np.array([np.nan])
-        joined = joined[np.isfinite(joined)]
-        means.append(joined.mean() if len(joined) else np.nan)
-    return np.array(means)
+def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) -> Report:
+    """Write what the kept scores say of the pairs that every method could translate."""
+    failures = [job.failure() for job in jobs if not job.path.exists()]
+    failed = {job.pair.name for job in jobs if not job.path.exists()}
+    chosen = [job for job in jobs if job.pair.name not in failed]
+    if not chosen:
+        raise UserError(f"No pair could be scored by every method: {'; '.join(failures)}")
+    results, pairs = [job.read() for job in chosen], [pair for pair in options.pairs if pair.name not in failed]
+    write_slices(results, options.output / "scores.csv")
+    write_scans(results, options.output / "scans.csv")
+    tables = format_tables(results, pairs, reference=OURS)
+    with atomic_path(options.output / "tables.md") as temporary:
+        temporary.write_text(tables + "\n", encoding="utf-8")
+    truths = {job.pair.name: job.read_truth() for job in chosen}
+    save_comparison(options.output / "comparison.png", results, truths, checkpoint)
+    save_curve(options.output / "curve.png", results)
+    if OURS in methods_of(results):
+        save_worst_cases(options.output / "worst.png", results, truths, checkpoint, method=OURS)
+    return Report(tables, failures)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from ..presets import DEFAULT_PRESET, PRESETS
 from ..resources import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
+    from ..benchmark.tables import Report
     from ..options import TranslationOptions
 
 
@@ -45,6 +48,31 @@ def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) 
         batch_size=parsed.batch_size,
         seed=parsed.seed,
     )
+
+
+def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
+    """What is compared, on which pairs, and where the results go."""
+    from ..benchmark.methods import method_forms
+
+    parser.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
+    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+    parser.add_argument("--methods", nargs="+", default=methods, metavar="METHOD", help=f"of {method_forms()}")
+    parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans, whose histogram is matched")
+    add_sampling(parser)
+
+
+def print_report(report: Report | None, problems: list[str]) -> None:
+    """Print the tables of a benchmark; there is no report in processes other than the first.
+
+    Raises:
+        UserError: some rows of the list or some runs failed, which it names.
+    """
+    if report is None:
+        return
+    print(report.tables)
+    failures = [*problems, *report.failures]
+    if failures:
+        raise UserError("\n".join(["Not everything could be done; the rest is written.", *failures]))
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -115,19 +115,6 @@ def test_info_describes_a_checkpoint(model: Path) -> None:
         assert text in done.stdout
 
 
-def test_evaluate_prints_source_and_translation_and_writes_every_slice(tmp_path: Path, model: Path) -> None:
-    pairs, scores = tmp_path / "pairs.csv", tmp_path / "scores.csv"
-    pairs.write_text(f"source,target,mask\n{_SCAN},{sample_scan('sri24_T1w')},{_TISSUE}\n")
-    done = _run("evaluate", pairs, "--csv", scores, "--every", "30", "--steps", "2", "--checkpoint", model)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith("sri24_PDw")] == ["source", "translation"]
-    rows = scores.read_text().splitlines()
-    assert rows[0].startswith("pair,method,slice,psnr,ssim,mae,agreement,macro_dice,flicker,dice_csf")
-    slices = int(lines[1].split()[2])
-    assert len(rows) == 1 + 2 * slices
-
-
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
     path = tmp_path / "inputs" / "volume.nii.gz"

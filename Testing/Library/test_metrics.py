@@ -1,8 +1,12 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.stats import pearsonr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from LMIDiffusionLib import metrics
+from LMIDiffusionLib.benchmark import metrics
 
 
 @pytest.fixture
@@ -39,15 +43,15 @@ def test_ssim_equals_scikit_image(images: np.ndarray, noisy: np.ndarray) -> None
         structural_similarity(a, b, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
         for a, b in zip(images.astype(float), noisy.astype(float), strict=True)
     ]
-    np.testing.assert_allclose(metrics.ssim(noisy, images), expected, atol=1e-6)
+    np.testing.assert_allclose(metrics.mean_over(metrics.ssim_map(noisy, images)), expected, atol=1e-6)
 
 
 def test_ssim_of_equal_slices_is_one(images: np.ndarray) -> None:
-    np.testing.assert_allclose(metrics.ssim(images, images), 1)
+    np.testing.assert_allclose(metrics.mean_over(metrics.ssim_map(images, images)), 1)
 
 
 def test_a_single_slice_gives_a_single_score(images: np.ndarray, noisy: np.ndarray) -> None:
-    assert metrics.ssim(images[:1], noisy[:1]).shape == (1,)
+    assert metrics.mean_over(metrics.ssim_map(images[:1], noisy[:1])).shape == (1,)
 
 
 def test_mean_absolute_error_of_a_constant_offset_is_the_offset(images: np.ndarray) -> None:
@@ -108,3 +112,107 @@ class TestFlicker:
     def test_the_first_and_the_last_slice_have_none(self, count: int) -> None:
         values = metrics.flicker(self.volume[:count], self.volume[:count])
         np.testing.assert_array_equal(np.isnan(values), [True, False, True] if count == 3 else [True] * count)
+
+
+class TestRegions:
+    measures = (metrics.psnr, metrics.mean_absolute_error)
+
+    @pytest.fixture
+    def middle(self, images: np.ndarray) -> np.ndarray:
+        region = np.zeros(images.shape, bool)
+        region[:, 8:30, 7:22] = True
+        return region
+
+    @pytest.mark.parametrize("measure", measures)
+    def test_what_lies_outside_does_not_count(
+        self, images: np.ndarray, noisy: np.ndarray, middle: np.ndarray, measure: Callable[..., NDArray[np.float64]]
+    ) -> None:
+        inside = measure(noisy, images, middle)
+        np.testing.assert_allclose(inside, measure(noisy[:, 8:30, 7:22], images[:, 8:30, 7:22]))
+        np.testing.assert_array_equal(measure(np.where(middle, noisy, 0), images, middle), inside)
+
+    def test_labels_outside_do_not_count(self, labels: np.ndarray) -> None:
+        other, region = labels[::-1], np.zeros(labels.shape, bool)
+        region[:, 2:9, 3:10] = True
+        cut, other_cut = labels[:, 2:9, 3:10], other[:, 2:9, 3:10]
+        np.testing.assert_allclose(
+            metrics.label_agreement(labels, other, region), metrics.label_agreement(cut, other_cut)
+        )
+        np.testing.assert_allclose(
+            metrics.macro_dice(labels, other, region, classes=5), metrics.macro_dice(cut, other_cut, classes=5)
+        )
+
+    def test_a_slice_without_region_has_no_score(self, images: np.ndarray, middle: np.ndarray) -> None:
+        middle[1] = False
+        assert np.isnan(metrics.psnr(images, images, middle)).tolist() == [False, True, False]
+
+    def test_the_error_of_a_slice_is_shared_out_among_regions(
+        self, images: np.ndarray, noisy: np.ndarray, middle: np.ndarray
+    ) -> None:
+        parts = [
+            metrics.mean_absolute_error(noisy, images, region) * region.sum((1, 2)) for region in (middle, ~middle)
+        ]
+        whole = metrics.mean_absolute_error(noisy, images) * images[0].size
+        np.testing.assert_allclose(sum(parts), whole)
+
+    def test_correlation_equals_scipy_whatever_lies_outside(
+        self, images: np.ndarray, noisy: np.ndarray, middle: np.ndarray
+    ) -> None:
+        expected = pearsonr(images[middle], noisy[middle]).statistic
+        assert metrics.correlation(np.where(middle, noisy, 9), images, middle) == pytest.approx(expected, abs=1e-6)
+        assert np.isnan(metrics.correlation(np.zeros_like(images), images, middle))
+
+
+class TestGradientEnergy:
+    ramp = np.tile(np.linspace(0, 1, 20), (2, 16, 1))
+
+    def test_of_the_target_itself_is_one_and_of_twice_its_contrast_four(self) -> None:
+        everywhere = np.ones(self.ramp.shape, bool)
+        for factor in (1, 2, 0.5):
+            assert metrics.gradient_energy(factor * self.ramp, self.ramp, everywhere) == pytest.approx(factor**2)
+
+    def test_falls_when_an_image_is_smoothed_and_grows_with_noise(self, images: np.ndarray, noisy: np.ndarray) -> None:
+        everywhere = np.ones(images.shape, bool)
+        smooth = (images + np.roll(images, 1, 1)) / 2
+        assert metrics.gradient_energy(smooth, images, everywhere) < 0.8
+        assert (
+            metrics.gradient_energy(self.ramp + 0.1 * np.resize(noisy, self.ramp.shape), self.ramp, self.ramp >= 0) > 2
+        )
+
+    def test_edges_outside_the_region_do_not_count(self) -> None:
+        step = self.ramp.copy()
+        step[:, :, 15:] += 5
+        region = np.zeros(self.ramp.shape, bool)
+        region[:, :, 2:12] = True
+        assert metrics.gradient_energy(step, self.ramp, region) == pytest.approx(1)
+
+
+class TestToneMatching:
+    @pytest.fixture
+    def region(self, images: np.ndarray) -> np.ndarray:
+        region = np.ones(images.shape, bool)
+        region[:, :3] = False
+        return region
+
+    def test_undoes_a_rising_tone_curve(self, images: np.ndarray, region: np.ndarray) -> None:
+        matched = metrics.tone_matched(np.sqrt(images), images, region)
+        np.testing.assert_allclose(matched[region], images[region], atol=1e-4)
+
+    def test_cannot_undo_an_inverted_contrast(self, images: np.ndarray, region: np.ndarray) -> None:
+        matched = metrics.tone_matched(1 - images, images, region)
+        np.testing.assert_allclose(matched[region], images[region].mean(), atol=1e-3)
+
+    def test_never_lies_farther_from_the_target_than_before(
+        self, images: np.ndarray, noisy: np.ndarray, region: np.ndarray
+    ) -> None:
+        for image in (noisy, 0.5 * noisy + 0.2):
+            matched = metrics.tone_matched(image, images, region)
+            assert np.square(matched - images)[region].mean() <= np.square(image - images)[region].mean() + 1e-9
+
+    def test_keeps_the_order_of_intensities_and_all_that_lies_outside(
+        self, images: np.ndarray, noisy: np.ndarray, region: np.ndarray
+    ) -> None:
+        matched = metrics.tone_matched(noisy, images, region)
+        order = np.argsort(noisy[region], kind="stable")
+        assert (np.diff(matched[region][order]) >= 0).all()
+        np.testing.assert_array_equal(matched[~region], noisy[~region])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LMIDiffusionLib.benchmark.evaluation import read_pairs
+from LMIDiffusionLib.benchmark.pairs import read_pairs
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask
@@ -110,7 +110,7 @@ def test_training_holds_the_target_alone_and_the_test_part_aligned_pairs(prepare
     training = next(name for name, part in parts.items() if part == "train")
     assert [path.name for path in (prepared / "train").iterdir()] == [f"{training}_T1w.nii.gz"]
     assert [each.name for each in find_subjects(prepared / "train", modality="T1w", brain_suffix="mask")] == [training]
-    pairs = read_pairs(prepared / "test" / "PDw.csv")
+    pairs = read_pairs(prepared / "test" / "PDw.csv").pairs
     assert len(pairs) == 2
     for pair in pairs:
         source, target = read_volume(pair.source), read_volume(pair.target)
@@ -145,7 +145,7 @@ def test_anatomical_labels_become_tissues_beside_the_pair_or_are_told_not_to_fit
     write_labels(data / "bert_dlmuse.nii.gz", rois=(81, 31, 51))
     write_labels(data / "carl_dlmuse.nii.gz", rois=(4, 102, 95))
     left_out = prepare(options(data, tmp_path / "out", labels="dlmuse", held_out=2, seed=1))
-    pairs = read_pairs(tmp_path / "out" / "test" / "PDw.csv")
+    pairs = read_pairs(tmp_path / "out" / "test" / "PDw.csv").pairs
     parts = {name: record["split"] for name, record in manifest_of(tmp_path / "out")["subjects"].items()}
     assert "bert" not in parts, "the split has bert in its training part, so that this test shows nothing"
     assert any(line.startswith("bert") and "do not fit" in line for line in left_out)

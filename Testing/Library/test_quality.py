@@ -1,8 +1,11 @@
-"""The quality benchmark: what it prints, that it goes on after a stop, and that processes share its jobs."""
+"""The quality benchmark: what it writes, going on after a stop or a failure, and jobs shared among processes."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +17,22 @@ import torch
 from PIL import Image
 
 from LMIDiffusionLib.baselines import SDEdit
-from LMIDiffusionLib.benchmark.evaluation import Pair, SliceScores, read_pairs, score_pair
-from LMIDiffusionLib.benchmark.quality import QualityOptions, format_comparison, run_quality_benchmark
+from LMIDiffusionLib.benchmark import metrics
+from LMIDiffusionLib.benchmark.pairs import read_pairs
+from LMIDiffusionLib.benchmark.quality import QualityOptions, run_quality_benchmark
+from LMIDiffusionLib.benchmark.truth import read_truth
 from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.translation import translate_slices
+from LMIDiffusionLib.volume import read_volume
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
 QUICK = TranslationOptions(steps=2, samples=1)
 EVERY = 25
+PDW, T1W, TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
 
 
 @pytest.fixture
@@ -36,102 +45,222 @@ def checkpoint(tiny_checkpoint: Checkpoint, tmp_path: Path) -> Path:
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     """The bundled pair both ways round."""
-    first, second, tissue = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
     path = tmp_path / "pairs.csv"
-    path.write_text(f"{first},{second},{tissue}\n{second},{first},{tissue}\n")
+    path.write_text(f"{PDW},{T1W},{TISSUE}\n{T1W},{PDW},{TISSUE}\n")
     return path
 
 
 def options(pairs: Path, checkpoint: Path, output: Path, **changes: Any) -> QualityOptions:
-    return QualityOptions(
-        **{
-            "pairs": read_pairs(pairs),
-            "output": output,
-            "methods": METHODS,
-            "checkpoint": str(checkpoint),
-            "target_scans": sample_scan("sri24_T1w").parent,
-            "every": EVERY,
-            "device": "cpu",
-            "devices": "1",
-            "nodes": 1,
-            "translation": QUICK,
-            **changes,
-        }
-    )
+    chosen: dict[str, Any] = {
+        "pairs": read_pairs(pairs).pairs,
+        "output": output,
+        "methods": METHODS,
+        "checkpoint": str(checkpoint),
+        "target_scans": T1W.parent,
+        "every": EVERY,
+        "device": "cpu",
+        "devices": "1",
+        "translation": QUICK,
+        **changes,
+    }
+    return QualityOptions(**chosen)
 
 
-def test_the_table_has_a_row_a_method_whose_figures_are_those_of_the_method_alone(
+def run(options: QualityOptions) -> str:
+    """The tables of a benchmark without failures."""
+    report = run_quality_benchmark(options)
+    assert report is not None
+    assert report.failures == []
+    return report.tables
+
+
+def rows(tables: str) -> dict[str, list[str]]:
+    """Cells of the first table's rows by method, but for the seconds."""
+    lines = [line for line in tables.split("Inside the brain")[0].splitlines() if line.startswith("|")][2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {method: values[:-1] for method, *values in cells}
+
+
+def test_the_tables_hold_what_each_method_scores_alone(
     pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out"))
-    assert table is not None
-    lines = table.splitlines()
-    assert lines[0].startswith("2 subjects, 2 pairs, ")
-    assert [line.split()[0] for line in lines[2 : 2 + len(METHODS)]] == METHODS
-    assert "true target's own classes" in lines[-1]
+    tables = run(options(pairs, checkpoint, tmp_path / "out"))
+    assert tables.startswith("2 subjects, 2 pairs, ")
+    assert list(rows(tables)) == METHODS
+    for heading in ("Inside the brain", "true target's own classes", "Mean intensity", "By pair"):
+        assert heading in tables
     sdedit = SDEdit(tiny_checkpoint, device=torch.device("cpu"), start=0.2)
-    alone = [
-        score_pair(pair, "sdedit", sdedit, QUICK, checkpoint=tiny_checkpoint, every=EVERY) for pair in read_pairs(pairs)
-    ]
-    psnr = np.concatenate([scores.values["psnr"] for scores in alone])
-    assert f"{psnr.mean():.2f} ±{psnr.std():.2f}" in lines[2 + METHODS.index("sdedit-0.2")]
+    psnr = []
+    for pair in read_pairs(pairs).pairs:
+        source, target = (SlicedSource.of(read_volume(path), pixel_size=2.0) for path in (pair.source, pair.target))
+        truth = read_truth(pair, read_volume(pair.target), target, every=EVERY)
+        batches = translate_slices(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))
+        images = torch.cat([batch.samples.mean(0)[:, 0] for batch in batches])
+        psnr.append(metrics.psnr(images.numpy(), truth.images))
+    joined = np.concatenate(psnr)
+    assert rows(tables)["sdedit-0.2"][0] == f"{joined.mean():.2f} ± {joined.std():.2f}"
+    assert (tmp_path / "out" / "tables.md").read_text(encoding="utf-8") == tables + "\n"
     for name in ("comparison.png", "worst.png", "curve.png"):
         assert np.asarray(Image.open(tmp_path / "out" / name)).std() > 10
 
 
+def test_the_ceiling_is_the_true_target_translated_whatever_the_source(
+    pairs: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Each pair is the other one reversed: the ceiling of one is ours of a pair whose source is that target."""
+    both = tmp_path / "itself.csv"
+    both.write_text(f"{T1W},{T1W}\n")
+    run(options(both, checkpoint, tmp_path / "itself", methods=["lmidiffusion"]))
+    run(options(pairs, checkpoint, tmp_path / "out", methods=["ceiling", "lmidiffusion"]))
+    with (tmp_path / "itself" / "scans.csv").open() as file:
+        (wanted,) = csv.DictReader(file)
+    with (tmp_path / "out" / "scans.csv").open() as file:
+        found = {(row["pair"], row["method"]): row["psnr"] for row in csv.DictReader(file)}
+    assert found["sri24_PDw", "ceiling"] == wanted["psnr"] != found["sri24_PDw", "lmidiffusion"]
+
+
 def test_a_stopped_benchmark_does_only_what_is_missing(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    first = run_quality_benchmark(options(pairs, checkpoint, output))
-    kept, *lost = sorted(output.glob("*.npz"))
+    first = run(options(pairs, checkpoint, output))
+    kept, *lost = sorted(path for path in output.glob("*.npz") if "truth" not in path.name)
     for path in lost[:3]:
         path.unlink()
     before = kept.stat().st_mtime_ns
-    again = run_quality_benchmark(options(pairs, checkpoint, output))
-    assert first is not None and again is not None
-    assert run_quality_benchmark(options(pairs, checkpoint, output)) == again, "nothing is missing any more"
+    again = run(options(pairs, checkpoint, output))
+    assert run(options(pairs, checkpoint, output)) == again, "nothing is missing any more"
     assert kept.stat().st_mtime_ns == before
-    # All but the seconds, the last column.
-    assert [line[: line.rfind(" ")].rstrip() for line in again.splitlines()[2:]] == [
-        line[: line.rfind(" ")].rstrip() for line in first.splitlines()[2:]
-    ]
+    assert rows(again) == rows(first)
 
 
 def test_more_methods_may_join_later(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
-    run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=["identity"]))
-    table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=["identity", "sdedit-0.5"]))
-    assert table is not None
-    assert "sdedit-0.5" in table
+    run(options(pairs, checkpoint, tmp_path / "out", methods=["identity"]))
+    assert "sdedit-0.5" in rows(run(options(pairs, checkpoint, tmp_path / "out", methods=["identity", "sdedit-0.5"])))
 
 
 def test_a_variant_has_steps_and_samples_of_its_own(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
-    methods = ["lmidiffusion", "lmidiffusion-2x1", "lmidiffusion-3x2", "lmidiffusion-3x2w1.5"]
-    table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
-    assert table is not None
-    plain, same, other, guided = (line.split()[1:-1] for line in table.splitlines()[2:6])
-    assert plain == same != other != guided
+    names = ["lmidiffusion", "lmidiffusion-2x1", "lmidiffusion-fast", "lmidiffusion-3x2", "lmidiffusion-3x2w1.5"]
+    plain, same, fast, other, guided = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=names))).values()
+    assert plain == same == fast != other != guided
 
 
 def test_another_checkpoint_joins_under_its_name(
     pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
+    """Also one whose classes lie elsewhere: all methods are sorted into those of the benchmark's checkpoint."""
     steeper = {name: weight * 1.1 for name, weight in tiny_checkpoint.weights.items()}
     other = dataclasses.replace(tiny_checkpoint, weights=steeper)
+    moved = {count: centres * 1.2 for count, centres in tiny_checkpoint.class_centres.items()}
     (tmp_path / "elsewhere").mkdir()
     same, changed = tmp_path / "elsewhere" / "same.safetensors", tmp_path / "elsewhere" / "steeper.safetensors"
-    save_checkpoint(tiny_checkpoint, same)
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, class_centres=moved), same)
     save_checkpoint(other, changed)
-    methods = ["lmidiffusion", f"lmidiffusion@{same}", f"lmidiffusion@{changed}"]
-    table = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
-    assert table is not None
-    rows = [line.split() for line in table.splitlines()[2:5]]
-    assert [row[0] for row in rows] == ["lmidiffusion", "lmidiffusion@same", "lmidiffusion@steeper"]
-    assert rows[0][1:-1] == rows[1][1:-1] != rows[2][1:-1]
+    methods = ["lmidiffusion", f"lmidiffusion@{same}", f"lmidiffusion-2x1@{changed}"]
+    found = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=methods)))
+    assert list(found) == ["lmidiffusion", "lmidiffusion@same", "lmidiffusion-2x1@steeper"]
+    assert found["lmidiffusion"] == found["lmidiffusion@same"] != found["lmidiffusion-2x1@steeper"]
     before = sorted((tmp_path / "out").glob("*.npz"))
     save_checkpoint(dataclasses.replace(other, weights=tiny_checkpoint.weights), changed)
-    again = run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
-    assert again is not None
-    assert again.splitlines()[4].split()[1:-1] == rows[0][1:-1], "a checkpoint that has changed is scored anew"
+    again = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=methods)))
+    assert again["lmidiffusion-2x1@steeper"] == found["lmidiffusion"], "a checkpoint that has changed is scored anew"
     assert len(sorted((tmp_path / "out").glob("*.npz"))) == len(before) + 2
+
+
+def test_a_pair_that_cannot_be_used_is_named_and_the_others_go_on(
+    pairs: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.nii.gz"
+    damaged.write_bytes(PDW.read_bytes()[:5000])
+    with pairs.open("a") as file:
+        file.write(f"{damaged},{T1W}\n")
+    chosen = options(pairs, checkpoint, tmp_path / "out", methods=["identity", "lmidiffusion"])
+    report = run_quality_benchmark(chosen)
+    assert report is not None
+    assert report.tables.startswith("2 subjects, 2 pairs, ")
+    assert len(report.failures) == 2
+    assert report.failures[0].startswith("damaged, identity: ")
+    assert "damaged or truncated" in report.failures[0]
+    shutil.copy(PDW, damaged)
+    mended = run(chosen)
+    assert mended.startswith("2 subjects, 3 pairs, "), "what failed is tried again"
+
+
+def test_a_benchmark_whose_every_pair_fails_says_why(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text(f"{PDW},{tmp_path / 'text.nii'}\n")
+    (tmp_path / "text.nii").write_text("no volume")
+    with pytest.raises(UserError, match=r"No pair could be scored.*no readable NIfTI"):
+        run_quality_benchmark(options(tmp_path / "pairs.csv", checkpoint, tmp_path / "out", methods=["identity"]))
+
+
+def lmidiffusion(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "LMIDiffusionLib", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+    tables = []
+    for processes in ("1", "2"):
+        output = tmp_path / processes
+        done = lmidiffusion(
+            *("benchmark", "quality", pairs, "--output", output, "--methods", "identity", "lmidiffusion"),
+            *("--checkpoint", checkpoint, "--every", EVERY, "--quality", "fast"),
+            *("--device", "cpu", "--devices", processes),
+        )
+        assert done.returncode == 0, done.stderr
+        tables.append(rows(done.stdout))
+        assert len([path for path in output.glob("*.npz") if "truth" not in path.name]) == 4
+    assert list(tables[0]) == ["identity", "lmidiffusion"]
+    assert tables[0] == tables[1]
+
+
+def test_bad_rows_and_pairs_end_with_an_error_after_the_table(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+    with pairs.open("a") as file:
+        file.write(f"{tmp_path / 'lost.nii'},{T1W}\n")
+    done = lmidiffusion(
+        *("evaluate", pairs, "--output", tmp_path / "out", "--methods", "identity"),
+        *("--checkpoint", checkpoint, "--every", EVERY, "--device", "cpu"),
+    )
+    assert done.returncode == 2
+    assert list(rows(done.stdout)) == ["identity"]
+    assert "line 3 names" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_ascii_terminal_and_a_closed_error_stream_do_not_cost_the_results(
+    pairs: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    command = (
+        f"'{sys.executable}' -m LMIDiffusionLib evaluate '{pairs}' --output '{tmp_path / 'out'}' --methods identity"
+        f" --checkpoint '{checkpoint}' --every {EVERY} --device cpu 2>&-"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, env=environment, timeout=300)
+    assert done.returncode == 0
+    assert b"identity" in done.stdout
+    assert "±" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["gan"]}, "There is no method gan"),
+        ({"methods": ["identity-2"]}, "There is no method identity-2"),
+        ({"methods": ["sdedit-2"]}, "cannot start at 2"),
+        ({"methods": ["sdedit"]}, "cannot start at no time"),
+        ({"methods": ["lmidiffusion-slow"]}, "no lmidiffusion-slow; SAMPLING is fast"),
+        ({"methods": ["lmidiffusion-1x1"]}, "steps cannot be 1"),
+        ({"target_scans": None}, "needs --target-scans"),
+        ({"device": "cuda:1"}, "give --device cuda and --devices"),
+        ({"device": "quantum"}, "There is no device quantum"),
+        ({"checkpoint": "/nowhere"}, "There is no checkpoint"),
+        ({"methods": ["lmidiffusion@/nowhere"]}, "There is no checkpoint"),
+    ],
+)
+def test_bad_choices_are_told_before_anything_is_written(
+    pairs: Path, checkpoint: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_quality_benchmark(dataclasses.replace(options(pairs, checkpoint, tmp_path / "out"), **changes))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_of_other_pixels_cannot_join(
@@ -143,77 +272,8 @@ def test_a_checkpoint_of_other_pixels_cannot_join(
         run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=methods))
 
 
-def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
-    tables = []
-    for processes in ("1", "2"):
-        output = tmp_path / processes
-        command = [
-            *(sys.executable, "-m", "LMIDiffusionLib", "benchmark", "quality", pairs, "--output", output),
-            *("--methods", "identity", "lmidiffusion", "--checkpoint", checkpoint, "--every", str(EVERY)),
-            *("--steps", "2", "--device", "cpu", "--devices", processes),
-        ]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-        tables.append([line.rsplit(" ", 1)[0].rstrip() for line in done.stdout.splitlines()])
-        assert len(list(output.glob("*.npz"))) == 4
-    rows = [line for line in tables[0] if line.startswith(("identity", "lmidiffusion"))]
-    assert len(rows) == 2
-    assert [line for line in tables[1] if line.startswith(("identity", "lmidiffusion"))] == rows
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"methods": ["gan"]}, "There is no method gan"),
-        ({"methods": ["sdedit-2"]}, "There is no method sdedit-2"),
-        ({"target_scans": None}, "needs --target-scans"),
-        ({"device": "cuda:1"}, "give --device cuda and --devices"),
-        ({"checkpoint": "/nowhere"}, "There is no checkpoint"),
-    ],
-)
-def test_bad_choices_are_told_before_anything_is_written(
-    pairs: Path, checkpoint: Path, tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        run_quality_benchmark(dataclasses.replace(options(pairs, checkpoint, tmp_path / "out"), **changes))
-    assert not (tmp_path / "out").exists()
-
-
 def test_other_settings_on_the_same_folder_are_refused(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
-    run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=["identity"]))
+    run(options(pairs, checkpoint, tmp_path / "out", methods=["identity"]))
+    slower = dataclasses.replace(QUICK, steps=3)
     with pytest.raises(UserError, match="other options"):
-        run_quality_benchmark(
-            options(
-                pairs,
-                checkpoint,
-                tmp_path / "out",
-                methods=["identity"],
-                translation=dataclasses.replace(QUICK, steps=3),
-            )
-        )
-
-
-def scores(pair: str, method: str, psnr: list[float]) -> SliceScores:
-    images = np.zeros((len(psnr), 4, 4), np.float32)
-    others = {name: np.full(len(psnr), 0.5) for name in ("ssim", "mae", "agreement", "macro_dice")}
-    return SliceScores(pair, method, {"psnr": np.array(psnr), **others}, 0.1, images, images)
-
-
-def test_methods_are_compared_over_subjects_not_slices() -> None:
-    """Seven subjects whose means differ in one direction give the smallest p of seven pairs, 2 / 2^7."""
-    pairs = [Pair(Path(f"s{i}_{kind}.nii"), Path(f"t{i}.nii"), None) for i in range(7) for kind in ("PDw", "T2w")]
-    results = [
-        scores(pair.name, method, [20.0 + index + shift, 22.0 + index, np.inf])
-        for index, pair in enumerate(pairs)
-        for method, shift in (("identity", -1 - 0.1 * index), ("lmidiffusion", 0.0))
-    ]
-    lines = format_comparison(results, pairs).splitlines()
-    assert lines[0] == "7 subjects, 14 pairs, 42 slices"
-    assert lines[-2].startswith("p of Wilcoxon")
-    assert float(lines[-1].split()[1]) == pytest.approx(2 / 2**7, rel=0.05)
-    assert lines[-1].split()[2] == "nan", "equal measures have no test"
-
-
-def test_too_few_subjects_are_not_tested() -> None:
-    pairs = [Pair(Path(f"s{i}.nii"), Path(f"t{i}.nii"), None) for i in range(5)]
-    results = [scores(p.name, method, [20.0, 21.0]) for p in pairs for method in ("identity", "lmidiffusion")]
-    assert "Wilcoxon" not in format_comparison(results, pairs)
+        run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=["identity"], translation=slower))

@@ -1,0 +1,198 @@
+"""The methods that a benchmark can compare: a registry, and the way from a name to a method.
+
+A name is that of the registry, followed by a setting where the method has one, and by @CHECKPOINT for other weights
+than the benchmark's: `identity`, `sdedit-0.5`, `lmidiffusion-2x8@t1w-ixi-2mm`. What a method is made of is
+imported when it is made, because help texts list the registry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ..presets import PRESETS
+from ..resources import checkpoint_path
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..baselines import HistogramMatching
+    from ..checkpoint import Checkpoint
+    from ..method import Method
+    from ..options import TranslationOptions
+
+    Runnable = tuple[Method, TranslationOptions]
+    Maker = Callable[[Checkpoint, str, "Setup", torch.device], Runnable]
+
+OURS = "lmidiffusion"
+# Without a condition, few steps give the mean of all heads.
+_SDEDIT_STEPS = 25
+_SAMPLING_FORMS = f"SAMPLING is {', '.join(PRESETS)} or STEPSxSAMPLES[wGUIDANCE]"
+_SAMPLING = re.compile(r"(\d+)x(\d+)(?:w(\d+(?:\.\d+)?))?")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a benchmark's methods have in common.
+
+    Attributes:
+        checkpoint: whose slices and classes scores are taken on.
+        options: of a translation, for what a method's own setting leaves open.
+        target_scans: folder of scans of the target modality, of other subjects.
+    """
+
+    checkpoint: Checkpoint
+    options: TranslationOptions
+    target_scans: Path | None
+
+    @cached_property
+    def histogram_matching(self) -> HistogramMatching:
+        """Fitted once."""
+        from ..baselines import HistogramMatching
+        from ..training.slices import find_subjects
+        from ..volume import read_volume
+
+        if self.target_scans is None:
+            raise UserError(
+                "Histogram matching needs --target-scans, a folder of target-modality scans of other subjects."
+            )
+        subjects = find_subjects(self.target_scans, modality=self.checkpoint.modality, brain_suffix="mask")
+        scans = (read_volume(subject.image).array for subject in subjects)
+        return HistogramMatching().fit(scans)
+
+
+@dataclass(frozen=True)
+class MethodKind:
+    """An entry of the registry.
+
+    Attributes:
+        make: from weights, the setting (empty where none is given), what methods have in common and a device.
+        setting: what may follow the name, as help texts write it; empty where nothing may.
+        sees_target: whether it is given the true target in place of the source.
+    """
+
+    make: Maker
+    setting: str = ""
+    sees_target: bool = False
+
+
+def _identity(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines import Identity
+
+    return Identity(), dataclasses.replace(setup.options, samples=1)
+
+
+def _histogram_matching(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    return setup.histogram_matching, dataclasses.replace(setup.options, samples=1)
+
+
+def _sdedit(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines import SDEdit
+
+    try:
+        start = float(setting)
+    except ValueError:
+        start = 0.0
+    if not 0 < start <= 1:
+        raise UserError(f"SDEdit cannot start at {setting or 'no time'}; give sdedit-T with T in (0, 1].")
+    options = dataclasses.replace(setup.options, steps=max(_SDEDIT_STEPS, setup.options.steps or 0))
+    return SDEdit(checkpoint, device=device, start=start), options
+
+
+def _lmidiffusion(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..diffusion import LMIDiffusion
+
+    return LMIDiffusion(checkpoint, device=device), _sampling(setting, setup.options)
+
+
+def _sampling(setting: str, options: TranslationOptions) -> TranslationOptions:
+    if not setting:
+        return options
+    if setting in PRESETS:
+        return dataclasses.replace(options, **dataclasses.asdict(PRESETS[setting]))
+    match = _SAMPLING.fullmatch(setting)
+    if not match:
+        raise UserError(f"There is no {OURS}-{setting}; {_SAMPLING_FORMS}.")
+    guidance = float(match[3] or options.guidance)
+    return dataclasses.replace(options, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
+
+
+METHODS = {
+    "identity": MethodKind(_identity),
+    "histogram-matching": MethodKind(_histogram_matching),
+    "sdedit": MethodKind(_sdedit, setting="-T"),
+    OURS: MethodKind(_lmidiffusion, setting="[-SAMPLING]"),
+    # No translation into a checkpoint's contrast can be expected to come closer to a scan of another contrast.
+    "ceiling": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
+}
+
+
+def method_forms() -> str:
+    """How the methods are called, for help texts."""
+    forms = ", ".join(name + kind.setting for name, kind in METHODS.items())
+    return f"{forms}; {_SAMPLING_FORMS}; each with @CHECKPOINT for other weights"
+
+
+@dataclass(frozen=True)
+class NamedMethod:
+    """A method of the benchmark.
+
+    Attributes:
+        title: how tables call it: a checkpoint by its name, wherever it lies.
+        version: tells weights of one name apart; empty for those of the benchmark.
+        sees_target: whether it is given the true target in place of the source.
+        make: the method and its options, on a device.
+    """
+
+    title: str
+    version: str
+    sees_target: bool
+    make: Callable[[torch.device], Runnable]
+
+
+def find_method(name: str, setup: Setup) -> NamedMethod:
+    """The method of a name.
+
+    Raises:
+        UserError: there is none, its setting is no such one, its checkpoint cannot be used, or it lacks data.
+    """
+    import torch
+
+    plain, at, other = name.partition("@")
+    found = [each for each in METHODS if plain == each or plain.startswith(f"{each}-")]
+    base = max(found, key=len, default="")
+    if not base or (plain != base and not METHODS[base].setting):
+        raise UserError(f"There is no method {name}; choose of {method_forms()}.")
+    kind, setting = METHODS[base], plain[len(base) + 1 :]
+    checkpoint = _with_pixels_of(setup.checkpoint, other) if at else setup.checkpoint
+
+    def make(device: torch.device) -> Runnable:
+        return kind.make(checkpoint, setting, setup, device)
+
+    make(torch.device("cpu"))  # what is wrong with it is told before anything is done
+    title = f"{plain}@{Path(other).stem}" if at else plain
+    return NamedMethod(title, checkpoint_hash(other)[:12] if at else "", kind.sees_target, make)
+
+
+def checkpoint_hash(name: str) -> str:
+    """SHA-256 of a checkpoint's file."""
+    return hashlib.sha256(checkpoint_path(name).read_bytes()).hexdigest()
+
+
+def _with_pixels_of(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    from ..checkpoint import load_checkpoint
+
+    other = load_checkpoint(name)
+    if other.pixel_size != checkpoint.pixel_size:
+        raise UserError(
+            f"{name} has pixels of {other.pixel_size:g} mm, --checkpoint of {checkpoint.pixel_size:g} mm,"
+            " so their scores cannot be compared; benchmark it by itself."
+        )
+    return other
