@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn, Protocol
 
 from . import __version__
-from .commands import demo, info, prepare, quality, speed, train, translate
+from .commands import demo, downstream, info, prepare, quality, speed, train, translate
 from .events import Error, ErrorKind, failure
 
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "demo": demo,
     "evaluate": quality,  # its former name
     "benchmark quality": quality,
+    "benchmark downstream": downstream,
     "benchmark speed": speed,
 }
 _GROUPS = {"benchmark": "Measure."}

@@ -1,0 +1,248 @@
+"""`benchmark downstream`: does a tool made for the target modality read a translation as it reads the true target?
+
+The tool, any command of the user's, runs on the source, on translations and on the true target; its label maps are
+compared with its own on the true target. What a run wrote is kept, so that a benchmark that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..checkpoint import Checkpoint, load_checkpoint
+from ..devices import select_device
+from ..errors import UserError
+from ..events import failure
+from ..files import atomic_path
+from ..options import TranslationOptions
+from ..resources import DEFAULT_CHECKPOINT
+from ..translation import translate
+from ..volume import read_labels, read_volume, write_volume
+from ..work_folder import open_work_folder
+from .methods import OURS, NamedMethod, Setup, checkpoint_hash, find_method
+from .pairs import Pair
+from .tables import Report, markdown
+
+SOURCE = "source"
+"""What tables call the untranslated scan."""
+_INPUT, _OUTPUT = "{input}", "{output}"
+_LAST_WORDS = 200
+
+
+@dataclass(frozen=True)
+class DownstreamOptions:
+    """What the user chooses; see `lmidiffusion benchmark downstream --help`."""
+
+    pairs: list[Pair]
+    output: Path
+    tool: str
+    methods: list[str] = dataclasses.field(default_factory=lambda: [OURS])
+    checkpoint: str = DEFAULT_CHECKPOINT
+    target_scans: Path | None = None
+    device: str = "auto"
+    translation: TranslationOptions = TranslationOptions()
+
+    def settings(self) -> dict[str, Any]:
+        """All that changes the results."""
+        return {
+            "pairs": [[str(path.resolve()) for path in (pair.source, pair.target)] for pair in self.pairs],
+            "tool": self.tool,
+            "checkpoint": checkpoint_hash(self.checkpoint),
+            "target_scans": str(self.target_scans and self.target_scans.resolve()),
+            "translation": dataclasses.asdict(self.translation),
+        }
+
+
+@dataclass(frozen=True)
+class LabelDice:
+    """How far two label maps agree on one label: 2 |A and B| / (|A| + |B|) over all voxels."""
+
+    pair: str
+    method: str
+    label: int
+    dice: float
+
+
+def run_downstream_benchmark(options: DownstreamOptions) -> Report:
+    """Run the tool on all pairs, or on what is missing of them; write dice.csv and tables.md.
+
+    Raises:
+        UserError: the tool or a method cannot be used, the output holds another benchmark, or every run failed.
+    """
+    tool = Tool.of(options.tool)
+    device = select_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint)
+    setup = Setup(checkpoint, options.translation, options.target_scans)
+    methods = [find_method(name, setup) for name in options.methods]
+    open_work_folder(options.output, options.settings())
+    comparison = _Comparison(options.output, tool, methods, checkpoint, device)
+    for number, pair in enumerate(tqdm(options.pairs, unit="pair", disable=None)):
+        comparison.add(number, pair)
+    if not comparison.scores:
+        raise UserError(f"Every run failed: {'; '.join(comparison.failures)}")
+    _write_scores(comparison.scores, options.output / "dice.csv")
+    tables = format_dice(comparison.scores)
+    with atomic_path(options.output / "tables.md") as temporary:
+        temporary.write_text(tables + "\n", encoding="utf-8")
+    return Report(tables, comparison.failures)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command with places for the paths of its input and its output."""
+
+    arguments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, template: str) -> Tool:
+        """Split a command as a shell would.
+
+        Raises:
+            UserError: its quotes do not match, a place is missing, or there is no such program.
+        """
+        try:
+            arguments = tuple(shlex.split(template, posix=os.name == "posix"))
+        except ValueError as error:
+            raise UserError(f"The tool {template} cannot be split into words ({error}); check its quotes.") from error
+        if not all(any(place in each for each in arguments) for place in (_INPUT, _OUTPUT)):
+            raise UserError(f"The tool {template} lacks {_INPUT} or {_OUTPUT}; write where the paths go.")
+        if shutil.which(arguments[0]) is None:
+            raise UserError(f"There is no program {arguments[0]}; install it or give its path.")
+        return cls(arguments)
+
+    def run(self, image: Path, labels: Path) -> None:
+        """Make the label map of an image, unless it is there already.
+
+        Raises:
+            UserError: the tool failed or wrote nothing; its words are in a file beside the label map.
+        """
+        if labels.exists():
+            return
+        labels.parent.mkdir(exist_ok=True)
+        log = labels.with_name(labels.name + ".log")
+        with tempfile.TemporaryDirectory(prefix=".tool-", dir=labels.parent) as folder:
+            written = Path(folder) / labels.name  # no such file yet: some tools will not write over one
+            paths = {_INPUT: str(image.resolve()), _OUTPUT: str(written.resolve())}
+            command = [_filled(argument, paths) for argument in self.arguments]
+            with log.open("w", encoding="utf-8") as words:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT)
+            if done.returncode or not written.exists():
+                what = f"ended with status {done.returncode}" if done.returncode else "wrote no label map"
+                raise UserError(f"the tool {what} ({_last_words(log)}); see {log}")
+            written.replace(labels)
+        log.unlink()
+
+
+def _filled(argument: str, paths: dict[str, str]) -> str:
+    for place, path in paths.items():
+        argument = argument.replace(place, path)
+    return argument
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1][-_LAST_WORDS:] if lines else "it said nothing"
+
+
+class _Comparison:
+    """Runs the tool pair by pair.
+
+    Attributes:
+        scores: of all runs that succeeded.
+        failures: a line about each other one.
+    """
+
+    def __init__(
+        self, output: Path, tool: Tool, methods: list[NamedMethod], checkpoint: Checkpoint, device: torch.device
+    ) -> None:
+        self._output, self._tool, self._methods = output, tool, methods
+        self._checkpoint, self._device = checkpoint, device
+        self._true_labels: dict[Path, Path] = {}
+        self.scores: list[LabelDice] = []
+        self.failures: list[str] = []
+
+    def add(self, number: int, pair: Pair) -> None:
+        """Compare the source and every method's translation with the true target."""
+        folder = self._output / f"{number:03d}-{pair.name}"
+        # Pairs with one target share its label map.
+        true_labels = self._true_labels.setdefault(pair.target, folder / "target-labels.nii.gz")
+        reference = None
+        with self._failures_named(f"{pair.name}, true target"):
+            self._tool.run(pair.target, true_labels)
+            reference = read_labels(true_labels, read_volume(pair.target))
+        if reference is None:
+            return
+        for method in (None, *self._methods):
+            title = SOURCE if method is None else method.title
+            with self._failures_named(f"{pair.name}, {title}"):
+                image = pair.source if method is None else self._translated(pair, method, folder)
+                labels = folder / f"{image.name.split('.nii')[0] if method else SOURCE}-labels.nii.gz"
+                self._tool.run(image, labels)
+                found = read_labels(labels, read_volume(pair.target))
+                self.scores += _dice(found, reference, pair.name, title)
+
+    @contextlib.contextmanager
+    def _failures_named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.failures.append(f"{what}: {failure(error).message}")
+
+    def _translated(self, pair: Pair, method: NamedMethod, folder: Path) -> Path:
+        """A method's translation in a file, which is made unless it is there."""
+        version = f"-{method.version}" if method.version else ""
+        path = folder / f"{method.title}{version}.nii.gz"
+        if not path.exists():
+            folder.mkdir(exist_ok=True)
+            source = read_volume(pair.target if method.sees_target else pair.source)
+            runnable, options = method.make(self._device)
+            write_volume(path, translate(source, self._checkpoint, options, method=runnable).volume)
+        return path
+
+
+def _dice(found: NDArray[np.int64], reference: NDArray[np.int64], pair: str, method: str) -> Iterator[LabelDice]:
+    counts, true_counts, common = (
+        dict(zip(*(each.tolist() for each in np.unique(labels, return_counts=True)), strict=True))
+        for labels in (found, reference, reference[found == reference])
+    )
+    for label in sorted({*counts, *true_counts} - {0}):
+        overlap = 2 * common.get(label, 0) / (counts.get(label, 0) + true_counts.get(label, 0))
+        yield LabelDice(pair, method, label, overlap)
+
+
+def format_dice(scores: list[LabelDice]) -> str:
+    """Mean and standard deviation over pairs: a row a label, a column a method."""
+    methods = list(dict.fromkeys(each.method for each in scores))
+    rows = [
+        [str(label), *(_cell([s.dice for s in scores if (s.method, s.label) == (method, label)]) for method in methods)]
+        for label in sorted({each.label for each in scores})
+    ]
+    rows.append(["pairs", *(str(len({s.pair for s in scores if s.method == method})) for method in methods)])
+    title = "Dice of the tool's labels with its own on the true target; mean ± standard deviation over pairs"
+    return "\n".join([title, "", *markdown(["label", *methods], rows)])
+
+
+def _cell(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "-"
+
+
+def _write_scores(scores: list[LabelDice], path: Path) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["pair", "method", "label", "dice"])
+        writer.writerows(dataclasses.astuple(each) for each in scores)

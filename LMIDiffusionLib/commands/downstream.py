@@ -1,0 +1,37 @@
+"""`benchmark downstream`: a tool of the target modality on sources, translations and true targets."""
+
+from __future__ import annotations
+
+import argparse
+
+from .arguments import add_comparison, print_report, sampling
+
+SUMMARY = "Run a tool that was made for the target modality on sources, translations and true targets."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_comparison(parser, methods=["lmidiffusion"])
+    parser.add_argument(
+        "--tool",
+        required=True,
+        metavar="COMMAND",
+        help="that reads a scan at {input} and writes a label map to {output}; no shell is involved",
+    )
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..benchmark.downstream import DownstreamOptions, run_downstream_benchmark
+    from ..benchmark.pairs import read_pairs
+
+    listed = read_pairs(parsed.pairs)
+    options = DownstreamOptions(
+        pairs=listed.pairs,
+        output=parsed.output,
+        tool=parsed.tool,
+        methods=parsed.methods,
+        checkpoint=parsed.checkpoint,
+        target_scans=parsed.target_scans,
+        device=parsed.device,
+        translation=sampling(parsed),
+    )
+    print_report(run_downstream_benchmark(options), listed.problems)
