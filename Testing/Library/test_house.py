@@ -125,9 +125,18 @@ def test_contributing_shows_additions_of_a_few_lines_to_one_file_each() -> None:
 
 def test_the_map_that_contributing_adds_can_be_trained_with(extended: Path) -> None:
     assert "inverse" in run(extended, "train", "--help")
+    assert "negative" in run(extended, "benchmark", "quality", "--help")
 
 
 def test_the_sampler_and_the_preset_that_contributing_adds_translate(extended: Path, tmp_path: Path) -> None:
     scan, output = str(ROOT / "LMIDiffusion/Resources/SampleData/sri24_PDw.nii.gz"), tmp_path / "out.nii.gz"
     run(extended, "translate", scan, str(output), "--quality", "draft", "--sampler", "euler", *ONE_SLICE)
     assert output.is_file()
+
+
+def test_a_method_that_contributing_adds_is_scored(extended: Path, tmp_path: Path) -> None:
+    data = ROOT / "LMIDiffusion/Resources/SampleData"
+    (tmp_path / "pairs.csv").write_text(f"{data / 'sri24_PDw.nii.gz'},{data / 'sri24_T1w.nii.gz'}\n")
+    options = ["--output", str(tmp_path / "out"), "--every", "50", "--device", "cpu", "--devices", "1"]
+    tables = run(extended, "benchmark", "quality", str(tmp_path / "pairs.csv"), *options, "--methods", "negative")
+    assert "| negative" in tables
