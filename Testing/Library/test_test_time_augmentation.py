@@ -34,8 +34,10 @@ def is_mirrored(number: int) -> bool:
     return bool(shown[0, 0, 0, 0] == 0)
 
 
-def test_the_first_sample_sees_the_source_as_it_is() -> None:
-    assert torch.equal(sample_view(0).of(SLICES), SLICES)
+def test_one_of_four_samples_sees_the_source_as_it_is_and_the_first_is_not_mirrored() -> None:
+    ramp = torch.linspace(0, 1, 1001)
+    assert [number for number in range(4) if torch.equal(tone(number), ramp)] == [3]
+    assert not is_mirrored(0)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
