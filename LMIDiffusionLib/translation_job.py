@@ -6,10 +6,12 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .brain import check_brain_finder, find_brain
 from .checkpoint import Checkpoint, load_checkpoint
 from .devices import select_device
 from .diffusion import LMIDiffusion
@@ -22,6 +24,8 @@ from .segmentation import Segmentation, segment_classes, segment_tissues
 from .translation import Translation, translate
 from .volume import Volume, read_mask, read_volume, save_nifti
 
+FOUND: Literal["found"] = "found"
+
 
 @dataclass(frozen=True)
 class TranslationJob:
@@ -32,7 +36,8 @@ class TranslationJob:
         output: where the translation goes.
         checkpoint: name or path.
         segmentation: where the label map goes, if wanted.
-        mask: brain mask on the source's grid; makes the segmentation one of tissues.
+        mask: brain mask on the source's grid, or `FOUND` to find the brain in the translation; makes the segmentation
+            one of tissues.
         clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
         uncertainty: where the standard deviation over samples goes, if wanted.
         device: name as `select_device` takes it.
@@ -44,7 +49,7 @@ class TranslationJob:
     output: Path
     checkpoint: str
     segmentation: Path | None = None
-    mask: Path | None = None
+    mask: Path | Literal["found"] | None = None
     clusters: int | None = None
     uncertainty: Path | None = None
     device: str = "auto"
@@ -62,7 +67,7 @@ class TranslationJob:
         device = select_device(self.device)
         reporter.report(Stage.READING)
         volume = read_volume(self.source)
-        brain = None if self.mask is None else read_mask(self.mask, volume)
+        brain = read_mask(self.mask, volume) if isinstance(self.mask, Path) else None
         reporter.report(Stage.LOADING)
         checkpoint = load_checkpoint(self.checkpoint)
         self._check_checkpoint(checkpoint)
@@ -70,6 +75,8 @@ class TranslationJob:
         method = LMIDiffusion(checkpoint, device=device)
         translation = translate(volume, checkpoint, self.options, method=method, on_progress=reporter.report)
         reporter.report(Stage.SEGMENTING)
+        if self.mask == FOUND:
+            brain = find_brain(translation.volume)
         segmentation = None if self.segmentation is None else self._segment(translation.volume, brain, checkpoint)
         reporter.report(Stage.WRITING)
         self._write(translation, segmentation)
@@ -81,25 +88,40 @@ class TranslationJob:
     def _check_request(self) -> None:
         """Find what cannot work before minutes are spent."""
         if self.mask is not None and self.segmentation is None:
-            raise UserError("A mask only serves the segmentation; add --segmentation, or leave out --mask.")
+            raise UserError(
+                f"A mask only serves the segmentation; add --segmentation, or leave out {self._mask_option}."
+            )
         if self.clusters is not None and self.segmentation is None:
             raise UserError("The number of clusters only serves the segmentation; add --segmentation.")
         if self.mask is not None and self.clusters not in (None, 3):
-            raise UserError(f"A brain mask gives three tissues; leave out --mask or --clusters {self.clusters}.")
+            raise UserError(
+                f"A brain mask gives three tissues; leave out {self._mask_option} or --clusters {self.clusters}."
+            )
+        if self.mask == FOUND:
+            self._check_finding()
         if self.uncertainty is not None and self.options.samples < 2:
             raise UserError("The uncertainty is the spread of several samples; add --samples 2 or more.")
         outputs = [path for path in (self.output, self.segmentation, self.uncertainty) if path is not None]
-        named = [path.resolve() for path in (self.source, self.mask, *outputs) if path is not None]
+        named = [path.resolve() for path in (self.source, self.mask, *outputs) if isinstance(path, Path)]
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:
             check_output(path, overwrite=self.overwrite, endings=NIFTI_ENDINGS)
 
+    @property
+    def _mask_option(self) -> str:
+        return "--find-brain" if self.mask == FOUND else "--mask"
+
+    def _check_finding(self) -> None:
+        if self.options.slices is not None:
+            raise UserError("The brain is found in whole volumes alone; leave out --find-brain or --slices.")
+        check_brain_finder()
+
     def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
         if self.mask is None:
             checkpoint.centres(self.clusters)
         elif checkpoint.tissue_centres is None:
-            raise UserError("This checkpoint knows no tissues, or not which is which; leave out --mask.")
+            raise UserError(f"This checkpoint knows no tissues, or not which is which; leave out {self._mask_option}.")
 
     def _segment(self, volume: Volume, brain: NDArray[np.bool_] | None, checkpoint: Checkpoint) -> Segmentation:
         if brain is None:

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="NIfTI volume of any MR contrast")
     parser.add_argument("output", type=Path, help="where the translated volume goes (.nii or .nii.gz)")
     parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
-    parser.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
+    brain = parser.add_mutually_exclusive_group()
+    brain.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
+    brain.add_argument("--find-brain", action="store_true", help="find it in the translation, by the package deepbet")
     parser.add_argument(
         "--clusters",
         type=positive,
@@ -30,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ..reporting import EventReporter, TerminalReporter
-    from ..translation_job import TranslationJob
+    from ..translation_job import FOUND, TranslationJob
 
     job = TranslationJob(
         source=parsed.source,
         output=parsed.output,
         checkpoint=parsed.checkpoint,
         segmentation=parsed.segmentation,
-        mask=parsed.mask,
+        mask=FOUND if parsed.find_brain else parsed.mask,
         clusters=parsed.clusters,
         uncertainty=parsed.uncertainty,
         device=parsed.device,
