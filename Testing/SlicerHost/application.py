@@ -6,12 +6,13 @@ from typing import Any
 
 import files
 import modules
+import packages
 import qt
 import slicer
 import subject_hierarchy
 import vtk
 
-_LOGICS = ("Terminologies", "SubjectHierarchy", "Volumes", "Segmentations", "Data", "Models")
+_LOGICS = ("Terminologies", "SubjectHierarchy", "Volumes", "Segmentations", "Data", "Models", "Sequences")
 
 
 @qt.standIn
@@ -39,6 +40,7 @@ class qSlicerApplication(qt.QObject):
         modules.install(self._logics)
         self._moduleManager = modules.ModuleManager()
         self._ioManager = files.CoreIOManager()
+        self._extensions = packages.ExtensionsManagerModel()
 
     def _makeFolder(self, name: str) -> str:
         path = os.path.join(self._folder.name, name)
@@ -100,12 +102,19 @@ class qSlicerApplication(qt.QObject):
     def ioManager(self) -> files.CoreIOManager:
         return self._ioManager
 
+    def extensionsManagerModel(self) -> packages.ExtensionsManagerModel:
+        return self._extensions
+
     def moduleManager(self) -> modules.ModuleManager:
         return self._moduleManager
 
     def layoutManager(self) -> Any:
         """None, as without a main window, until `host.showViews`."""
         return self._layoutManager
+
+    def translate(self, context: str, text: str) -> str:
+        """As without a language pack."""
+        return text
 
     def testingEnabled(self) -> bool:
         return self._isTesting
@@ -138,6 +147,9 @@ class qSlicerApplication(qt.QObject):
 
     def startupEnvironment(self) -> Any:
         return qt.QProcessEnvironment.systemEnvironment()
+
+    def clipboard(self) -> Any:
+        return qt.QApplication.clipboard()
 
     def settings(self) -> Any:
         return qt.QSettings()

@@ -44,14 +44,15 @@ def start() -> None:
         return
     _started.append(qt.QApplication.instance() or qt.QApplication(["SlicerHost"]))
     import application
+    import borrowed
     import slicer.util
 
     dialogs.install()
     application.install()
     for name, file in _SUBMODULES.items():
-        standIn = __import__(file)
-        sys.modules[f"slicer.{name}"] = standIn
-        setattr(slicer, name, standIn)
+        found = borrowed.load(name) if borrowed.isWanted() else __import__(file)
+        sys.modules[f"slicer.{name}"] = found
+        setattr(slicer, name, found)
     sys.excepthook = _onException
 
 

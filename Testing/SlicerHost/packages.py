@@ -1,9 +1,11 @@
-"""`slicer.packaging`, which installs Python packages in the application. Here nothing is ever installed.
+"""`slicer.packaging` and the model of extensions, which install things in the application. Here nothing ever is.
 
 A test that needs one of these functions replaces it.
 """
 
 from typing import Any
+
+import qt
 
 FUNCTIONS = (
     "load_requirements",
@@ -13,6 +15,17 @@ FUNCTIONS = (
     "pip_install",
     "pip_uninstall",
 )
+
+
+@qt.standIn
+class ExtensionsManagerModel(qt.QObject):
+    """No extension is installed, and none can be."""
+
+    def isExtensionInstalled(self, extensionName: str) -> bool:
+        return False
+
+    def installExtensionFromServer(self, extensionName: str, restart: bool = True) -> bool:
+        raise NotImplementedError(f"The host installs no extension: replace this function in the test: {extensionName}")
 
 
 def __getattr__(name: str) -> Any:
