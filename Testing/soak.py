@@ -75,7 +75,7 @@ def main(runs: int) -> int:
 
 
 def _choose(panel, checkpoint: Path) -> None:
-    node = panel._parameterNode
+    node = panel.panel.parameterNode
     node.sourceVolume = add_head("head")
     node.useCheckpointFile, node.checkpointFile = True, checkpoint
     # Enough steps that the panel is seen to be translating.

@@ -8,14 +8,11 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from .Checkpoints import (
-    CheckpointSummary,
-    defaultCheckpoint,
-    findCheckpoints,
-    readSummary,
-    resolveCheckpoint,
-    userCheckpointFolder,
-)
+from LMIDiffusionLib.checkpoint_header import CheckpointHeader
+from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT
+
+from .Checkpoints import Offer, findCheckpoints, labelOf, offerOf, readSummary, resolveCheckpoint, userCheckpointFolder
+from .Download import Download
 from .Errors import TranslationError
 
 
@@ -29,6 +26,7 @@ class CheckpointSection:
         self._showMessage = showMessage
         self._parameterNode = None
         self._isPathValid = True
+        self._download: Download | None = None
         self._watcher = qt.QFileSystemWatcher(ui.checkpointComboBox)
         self._watcher.connect("directoryChanged(QString)", lambda folder: self.refresh())
         ui.checkpointComboBox.connect("activated(int)", self._onChosen)
@@ -36,12 +34,17 @@ class CheckpointSection:
         ui.checkpointPathLineEdit.connect("currentPathChanged(QString)", self._onPathChanged)
         ui.checkpointPathLineEdit.connect("validInputChanged(bool)", self._onPathIsValid)
         ui.checkpointFolderButton.connect("clicked()", self._onOpenFolder)
+        ui.checkpointDownloadButton.connect("clicked()", self._onDownload)
 
     def setParameterNode(self, parameterNode) -> None:
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._fillList()
             self._replaceMissing()
+
+    def stop(self) -> None:
+        if self._download is not None:
+            self._download.cancel()
 
     def refresh(self) -> None:
         """List the checkpoints that are there now, and those that come into the user's folder from now on."""
@@ -58,23 +61,23 @@ class CheckpointSection:
             return str(self._parameterNode.checkpointFile)
         return self._parameterNode.checkpoint
 
-    def summary(self) -> CheckpointSummary:
+    def summary(self) -> CheckpointHeader:
         """
         :raises TranslationError: there is no such checkpoint, or it is damaged.
         """
-        if self._parameterNode.useCheckpointFile and not self._parameterNode.checkpointFile.is_file():
-            raise TranslationError(_("Choose a checkpoint file, or a checkpoint from the list."))
-        return readSummary(resolveCheckpoint(self.chosen() or defaultCheckpoint()))
+        return readSummary(resolveCheckpoint(self.chosen()))
 
     def update(self) -> None:
         """Show what the parameter node says."""
         combo, isFile = self._ui.checkpointComboBox, self._parameterNode.useCheckpointFile
-        name = "" if isFile else self._parameterNode.checkpoint or defaultCheckpoint()
+        name = "" if isFile else self._parameterNode.checkpoint or DEFAULT_CHECKPOINT
         combo.setCurrentIndex(combo.findData(name))
         self._ui.checkpointPathLineEdit.setEnabled(isFile)
         path = self._parameterNode.checkpointFile
         self._showPath("" if path == Path() else str(path))
         self._ui.checkpointSummaryLabel.text = self._describe()
+        self._ui.checkpointDownloadButton.setVisible(self._offer() is not None)
+        self._ui.checkpointDownloadButton.setEnabled(self._download is None)
 
     def _showPath(self, path: str) -> None:
         edit = self._ui.checkpointPathLineEdit
@@ -89,17 +92,18 @@ class CheckpointSection:
             return str(error)
         return _("Makes {modality} of {size:g} mm pixels; trained on {data}; licence {licence}; {masks}.").format(
             modality=summary.modality,
-            size=summary.pixelSize,
-            data=summary.trainingData or _("unknown data"),
+            size=summary.pixel_size,
+            data=summary.training_data or _("unknown data"),
             licence=summary.licence or _("unknown"),
-            masks=_("knows tissues inside a brain mask") if summary.knowsTissues else _("takes no brain mask"),
+            masks=_("knows tissues inside a brain mask") if summary.knows_tissues else _("takes no brain mask"),
         )
 
     def _fillList(self) -> None:
         combo = self._ui.checkpointComboBox
         combo.clear()
-        for name in findCheckpoints():
-            combo.addItem(name, name)
+        for name, path in findCheckpoints().items():
+            combo.addItem(labelOf(name, path), name)
+            combo.setItemData(combo.count - 1, name, qt.Qt.ToolTipRole)
         combo.addItem(_("Another file"), "")
 
     def _replaceMissing(self) -> None:
@@ -138,3 +142,34 @@ class CheckpointSection:
         folder.mkdir(parents=True, exist_ok=True)
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
         self.refresh()
+
+    def _offer(self) -> Offer | None:
+        try:
+            return offerOf(resolveCheckpoint(self.chosen()))
+        except TranslationError:
+            return None
+
+    def _onDownload(self) -> None:
+        offer = self._offer()
+        if offer is not None and self._download is None:
+            self._download = Download(
+                offer,
+                onProgress=lambda share: self._showMessage(_("Downloading: {share}").format(share=share)),
+                onFinished=self._onDownloaded,
+                onError=self._onNotDownloaded,
+            )
+            self.update()
+
+    def _onDownloaded(self, path: Path) -> None:
+        self._download = None
+        self._showMessage(_("The checkpoint {name} is in your folder, and chosen.").format(name=path.stem))
+        if self._parameterNode is not None:
+            self._parameterNode.useCheckpointFile = False
+            self._parameterNode.checkpoint = path.stem
+        self.refresh()
+
+    def _onNotDownloaded(self, error: TranslationError) -> None:
+        self._download = None
+        self._showMessage(str(error))
+        if self._parameterNode is not None:
+            self.update()

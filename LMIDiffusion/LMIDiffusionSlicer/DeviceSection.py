@@ -21,8 +21,7 @@ class DeviceSection:
         self._probe: DeviceProbe | None = None
         self._fill(basicDevices())
         self._combo.connect("activated(int)", self._onChosen)
-        # A QGroupBox is checked while a ctkCollapsibleGroupBox is open.
-        ui.advancedGroupBox.connect("toggled(bool)", self._onAdvancedToggled)
+        ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self._onAdvancedCollapsed)
 
     def setParameterNode(self, parameterNode) -> None:
         self._parameterNode = parameterNode
@@ -39,8 +38,8 @@ class DeviceSection:
         if self._probe is not None:
             self._probe.stop()
 
-    def _onAdvancedToggled(self, isOpen: bool) -> None:
-        if isOpen:
+    def _onAdvancedCollapsed(self, isCollapsed: bool) -> None:
+        if not isCollapsed:
             self._ask()
 
     def _ask(self) -> None:

@@ -68,6 +68,18 @@ def _whyBadGeometry(volume) -> str | None:
 
 
 def _whyBadValues(volume) -> str | None:
+    """Looks at all voxels, so at each version of a volume once."""
+    version = (volume.GetID(), volume.GetName(), volume.GetMTime(), volume.GetImageData().GetMTime())
+    if _lastLook[:1] != [version]:
+        _lastLook[:] = [version, _lookAtVoxels(volume)]
+    return _lastLook[1]
+
+
+# The version of the volume looked at last, and what was found.
+_lastLook: list = []
+
+
+def _lookAtVoxels(volume) -> str | None:
     array = slicer.util.arrayFromVolume(volume)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return _("{name} holds NaN or infinite values; replace them, for example by 0.").format(name=volume.GetName())

@@ -1,4 +1,4 @@
-"""Quality presets, and the names of what they set."""
+"""The library's presets in words, and the names of what they set."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from slicer.i18n import tr as _
+
+from LMIDiffusionLib import presets
 
 
 class Sampler(Enum):
@@ -30,9 +32,12 @@ class Clusters(Enum):
 
 
 class Quality(Enum):
+    """Values are the library's names of its presets."""
+
     FAST = "fast"
     BALANCED = "balanced"
     BEST = "best"
+    PAPER = "paper"
     CUSTOM = "custom"
 
     def label(self) -> str:
@@ -40,6 +45,7 @@ class Quality(Enum):
             Quality.FAST: _("Fast"),
             Quality.BALANCED: _("Balanced"),
             Quality.BEST: _("Best"),
+            Quality.PAPER: _("The paper's (very slow)"),
             Quality.CUSTOM: _("Custom"),
         }[self]
 
@@ -52,7 +58,8 @@ class Preset:
 
 
 PRESETS = {
-    Quality.FAST: Preset(Sampler.DPM_SOLVER, steps=2, samples=1),
-    Quality.BALANCED: Preset(Sampler.DPM_SOLVER, steps=2, samples=4),
-    Quality.BEST: Preset(Sampler.DPM_SOLVER, steps=2, samples=8),
+    quality: Preset(Sampler(preset.sampler), preset.steps, preset.samples)
+    for quality in Quality
+    if (preset := presets.PRESETS.get(quality.value)) is not None
 }
+DEFAULT_QUALITY = Quality(presets.DEFAULT_PRESET)

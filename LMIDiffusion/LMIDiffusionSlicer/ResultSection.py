@@ -20,16 +20,22 @@ class ViewMode(Enum):
         return {ViewMode.BLENDED: _("Blended"), ViewMode.SIDE_BY_SIDE: _("Side by side")}[self]
 
 
+class SegmentStyle(Enum):
+    OUTLINES = "outlines"
+    FILLED = "filled"
+
+    def label(self) -> str:
+        return {SegmentStyle.OUTLINES: _("Outlines"), SegmentStyle.FILLED: _("Filled and outlined")}[self]
+
+
 class ResultSection:
     def __init__(self, ui):
         self._ui = ui
         self._parameterNode = None
         self._views = SliceViews()
         self._arrangement: Arrangement | None = None
-        self._opacity: tuple[str, float] | None = None
-        ui.volumesTable.setHorizontalHeaderLabels([_("Segment"), _("Volume [mL]")])
+        self._style: tuple[str, float, SegmentStyle] | None = None
         ui.volumesTable.verticalHeader().setVisible(False)
-        ui.volumesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
 
     def setParameterNode(self, parameterNode) -> None:
         self._parameterNode = parameterNode
@@ -39,6 +45,7 @@ class ResultSection:
     def showNew(self) -> None:
         """Show a result that has just come, whatever the views show."""
         self._arrangement = None
+        self._ui.resultCollapsibleButton.collapsed = False
         self.update()
 
     def update(self) -> None:
@@ -47,7 +54,7 @@ class ResultSection:
         self._ui.resultCollapsibleButton.setEnabled(self._parameterNode.resultVolume is not None)
         self._ui.show3DButton.setSegmentationNode(segmentation)
         self._showTable(None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE))
-        self._showOpacity(segmentation)
+        self._showStyle(segmentation)
         self._ui.translationOpacitySlider.setEnabled(self._parameterNode.viewMode == ViewMode.BLENDED)
         wanted = self._wantedArrangement()
         if wanted is not None and wanted != self._arrangement:
@@ -68,17 +75,34 @@ class ResultSection:
         )
         return arrangement.swapped() if node.swapped else arrangement
 
-    def _showOpacity(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
-        display = None if segmentation is None else segmentation.GetDisplayNode()
-        wanted = None if display is None else (display.GetID(), self._parameterNode.segmentationOpacity)
-        if wanted is not None and wanted != self._opacity:
-            display.SetOpacity(self._parameterNode.segmentationOpacity)
-        self._opacity = wanted
+    def _showStyle(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
+        node, display = self._parameterNode, None if segmentation is None else segmentation.GetDisplayNode()
+        wanted = None if display is None else (display.GetID(), node.segmentationOpacity, node.segmentStyle)
+        if wanted is not None and wanted != self._style:
+            display.SetOpacity(node.segmentationOpacity)
+            display.SetVisibility2DFill(node.segmentStyle is SegmentStyle.FILLED)
+        self._style = wanted
 
     def _showTable(self, table: slicer.vtkMRMLTableNode | None) -> None:
-        rows = 0 if table is None else table.GetNumberOfRows()
-        self._ui.volumesTable.setRowCount(rows)
-        for row in range(rows):
-            name, volume = table.GetCellText(row, 0), float(table.GetCellText(row, 1))
-            self._ui.volumesTable.setItem(row, 0, qt.QTableWidgetItem(name))
-            self._ui.volumesTable.setItem(row, 1, qt.QTableWidgetItem(f"{volume:.1f}"))
+        widget = self._ui.volumesTable
+        widget.setRowCount(0 if table is None else table.GetNumberOfRows())
+        widget.setColumnCount(2 if table is None else table.GetNumberOfColumns())
+        if table is None:
+            widget.setHorizontalHeaderLabels([_("Segment"), _("Volume [mL]")])
+            return
+        isNarrow = widget.columnCount <= 2
+        widget.horizontalHeader().setSectionResizeMode(
+            qt.QHeaderView.Stretch if isNarrow else qt.QHeaderView.ResizeToContents
+        )
+        widget.setHorizontalHeaderLabels([table.GetColumnName(column) for column in range(widget.columnCount)])
+        for row in range(widget.rowCount):
+            for column in range(widget.columnCount):
+                widget.setItem(row, column, qt.QTableWidgetItem(_shortened(table.GetCellText(row, column))))
+
+
+def _shortened(text: str) -> str:
+    """Numbers with one decimal."""
+    try:
+        return f"{float(text):.1f}"
+    except ValueError:
+        return text

@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .WorkerEvents import ClassVolume
+from LMIDiffusionLib.events import ClassVolume
 
 # Lead from a translated volume to its source and from a segmentation to its table, also in a scene that was loaded.
 SOURCE_ROLE = "LMIDiffusion.source"
@@ -73,17 +73,17 @@ class OutputNodes:
             for node in self._created:
                 slicer.mrmlScene.RemoveNode(node)
 
-    def node(self, nodeClass: str, nodeID: str | None, name: str):
-        """The node of that ID, or a new one beside the source in the subject hierarchy."""
-        node = slicer.mrmlScene.GetNodeByID(nodeID) if nodeID else None
-        if node is None:
+    def node(self, nodeClass: str, chosen, name: str):
+        """The chosen node, or a new one beside the source in the subject hierarchy."""
+        node = chosen
+        if node is None or node.GetScene() is None:
             node = slicer.mrmlScene.AddNewNodeByClass(nodeClass, slicer.mrmlScene.GenerateUniqueName(name))
             self._created.append(node)
-        _placeBeside(self._source, node)
+        placeBeside(self._source, node)
         return node
 
 
-def _placeBeside(source, node) -> None:
+def placeBeside(source, node) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None:
         return
@@ -111,20 +111,25 @@ def fillVolume(volume, source, array: np.ndarray, *, upperLevel: float, descript
 
 def fillSegmentation(segmentationNode, source, translated, labels, classes: tuple[ClassVolume, ...]) -> None:
     """Replace the segments by one for each class of a label map (a node outside the scene)."""
-    segmentation = segmentationNode.GetSegmentation()
-    segmentation.RemoveAllSegments()
-    segmentation.SetSourceRepresentationName(_binaryLabelmap())
+    fillSegments(segmentationNode, labels, classes)
     segmentationNode.SetAndObserveTransformNodeID(source.GetTransformNodeID())
     segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(translated)
     # Export as DICOM Segmentation looks for this reference.
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     segmentationNode.SetNodeReferenceID(role, translated.GetID())
+    segmentationNode.CreateDefaultDisplayNodes()
+    hideAir(segmentationNode, classes)
+
+
+def fillSegments(segmentationNode, labels, classes: tuple[ClassVolume, ...]) -> None:
+    """Replace the segments of a node, in the scene or outside."""
+    segmentation = segmentationNode.GetSegmentation()
+    segmentation.RemoveAllSegments()
+    segmentation.SetSourceRepresentationName(_binaryLabelmap())
     image = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(labels)
     image.UnRegister(None)
     for each in classes:
         segmentation.AddSegment(_segment(each, image), _segmentID(each))
-    segmentationNode.CreateDefaultDisplayNodes()
-    _hideAir(segmentationNode, classes)
 
 
 def _binaryLabelmap() -> str:
@@ -135,7 +140,7 @@ def _segment(each: ClassVolume, sharedLabelmap):
     """All segments share one label map, each with a value of its own."""
     segment = slicer.vtkSegment()
     tissue = _TISSUES.get(each.name)
-    segment.SetName(tissue.name if tissue else each.name)
+    segment.SetName(className(each))
     color = tissue.color if tissue else _CLASS_COLORS[(each.label - 1) % len(_CLASS_COLORS)]
     segment.SetColor(*(value / 255 for value in color))
     if tissue:
@@ -149,11 +154,16 @@ def _segmentID(each: ClassVolume) -> str:
     return f"Segment_{each.label}"
 
 
-def _hideAir(segmentationNode, classes: tuple[ClassVolume, ...]) -> None:
+def hideAir(segmentationNode, classes: tuple[ClassVolume, ...]) -> None:
     """The darkest intensity class holds the air around the head, which would cover the views."""
     display = segmentationNode.GetDisplayNode()
     for each in classes:
         display.SetSegmentVisibility(_segmentID(each), each.name in _TISSUES or each.label > 1)
+
+
+def className(each: ClassVolume) -> str:
+    """As the segment is called."""
+    return _TISSUES[each.name].name if each.name in _TISSUES else each.name
 
 
 def fillTable(tableNode, classes: tuple[ClassVolume, ...]) -> None:
@@ -162,8 +172,7 @@ def fillTable(tableNode, classes: tuple[ClassVolume, ...]) -> None:
     names.SetName(_("Segment"))
     volumes.SetName(_("Volume [mL]"))
     for each in classes:
-        tissue = _TISSUES.get(each.name)
-        names.InsertNextValue(tissue.name if tissue else each.name)
+        names.InsertNextValue(className(each))
         volumes.InsertNextValue(each.millilitres)
     tableNode.RemoveAllColumns()
     for column in (names, volumes):

@@ -1,31 +1,31 @@
-"""One translation, from nodes to nodes: files out, the library's command in a child process, results in."""
+"""The life of the process that translates: it is started, heard and ended, and its files are removed."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .Checkpoints import CheckpointSummary, defaultCheckpoint, readSummary, resolveCheckpoint
+from LMIDiffusionLib import events
+
+from .Command import inputFile, translateArguments, workerCommand
 from .Dependencies import describe, missingPackages
-from .Devices import AUTOMATIC
 from .Errors import TranslationCancelled, TranslationError
-from .Geometry import arrayInOrderOf, readVolume, whyNotTranslatable, whyTooThin, writeMask, writeVolume
-from .Library import pythonCommand, workerEnvironment
-from .Presets import PRESETS, Clusters, Quality, Sampler
-from .Results import TABLE_ROLE, OutputNodes, TranslationResult, fillSegmentation, fillTable, fillVolume
-from .WorkerEvents import ErrorEvent, ProgressEvent, ResultEvent, StageEvent, parseEvent
+from .Library import workerEnvironment
+from .Publisher import publish
+from .Request import TranslationRequest
+from .Results import TranslationResult
 from .WorkerProcess import WorkerProcess
 
 _LOG_LINES = 1000
@@ -34,60 +34,36 @@ _BATCH_MILLISECONDS = 100
 _REMOVALS, _SECONDS_BETWEEN_REMOVALS = 20, 0.1
 _KILLED_IN_SHELL = 128 + 9
 _CRASH_ON_WINDOWS = 0xC0000000
-_BALANCED = PRESETS[Quality.BALANCED]
-
-
-@dataclass(frozen=True)
-class TranslationSettings:
-    """How to translate.
-
-    :param checkpoint: name in the list or path; empty for the default.
-    :param slices: axial slices [first, stop) from the feet up; None for all.
-    :param batchSize: slices at once; None fits the device.
-    """
-
-    checkpoint: str = ""
-    sampler: Sampler = _BALANCED.sampler
-    steps: int = _BALANCED.steps
-    samples: int = _BALANCED.samples
-    seed: int = 0
-    clusters: Clusters = Clusters.FIVE
-    slices: tuple[int, int] | None = None
-    device: str = AUTOMATIC
-    batchSize: int | None = None
-
-    def commandArguments(self) -> list[str]:
-        arguments = ["--sampler", self.sampler.value, "--device", self.device]
-        arguments += ["--steps", str(self.steps), "--samples", str(self.samples), "--seed", str(self.seed)]
-        if self.slices is not None:
-            arguments += ["--slices", "{}:{}".format(*self.slices)]
-        if self.batchSize is not None:
-            arguments += ["--batch-size", str(self.batchSize)]
-        return arguments
-
-
-@dataclass(frozen=True)
-class TranslationRequest:
-    """Which nodes to read and to fill, by ID: a node may be deleted while the worker runs.
-
-    Outputs that are None are created when there is a result.
-    """
-
-    sourceID: str
-    volumeID: str | None = None
-    segmentationID: str | None = None
-    uncertaintyID: str | None = None
-    maskID: str | None = None
-    uncertainty: bool = False
-    settings: TranslationSettings = field(default_factory=TranslationSettings)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`stage` is empty until the worker has started; the rest is None where nothing is known yet."""
+    """Of request `number` of `count`; `stage` is None until the worker has started, `work` until it translates.
 
-    stage: str = ""
-    work: ProgressEvent | None = None
+    `secondsLeft` is an estimate for all requests, None where there is none yet.
+    """
+
+    stage: events.Stage | None = None
+    work: events.Progress | None = None
+    number: int = 0
+    count: int = 1
+    secondsLeft: float | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """Share of all requests, or None where nothing is known yet."""
+        if self.work is None and self.number == 0:
+            return None
+        return (self.number + (0.0 if self.work is None else self.work.fraction)) / self.count
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request: a result or an error."""
+
+    request: TranslationRequest
+    result: TranslationResult | None = None
+    error: TranslationError | None = None
 
 
 class RunState(Enum):
@@ -103,40 +79,44 @@ def _ignore(*_arguments) -> None:
 
 
 class TranslationRun:
-    """A translation that runs beside the event loop. Only one runs at a time.
+    """Translates requests one after the other in a process beside the event loop.
 
+    A request that fails does not end the others.
+
+    :param startProcess: starts the command, with the arguments of `WorkerProcess`.
+    :param publishResult: makes nodes of a request's files.
     :param onProgress: called with each `Progress`.
-    :param onFinished: called with the `TranslationResult`.
-    :param onError: called with a `TranslationError`, which is a `TranslationCancelled` if the run was ended.
+    :param inputs: nodes whose deletion ends the run; the sources of the requests if not given.
+    :param onFinished: called with the `Outcome` of every request, once all have been worked through.
+    :param onCancelled: called with a `TranslationCancelled` if the run is ended before.
     :param onLog: called with each line of the log.
     """
 
-    current: ClassVar[TranslationRun | None] = None
-
     def __init__(
         self,
-        request: TranslationRequest,
+        requests: Sequence[TranslationRequest],
         *,
+        startProcess: Callable[..., WorkerProcess] = WorkerProcess,
+        publishResult: Callable[[TranslationRequest, Path, events.Result], TranslationResult] = publish,
+        inputs: Sequence[slicer.vtkMRMLNode] | None = None,
         onProgress: Callable[[Progress], None] | None = None,
-        onFinished: Callable[[TranslationResult], None] | None = None,
-        onError: Callable[[TranslationError], None] | None = None,
+        onFinished: Callable[[list[Outcome]], None] | None = None,
+        onCancelled: Callable[[TranslationCancelled], None] | None = None,
         onLog: Callable[[str], None] | None = None,
     ):
         self.state = RunState.NEW
-        self.result: TranslationResult | None = None
-        self.error: TranslationError | None = None
-        self._request = request
-        self._onProgress = onProgress or _ignore
-        self._onFinished = onFinished or _ignore
-        self._onError = onError or _ignore
-        self._onLog = onLog or _ignore
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._progress = Progress()
-        self._event: ResultEvent | None = None
-        self._workerMessage = ""
+        self.outcomes: list[Outcome] = []
+        self.log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._requests = tuple(requests)
+        self._startProcess, self._publishResult = startProcess, publishResult
+        self._onProgress, self._onFinished = onProgress or _ignore, onFinished or _ignore
+        self._onCancelled, self._onLog = onCancelled or _ignore, onLog or _ignore
+        self._inputs = [request.sourceVolume for request in requests] if inputs is None else list(inputs)
+        self._startTime = time.monotonic()
+        self._progress = Progress(count=len(self._requests))
+        self._heard: dict[int, events.Result | events.Error] = {}
         self._worker: WorkerProcess | None = None
         self._folder: Path | None = None
-        self._summary: CheckpointSummary | None = None
         self._sceneObservers: list[int] = []
         self._loop = None
 
@@ -149,14 +129,11 @@ class TranslationRun:
 
         :raises TranslationError: it cannot start; nothing is left behind.
         """
-        if TranslationRun.current is not None:
-            raise TranslationError(_("A translation is running already; cancel it or wait for its end."))
-        source = slicer.mrmlScene.GetNodeByID(self._request.sourceID)
-        checkpoint = self._check(source)
-        TranslationRun.current, self.state = self, RunState.RUNNING
+        self._check()
+        self.state = RunState.RUNNING
         try:
             self._folder = _makeFolder()
-            self._startWorker(source, checkpoint)
+            self._startWorker()
         except BaseException:
             self._end(RunState.FAILED)
             raise
@@ -166,9 +143,10 @@ class TranslationRun:
     def cancel(self, reason: str = "") -> None:
         """End the worker with all its children. Harmless where nothing runs."""
         if self.isActive:
+            error = TranslationCancelled(reason or _("The translation was cancelled."))
+            self.outcomes = [Outcome(request, error=error) for request in self._requests]
             self._end(RunState.CANCELLED)
-            self.error = TranslationCancelled(reason or _("The translation was cancelled."))
-            self._onError(self.error)
+            self._onCancelled(error)
 
     def wait(self) -> None:
         """Run the event loop until the end; the application's end cancels the run."""
@@ -179,46 +157,26 @@ class TranslationRun:
             self._loop = None
             self.cancel()
 
-    def _check(self, source) -> Path:
-        """Find what cannot work before anything is started; returns the checkpoint's path."""
-        request = self._request
-        if source is None:
-            raise TranslationError(_("There is no source volume; choose one."))
-        problem = whyNotTranslatable(source)
-        if problem:
-            raise TranslationError(problem)
-        if request.uncertainty and request.settings.samples < 2:
-            raise TranslationError(_("The uncertainty is the spread of several samples; ask for 2 or more."))
-        outputs = [each for each in (request.volumeID, request.uncertaintyID) if each]
-        if len({request.sourceID, *outputs}) < 1 + len(outputs):
-            raise TranslationError(_("The source and the output volumes must be different nodes."))
-        if request.segmentationID is not None and request.segmentationID == request.maskID:
-            raise TranslationError(_("The brain mask and the output segmentation must be different nodes."))
-        checkpoint = resolveCheckpoint(request.settings.checkpoint or defaultCheckpoint())
-        self._summary = readSummary(checkpoint)
-        problem = whyTooThin(source, self._summary.pixelSize)
-        if problem:
-            raise TranslationError(problem)
-        if request.maskID is not None and not self._summary.knowsTissues:
-            raise TranslationError(_("This checkpoint was trained without brain masks; leave out the brain mask."))
-        missing = missingPackages()
+    def _check(self) -> None:
+        """Find what cannot work before anything is started."""
+        for request in self._requests:
+            problem = request.problem()
+            if problem is not None:
+                raise TranslationError(problem)
+        optional = {each for request in self._requests for each in request.optionalPackages()}
+        missing = missingPackages(optional=sorted(optional))
         if missing:
             raise TranslationError(_("Python packages are missing: {packages}.").format(packages=describe(missing)))
-        return checkpoint
 
-    def _startWorker(self, source, checkpoint: Path) -> None:
-        writeVolume(source, self._path("source"))
-        command = [pythonCommand(), "-m", "LMIDiffusionLib", "translate"]
-        command += [str(self._path("source")), str(self._path("volume")), "--events"]
-        command += ["--segmentation", str(self._path("segmentation")), "--checkpoint", str(checkpoint)]
-        command += self._request.settings.commandArguments()
-        if self._request.uncertainty:
-            command += ["--uncertainty", str(self._path("uncertainty"))]
-        command += self._segmentationArguments(source)
-        self._addToLog(" ".join(command))
+    def _startWorker(self) -> None:
+        jobs = []
+        for number, request in enumerate(self._requests):
+            self._folderOf(number).mkdir()
+            jobs.append(translateArguments(request, self._folderOf(number)))
+            self._addToLog(" ".join(["lmidiffusion", *map(_withoutFolder, jobs[-1])]))
         try:
-            self._worker = WorkerProcess(
-                command,
+            self._worker = self._startProcess(
+                workerCommand(jobs, self._folder),
                 environment=workerEnvironment(),
                 folder=self._folder,
                 onLine=self._onLine,
@@ -227,15 +185,8 @@ class TranslationRun:
         except OSError as error:
             raise TranslationError(_("The worker process could not be started."), str(error)) from error
 
-    def _segmentationArguments(self, source) -> list[str]:
-        mask = slicer.mrmlScene.GetNodeByID(self._request.maskID) if self._request.maskID else None
-        if mask is None:
-            return ["--clusters", str(self._request.settings.clusters.value)]
-        writeMask(mask, source, self._path("mask"))
-        return ["--mask", str(self._path("mask"))]
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.nii"
+    def _folderOf(self, number: int) -> Path:
+        return self._folder / str(number)
 
     def _observe(self) -> None:
         scene = slicer.mrmlScene
@@ -256,33 +207,48 @@ class TranslationRun:
         self.cancel(_("The scene was closed, which ended the translation."))
 
     def _onNodeRemoved(self, _caller, _event) -> None:
-        if slicer.mrmlScene.GetNodeByID(self._request.sourceID) is None:
+        if any(node.GetScene() is None for node in self._inputs):
             self.cancel(_("The source volume was deleted, which ended the translation."))
 
     def _onQuit(self) -> None:
         self.cancel()
 
     def _onLine(self, stream: str, text: str) -> None:
-        event = parseEvent(text) if stream == "stdout" else None
-        if isinstance(event, StageEvent):
-            self._addToLog(event.stage)
-            self._report(Progress(event.stage))
-        elif isinstance(event, ProgressEvent):
-            self._report(Progress(self._progress.stage, event))
-        elif isinstance(event, ResultEvent):
-            self._event = event
-        elif isinstance(event, ErrorEvent):
-            self._workerMessage = event.message
-            self._addToLog(event.message)
+        event = events.parse(text) if stream == "stdout" else None
+        if event is None:
+            self._onOtherLine(text)
+        elif isinstance(event, events.Stage):
+            self._addToLog(event.value)
+            self._report(stage=event, work=None)
+        elif isinstance(event, events.Progress):
+            self._report(work=event)
         else:
-            self._addToLog(text)
+            self._heard[self._progress.number] = event
+            if isinstance(event, events.Error):
+                self._addToLog(event.message)
 
-    def _report(self, progress: Progress) -> None:
-        self._progress = progress
-        self._onProgress(progress)
+    def _onOtherLine(self, text: str) -> None:
+        number = numberOfJob(text)
+        if number is None or number >= len(self._requests):
+            self._addToLog(text)
+        else:
+            self._report(number=number, stage=None, work=None)
+
+    def _report(self, **changes) -> None:
+        self._progress = dataclasses.replace(self._progress, secondsLeft=None, **changes)
+        if self._progress.fraction:
+            self._progress = dataclasses.replace(self._progress, secondsLeft=self._secondsLeft())
+        self._onProgress(self._progress)
+
+    def _secondsLeft(self) -> float:
+        """The worker's own estimate where it has but one request."""
+        if len(self._requests) == 1 and self._progress.work is not None:
+            return self._progress.work.seconds_left
+        elapsed = time.monotonic() - self._startTime
+        return elapsed / self._progress.fraction - elapsed
 
     def _addToLog(self, line: str) -> None:
-        self._log.append(line)
+        self.log.append(line)
         self._onLog(line)
 
     def _onExit(self, code: int) -> None:
@@ -293,97 +259,49 @@ class TranslationRun:
             self._finish(code)
 
     def _finish(self, code: int) -> None:
+        self.outcomes = [self._outcome(number, code) for number in range(len(self._requests))]
+        hasFailed = all(outcome.error is not None for outcome in self.outcomes)
+        self._end(RunState.FAILED if hasFailed else RunState.FINISHED)
+        self._onFinished(self.outcomes)
+
+    def _outcome(self, number: int, code: int) -> Outcome:
+        request, event = self._requests[number], self._heard.get(number)
         try:
-            if code != 0 or self._event is None:
-                raise TranslationError(self._whyFailed(code))
-            self.result = self._publish(self._event)
+            if not isinstance(event, events.Result):
+                raise TranslationError(self._whyFailed(event, code, request))
+            return Outcome(request, result=self._publishResult(request, self._folderOf(number), event))
         except TranslationError as error:
-            self._fail(error)
+            return Outcome(request, error=self._withDetails(error))
         except Exception as error:
             self._addToLog(repr(error))
-            self._fail(TranslationError(_("The result could not be put into the scene.")))
-        else:
-            self._end(RunState.FINISHED)
-            self._onFinished(self.result)
+            return Outcome(
+                request, error=self._withDetails(TranslationError(_("The result could not be put into the scene.")))
+            )
 
-    def _fail(self, error: TranslationError) -> None:
+    def _withDetails(self, error: TranslationError) -> TranslationError:
         error.with_traceback(None)  # it would keep the frames alive, and the nodes in them
-        error.details = error.details or "\n".join(list(self._log)[-_DETAIL_LINES:])
-        self.error = error
-        self._end(RunState.FAILED)
-        self._onError(error)
+        error.details = error.details or "\n".join(list(self.log)[-_DETAIL_LINES:])
+        return error
 
-    def _whyFailed(self, code: int) -> str:
-        last = self._workerMessage or next(filter(None, map(str.strip, reversed(self._log))), "")
-        if "memory" in last.lower():
+    def _whyFailed(self, event: events.Error | None, code: int, request: TranslationRequest) -> str:
+        if event is not None and event.kind is events.ErrorKind.OUT_OF_MEMORY:
             return _(
                 "There is too little memory on the device; close other programs, choose a smaller batch size, or"
                 " choose another device under Advanced."
             )
-        if self._workerMessage:
-            return self._workerMessage.replace(str(self._path("source")), self._sourceName())
+        if event is not None:
+            file = str(inputFile(self._folderOf(self._requests.index(request))))
+            return event.message.replace(file, request.sourceVolume.GetName())
+        if wasKilled(code, self.log):
+            return _("The worker process was ended from outside, perhaps because the computer ran out of memory.")
         if code == 0:
             return _("The worker process ended without a result.")
-        if wasKilled(code, self._log):
-            return _("The worker process was ended from outside, perhaps because the computer ran out of memory.")
+        last = next(filter(None, map(str.strip, reversed(self.log))), "")
         return _("The worker process failed: {message}").format(message=last)
-
-    def _sourceName(self) -> str:
-        return slicer.mrmlScene.GetNodeByID(self._request.sourceID).GetName()
-
-    def _publish(self, event: ResultEvent) -> TranslationResult:
-        """Read all files, then fill the nodes."""
-        request = self._request
-        source = slicer.mrmlScene.GetNodeByID(request.sourceID)
-        array = arrayInOrderOf(source, readVolume(self._path("volume"), "vtkMRMLScalarVolumeNode"))
-        labels = readVolume(self._path("segmentation"), "vtkMRMLLabelMapVolumeNode")
-        spread = None
-        if request.uncertainty:
-            spread = arrayInOrderOf(source, readVolume(self._path("uncertainty"), "vtkMRMLScalarVolumeNode"))
-        name = self._resultName()
-        with OutputNodes(source) as outputs:
-            volume = outputs.node("vtkMRMLScalarVolumeNode", request.volumeID, name)
-            fillVolume(volume, source, array, upperLevel=1.0, description=self._description())
-            segmentation = outputs.node(
-                "vtkMRMLSegmentationNode", request.segmentationID, _("{name} segmentation").format(name=name)
-            )
-            fillSegmentation(segmentation, source, volume, labels, event.classes)
-            uncertainty = None if spread is None else self._fillUncertainty(outputs, source, spread, name)
-            tableID = segmentation.GetNodeReferenceID(TABLE_ROLE)
-            table = outputs.node("vtkMRMLTableNode", tableID, _("{name} volumes").format(name=name))
-            segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
-            fillTable(table, event.classes)
-        return TranslationResult(volume, segmentation, uncertainty, table, event.seconds)
-
-    def _fillUncertainty(self, outputs: OutputNodes, source, spread: np.ndarray, name: str):
-        volume = outputs.node(
-            "vtkMRMLScalarVolumeNode", self._request.uncertaintyID, _("{name} uncertainty").format(name=name)
-        )
-        upperLevel = float(spread.max()) or 1.0
-        fillVolume(volume, source, spread, upperLevel=upperLevel, description=self._description())
-        return volume
-
-    def _resultName(self) -> str:
-        name = _("{source} as {modality}").format(source=self._sourceName(), modality=self._summary.modality)
-        return name if self._request.settings.slices is None else _("{name} (part)").format(name=name)
-
-    def _description(self) -> str:
-        settings = self._request.settings
-        return _(
-            "Made by LMIDiffusion from {source}: {sampler}, {steps} steps, {samples} samples, seed {seed}."
-            " For research only."
-        ).format(
-            source=self._sourceName(),
-            sampler=settings.sampler.value,
-            steps=settings.steps,
-            samples=settings.samples,
-            seed=settings.seed,
-        )
 
     def _end(self, state: RunState) -> None:
         """Leave no process, file or observer behind."""
         self.state = state
-        TranslationRun.current = None
         self._stopObserving()
         if self._worker is not None:
             self._worker.terminate()
@@ -392,6 +310,19 @@ class TranslationRun:
             removeFolder(self._folder)
         if self._loop is not None:
             self._loop.quit()
+
+
+def numberOfJob(text: str) -> int | None:
+    """Of the request that the worker begins with, if a line says that."""
+    try:
+        fields = json.loads(text)
+        return int(fields["number"]) if fields["event"] == "job" else None
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+
+
+def _withoutFolder(argument: str) -> str:
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def removeFolder(folder: Path) -> None:

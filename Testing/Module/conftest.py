@@ -20,6 +20,7 @@ import host
 
 host.start()
 
+import dialogs
 import slicer
 
 MODULE_FILE = ROOT / "LMIDiffusion" / "LMIDiffusion.py"
@@ -54,14 +55,17 @@ def temporary_folder(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def clean_end(module: Any, temporary_folder: Path) -> Iterator[None]:
     """An empty scene before; after it no exception in a slot, no run, no process and no file left, no PyTorch."""
+    slicer.app.userSettings().clear()
     slicer.mrmlScene.Clear(0)
     host.slotErrors().clear()
     yield
     slicer.app.temporaryPath = str(temporary_folder)
-    run = running()
-    logic_of().cancel()
+    was_running, unused = running(), dialogs.unusedAnswers()
+    dialogs.clear()
+    module.widget.logic.cancel()
     assert host.slotErrors() == []
-    assert run is None, "the test left a translation running"
+    assert unused == [], "a dialog was expected that did not come"
+    assert not was_running, "the test left a translation running"
     assert run_folders(temporary_folder) == []
     assert workers() == []
     assert "torch" not in sys.modules
@@ -75,11 +79,12 @@ def widget(module: Any) -> Any:
 
 def choose_fastest(widget: Any, checkpoint: Path) -> Any:
     """The panel's parameter node, with the tiny checkpoint, no outputs and the fastest settings."""
-    node = widget._parameterNode
+    node = widget.panel.parameterNode
     node.useCheckpointFile, node.checkpointFile = True, checkpoint
     node.brainMask = node.outputVolume = node.outputSegmentation = None
     node.resultVolume = node.resultSegmentation = node.previewVolume = node.previewSegmentation = None
-    node.steps, node.samples, node.device, node.uncertainty, node.limitSlices = 2, 1, "cpu", False, False
+    node.steps, node.samples, node.device = 2, 1, "cpu"
+    node.uncertainty = node.limitSlices = node.findBrain = node.allFrames = False
     return node
 
 
@@ -98,7 +103,7 @@ def ui(widget: Any) -> Any:
 
 @pytest.fixture
 def logic(module: Any) -> Any:
-    return logic_of()
+    return module.widget.logic
 
 
 def package(name: str) -> Any:
@@ -106,12 +111,9 @@ def package(name: str) -> Any:
     return sys.modules[f"LMIDiffusionSlicer.{name}"]
 
 
-def logic_of() -> Any:
-    return sys.modules["LMIDiffusion"].LMIDiffusionLogic()
-
-
-def running() -> Any:
-    return package("TranslationRun").TranslationRun.current
+def running() -> bool:
+    """Whether the panel's logic is at work."""
+    return slicer.modules.LMIDiffusionWidget.logic.isRunning
 
 
 def run_folders(temporary_folder: Path) -> list[Path]:
@@ -131,7 +133,7 @@ def workers() -> list[int]:
             environment = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        is_worker = b"LMIDiffusionLib" in command or any(part.endswith(b"PythonSlicer") for part in command)
+        is_worker = any(part.endswith((b"/Worker.py", b"PythonSlicer")) for part in command)
         if is_worker and f"{_MARK}={os.getpid()}".encode() in environment:
             found.append(int(folder.name))
     return found
@@ -151,14 +153,13 @@ def make_checkpoint(folder: Path) -> Path:
 
 
 @pytest.fixture
-def settings(checkpoint: Path, module: Any) -> Any:
-    """Settings for a translation as fast as it gets."""
-    return fast_settings(checkpoint)
+def fast(checkpoint: Path) -> dict[str, Any]:
+    """Options of a translation as fast as it gets."""
+    return fast_options(checkpoint)
 
 
-def fast_settings(checkpoint: Path, **changes: Any) -> Any:
-    values = {"checkpoint": str(checkpoint), "steps": 2, "samples": 1, "device": "cpu", **changes}
-    return package("TranslationRun").TranslationSettings(**values)
+def fast_options(checkpoint: Path, **changes: Any) -> dict[str, Any]:
+    return {"checkpoint": str(checkpoint), "steps": 2, "samples": 1, "device": "cpu", **changes}
 
 
 def head_array(*, landmark: tuple[int, int, int] | None = None) -> np.ndarray:
@@ -206,16 +207,15 @@ def node_ids() -> set[str]:
     return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
-def start(logic: Any, volume: Any, settings: Any, **options: Any) -> SimpleNamespace:
+def start(logic: Any, volume: Any, *, onProgress: Any = None, **options: Any) -> SimpleNamespace:
     """Start a translation and collect what it reports."""
     heard = SimpleNamespace(progress=[], result=None, error=None, log=[])
     heard.run = logic.startTranslation(
-        volume,
-        settings=settings,
-        onFinished=lambda result: setattr(heard, "result", result),
-        onError=lambda error: setattr(heard, "error", error),
+        [package("Request").TranslationRequest(volume, **options)],
+        onProgress=onProgress or heard.progress.append,
+        onFinished=lambda outcomes: vars(heard).update(result=outcomes[0].result, error=outcomes[0].error),
+        onCancelled=lambda error: setattr(heard, "error", error),
         onLog=heard.log.append,
-        **{"onProgress": heard.progress.append, **options},
     )
     return heard
 

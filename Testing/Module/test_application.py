@@ -6,7 +6,6 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import conftest
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from conftest import PATIENCE, add_head, package, start, wait_for_end, workers
+from conftest import PATIENCE, add_head, package, running, start, wait_for_end, workers
 
 
 @pytest.fixture(autouse=True)
@@ -41,45 +40,6 @@ def test_the_mouse_reaches_every_hundredth_of_an_opacity(name: str, ui: Any) -> 
     assert {round(each / 100, 2) for each in range(101)} <= _positions(getattr(ui, name))
 
 
-def test_on_an_intel_mac_the_reason_comes_before_a_question_or_a_download(
-    widget: Any, ui: Any, head: Any, chosen: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen.sourceVolume = head
-    dependencies = package("Dependencies")
-    monkeypatch.setattr(dependencies, "TORCH", "torch>=999")
-    monkeypatch.setattr(dependencies.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(widget, "confirmInstallation", lambda packages: pytest.fail("asked in vain"))
-    monkeypatch.setattr(sys, "platform", "darwin")
-    ui.translateButton.click()
-    monkeypatch.undo()
-    assert "Macs with Intel" in ui.statusLabel.text
-    assert "internet" not in ui.statusLabel.text
-
-
-def _failing_packaging(error: Exception) -> ModuleType:
-    def pip_install(requirements: list[str]) -> None:
-        raise error
-
-    fake = ModuleType("slicer.packaging")
-    fake.pip_install = pip_install
-    return fake
-
-
-@pytest.mark.parametrize("error", [ValueError("no build for driver 1.0"), KeyError("cu128"), OSError(28, "disk full")])
-def test_whatever_an_installation_raises_ends_in_a_sentence(
-    error: Exception, widget: Any, ui: Any, head: Any, chosen: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen.sourceVolume = head
-    with monkeypatch.context() as patch:
-        patch.setattr(package("Dependencies"), "TORCH", "torch>=999")
-        patch.setattr(widget, "confirmInstallation", lambda packages: True)
-        patch.setitem(sys.modules, "slicer.packaging", _failing_packaging(error))
-        ui.translateButton.click()
-    assert "could not be installed" in ui.statusLabel.text
-    assert str(error) in ui.statusLabel.text
-    assert ui.translateButton.enabled
-
-
 # As Slicer's launcher: a Python that crashed or was killed becomes a line of text and exit code 1.
 _LAUNCHER = """"{python}" "$@"
 code=$?
@@ -88,10 +48,10 @@ exit $code"""
 
 
 def test_a_python_killed_behind_the_launcher_is_reported_as_killed(
-    logic: Any, head: Any, settings: Any, launcher: Any
+    logic: Any, head: Any, fast: Any, launcher: Any
 ) -> None:
     launcher(_LAUNCHER.format(python=sys.executable))
-    heard = start(logic, head, settings)
+    heard = start(logic, head, **fast)
     host.waitUntil(lambda: any(progress.stage for progress in heard.progress), PATIENCE)
     for process in workers():
         if os.getpgid(process) != process:
@@ -169,10 +129,10 @@ def test_a_result_that_comes_while_another_module_is_shown_is_kept(
     ui.translateButton.click()
     module.widgetRepresentation().exit()
     slicer.util.loadScene(str(path))  # adds to the scene that is there
-    host.waitUntil(lambda: widget._run is None, PATIENCE)
+    host.waitUntil(lambda: not running(), PATIENCE)
     module.widgetRepresentation().enter()
     assert ui.statusLabel.text.startswith("Done in")
-    assert widget._parameterNode.resultVolume.GetName() == "head as T1w"
+    assert widget.panel.parameterNode.resultVolume.GetName() == "head as T1w"
 
 
 def test_the_cursor_stays_where_the_user_types(ui: Any, checkpoint: Path, chosen: Any) -> None:
@@ -221,27 +181,27 @@ def test_an_error_without_details_opens_no_wide_dialog(widget: Any, monkeypatch:
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: shown.append(options))
     errors = package("Errors")
-    widget._onError(errors.TranslationError("a sentence"))
-    widget._onError(errors.TranslationError("a sentence", "the log"))
+    widget.panel.run.showError(errors.TranslationError("a sentence"))
+    widget.panel.run.showError(errors.TranslationError("a sentence", "the log"))
     assert shown == [{}, {"detailedText": "the log"}]
 
 
 def test_closing_scenes_does_not_pile_up_wrappers(widget: Any) -> None:
-    first = widget._parameterNode
+    first = widget.panel.parameterNode
     slicer.mrmlScene.Clear(0)
     slicer.mrmlScene.Clear(0)
-    assert widget._parameterNode is first
+    assert widget.panel.parameterNode is first
     assert first.parameterNode.GetScene() is slicer.mrmlScene
 
 
 def test_a_choice_of_a_newer_version_in_a_scene_becomes_the_default(module: Any, widget: Any) -> None:
-    node = widget._parameterNode.parameterNode
+    node = widget.panel.parameterNode.parameterNode
     module.widgetRepresentation().exit()
     slicer.mrmlScene.Clear(0)
     node.SetParameter("quality", "BEST_OF_ALL")
-    widget.logic._wrapper = None  # as in a Slicer that has just been started
+    host.slotErrors().clear()  # Slicer's wrapper complains of what it cannot read
     module.widgetRepresentation().enter()
-    assert widget._parameterNode.quality is package("Presets").Quality.BALANCED
+    assert widget.panel.parameterNode.quality is package("Presets").Quality.BALANCED
 
 
 def test_a_folder_that_a_dying_process_still_fills_is_removed(tmp_path: Path, module: Any) -> None:

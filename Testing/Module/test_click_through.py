@@ -1,16 +1,19 @@
 """The whole job as a user does it: bundled checkpoint, bundled scan, the real worker, pictures looked at."""
 
+from pathlib import Path
 from typing import Any
 
 import host
 import numpy as np
 import pytest
+import qt
 import slicer
-from conftest import package
+from conftest import PATIENCE, add_head, choose_fastest, package, running
+from make_sequence import add_sequence
 
 
 def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widget: Any, ui: Any) -> None:
-    if not package("Checkpoints").findCheckpoints().get(package("Checkpoints").defaultCheckpoint()):
+    if not package("Checkpoints").findCheckpoints().get(package("Checkpoints").DEFAULT_CHECKPOINT):
         pytest.skip("no default checkpoint is bundled yet")
     slicer.app.startupCompleted.emit()
     ui.sampleButton.click()
@@ -23,7 +26,7 @@ def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widge
     ui.translateButton.click()
     fractions, texts = [], set()
     host.waitUntil(
-        lambda: fractions.append(ui.progressBar.value) or texts.add(ui.statusLabel.text) or widget._run is None, 900
+        lambda: fractions.append(ui.progressBar.value) or texts.add(ui.statusLabel.text) or not running(), 900
     )
     assert ui.statusLabel.text.startswith("Done in"), ui.statusLabel.text
     assert len(set(fractions)) > 5
@@ -49,3 +52,59 @@ def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widge
     segmentation.GetDisplayNode().SetVisibility(True)
     assert np.count_nonzero((shown != hidden).any(-1)) > 1000
     assert np.count_nonzero(hidden.std(-1) < 3) > 0.9 * hidden.shape[0] * hidden.shape[1], "without segments it is grey"
+
+
+def test_a_sequence_becomes_sequences_in_one_process(widget: Any, ui: Any, checkpoint: Path) -> None:
+    node = choose_fastest(widget, checkpoint)
+    node.sourceVolume = add_sequence(2)
+    ui.allFramesCheckBox.checked = True
+    ui.translateButton.click()
+    host.waitUntil(lambda: not running(), PATIENCE)
+    assert ui.statusLabel.text.startswith("2 frames done"), ui.statusLabel.text
+    browser = slicer.util.getNode("browser")
+    frames = [browser.GetSequenceNode(node.resultVolume).GetNthDataNode(number) for number in range(2)]
+    arrays = [slicer.util.arrayFromVolume(frame) for frame in frames]
+    assert arrays[0].shape == slicer.util.arrayFromVolume(node.sourceVolume).shape
+    assert all(array.std() > 0.05 for array in arrays)
+    assert not np.array_equal(*arrays)
+
+
+def test_of_several_volumes_a_bad_one_is_named_and_the_others_are_done(
+    widget: Any, ui: Any, head: Any, checkpoint: Path
+) -> None:
+    node = choose_fastest(widget, checkpoint)
+    node.sourceVolume = head
+    point = add_head("point")
+    slicer.util.arrayFromVolume(point)[:] = 0
+    slicer.util.arrayFromVolume(point)[10, 20, 20] = 1
+
+    def check_all(dialog: Any) -> int:
+        volumes = dialog.findChild(qt.QListWidget)
+        for row in range(volumes.count):
+            volumes.item(row).setCheckState(qt.Qt.Checked)
+        return int(qt.QDialog.Accepted)
+
+    host.answerNext(check_all)
+    ui.severalButton.click()
+    host.waitUntil(lambda: not running(), PATIENCE)
+    assert ui.statusLabel.text.startswith("1 of 2 volumes done. point failed: "), ui.statusLabel.text
+    assert node.resultVolume.GetName() == "head as T1w"
+
+
+def test_without_a_mask_the_brain_is_found_in_the_translation(widget: Any, ui: Any) -> None:
+    pytest.importorskip("deepbet")
+    slicer.app.startupCompleted.emit()
+    ui.sampleButton.click()
+    true = slicer.util.arrayFromVolume(ui.brainMaskSelector.currentNode()) > 0
+    ui.brainMaskSelector.setCurrentNode(None)
+    ui.findBrainCheckBox.checked = True
+    ui.qualityComboBox.currentText = package("Presets").Quality.FAST.label()
+    ui.translateButton.click()
+    host.waitUntil(lambda: not running(), 900)
+    assert ui.statusLabel.text.startswith("Done in"), ui.statusLabel.text
+    segmentation, volume = widget.panel.parameterNode.resultSegmentation, widget.panel.parameterNode.resultVolume
+    assert [ui.volumesTable.item(row, 0).text() for row in range(3)] == ["CSF", "gray matter", "white matter"]
+    found = sum(
+        slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, f"Segment_{label}", volume) for label in (1, 2, 3)
+    )
+    assert 2 * np.count_nonzero((found > 0) & true) / (np.count_nonzero(found) + np.count_nonzero(true)) > 0.9

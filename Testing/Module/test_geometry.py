@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from conftest import HEAD_SHAPE, HEAD_SPACING, add_head, fast_settings, head_array, package
+from conftest import HEAD_SHAPE, HEAD_SPACING, add_head, fast_options, head_array, package
 
 _AFFINE = np.diag([HEAD_SPACING, HEAD_SPACING, HEAD_SPACING, 1.0])
 _AFFINE[:3, 3] = [-39, -47, -19]
@@ -85,7 +85,7 @@ def _expected(reference: dict[bytes, np.ndarray], checkpoint: Path, affine: np.n
     key = affine.tobytes()
     if key not in reference:
         volume = slicer.util.addVolumeFromArray(head_array().transpose(2, 1, 0), affine, "plain")
-        result = logic.translate(volume, settings=fast_settings(checkpoint))
+        result = logic.translate(volume, **fast_options(checkpoint))
         reference[key] = _values_at(result.volume, _voxel_centres(affine))
     return reference[key]
 
@@ -98,7 +98,7 @@ def test_a_result_is_the_same_in_the_world_for_every_orientation_of_the_file(
     volume = _load(tmp_path, *_reordered(head_array(), affine, permutation, flips))
     points = _voxel_centres(affine)
     np.testing.assert_allclose(_values_at(volume, points), head_array()[::3, ::3, ::3].ravel())
-    result = logic.translate(volume, settings=fast_settings(checkpoint))
+    result = logic.translate(volume, **fast_options(checkpoint))
     assert result.volume.GetImageData().GetDimensions() == volume.GetImageData().GetDimensions()
     np.testing.assert_array_equal(
         package("Geometry").ijkToRas(result.volume), package("Geometry").ijkToRas(volume), strict=True
@@ -146,8 +146,8 @@ def test_a_landmark_is_found_at_the_same_world_point_under_a_transform(logic: An
     with_landmark, without = add_head("with", landmark=_LANDMARK), add_head("without")
     matrix = _transformed(with_landmark)
     without.SetAndObserveTransformNodeID(with_landmark.GetTransformNodeID())
-    settings = fast_settings(checkpoint)
-    results = [logic.translate(volume, settings=settings).volume for volume in (with_landmark, without)]
+    fast = fast_options(checkpoint)
+    results = [logic.translate(volume, **fast).volume for volume in (with_landmark, without)]
     for result in results:
         assert result.GetTransformNodeID() == with_landmark.GetTransformNodeID()
     difference = np.abs(slicer.util.arrayFromVolume(results[0]) - slicer.util.arrayFromVolume(results[1]))
@@ -160,7 +160,7 @@ def test_a_landmark_is_found_at_the_same_world_point_under_a_transform(logic: An
 
 def test_the_segmentation_lies_over_the_volume_under_a_transform(logic: Any, head: Any, checkpoint: Path) -> None:
     _transformed(head)
-    result = logic.translate(head, settings=fast_settings(checkpoint))
+    result = logic.translate(head, **fast_options(checkpoint))
     assert result.segmentation.GetTransformNodeID() == head.GetTransformNodeID()
     translated = slicer.util.arrayFromVolume(result.volume)
     boundaries = [0.11, 0.275, 0.425, 0.6]  # between the tiny checkpoint's five centres
@@ -188,7 +188,7 @@ def test_a_brain_mask_is_used_where_it_lies_in_the_world(
         labelmap, mask = mask, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "brain")
         slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(labelmap, mask)
     nodes = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-    result = logic.translate(head, brainMask=mask, settings=fast_settings(checkpoint))
+    result = logic.translate(head, brainMask=mask, **fast_options(checkpoint))
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == nodes + 1
     union = sum(
         slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{label}", result.volume)
@@ -210,7 +210,7 @@ def test_a_mask_beside_the_volume_is_refused(logic: Any, head: Any, checkpoint: 
     affine[:3, 3] = 500
     mask = slicer.util.addVolumeFromArray(np.ones((9, 9, 9), np.uint8), affine, "far", "vtkMRMLLabelMapVolumeNode")
     with pytest.raises(package("Errors").TranslationError, match="does not overlap"):
-        logic.translate(head, brainMask=mask, settings=fast_settings(checkpoint))
+        logic.translate(head, brainMask=mask, **fast_options(checkpoint))
 
 
 def test_the_slice_that_is_seen_is_the_slice_that_is_translated(logic: Any, checkpoint: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_the_slice_that_is_seen_is_the_slice_that_is_translated(logic: Any, chec
     point = (matrix @ _AFFINE @ np.array([20, 24, 7, 1.0]))[:3]
     index = package("Geometry").axialSliceAt(volume, point)
     assert index == 7
-    result = logic.translate(volume, settings=fast_settings(checkpoint, slices=(index, index + 1)))
+    result = logic.translate(volume, **fast_options(checkpoint, slices=(index, index + 1)))
     filled = np.argwhere(slicer.util.arrayFromVolume(result.volume))
     kji_to_ras = package("Geometry").ijkToRas(volume)
     heights = (np.flip(filled, 1) @ kji_to_ras[:3, :3].T + kji_to_ras[:3, 3])[:, 2]
@@ -265,14 +265,14 @@ def test_volumes_that_cannot_be_translated_are_refused_with_the_reason(
     make: Any, reason: str, logic: Any, checkpoint: Path
 ) -> None:
     with pytest.raises(package("Errors").TranslationError, match=reason):
-        logic.translate(make(), settings=fast_settings(checkpoint))
+        logic.translate(make(), **fast_options(checkpoint))
 
 
 def test_the_users_node_keeps_its_file(logic: Any, checkpoint: Path, tmp_path: Path) -> None:
     volume = _load(tmp_path, head_array(), _AFFINE)
     storage, file = volume.GetStorageNode(), volume.GetStorageNode().GetFileName()
     modified = volume.GetModifiedSinceRead()
-    logic.translate(volume, settings=fast_settings(checkpoint))
+    logic.translate(volume, **fast_options(checkpoint))
     assert volume.GetStorageNode() is storage
     assert storage.GetFileName() == file
     assert volume.GetModifiedSinceRead() == modified

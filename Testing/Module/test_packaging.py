@@ -99,10 +99,11 @@ sys.path[:0] = [{str(ROOT / "Testing" / "SlicerHost")!r}]
 import host
 host.start()
 module = host.loadModule({str(installed / "LMIDiffusion.py")!r})
+import LMIDiffusionSlicer
 import LMIDiffusionSlicer.Library as library
-from LMIDiffusionSlicer import Checkpoints, Dependencies
+from LMIDiffusionSlicer import Checkpoints
 Checkpoints.findCheckpoints()
-print(library.libraryFolder(), sys.modules["LMIDiffusionLib"].__file__)
+print(LMIDiffusionSlicer.LIBRARY_FOLDER, sys.modules["LMIDiffusionLib"].__file__)
 import subprocess
 command = [library.pythonCommand(), "-m", "LMIDiffusionLib", "translate", "--help"]
 environment = library.workerEnvironment()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from conftest import add_head, fast_settings, node_ids, package
+from conftest import add_head, fast_options, node_ids, package
 
 _TISSUES = {
     "CSF": ("65216001", "Cerebrospinal Fluid", (85, 188, 255)),
@@ -27,7 +27,7 @@ def _segments(node: Any) -> list[Any]:
 
 
 def test_tissues_have_names_colors_and_codes_of_the_dicom_master_list(logic: Any, head: Any, checkpoint: Path) -> None:
-    result = logic.translate(head, brainMask=_mask_of(head), settings=fast_settings(checkpoint))
+    result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
     segments = _segments(result.segmentation)
     assert [segment.GetName() for segment in segments] == list(_TISSUES)
     for segment in segments:
@@ -43,7 +43,7 @@ def test_tissues_have_names_colors_and_codes_of_the_dicom_master_list(logic: Any
 
 
 def test_the_terminology_is_one_that_slicer_parses(logic: Any, head: Any, checkpoint: Path) -> None:
-    result = logic.translate(head, brainMask=_mask_of(head), settings=fast_settings(checkpoint))
+    result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
     for segment in _segments(result.segmentation):
         entry = slicer.vtkSlicerTerminologyEntry()
         logic = slicer.app.applicationLogic().GetModuleLogic("Terminologies")
@@ -57,7 +57,7 @@ def test_without_a_mask_the_segments_are_intensity_classes_and_the_air_is_hidden
     clusters: str, logic: Any, head: Any, checkpoint: Path
 ) -> None:
     chosen = package("Presets").Clusters[clusters]
-    result = logic.translate(head, settings=fast_settings(checkpoint, clusters=chosen))
+    result = logic.translate(head, **fast_options(checkpoint, clusters=chosen))
     segments = _segments(result.segmentation)
     assert [segment.GetName() for segment in segments] == [f"Class {n}" for n in range(1, chosen.value + 1)]
     tissue_codes = {code for code, _, _ in _TISSUES.values()}
@@ -69,7 +69,7 @@ def test_without_a_mask_the_segments_are_intensity_classes_and_the_air_is_hidden
 
 
 def test_the_table_holds_the_volumes_of_the_segments_in_millilitres(logic: Any, head: Any, checkpoint: Path) -> None:
-    result = logic.translate(head, settings=fast_settings(checkpoint))
+    result = logic.translate(head, **fast_options(checkpoint))
     assert result.table.GetNumberOfRows() == 5
     for row in range(5):
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{row + 1}", result.volume)
@@ -79,7 +79,7 @@ def test_the_table_holds_the_volumes_of_the_segments_in_millilitres(logic: Any, 
 
 
 def test_nodes_are_named_after_the_source_and_shown_from_zero_to_one(logic: Any, head: Any, checkpoint: Path) -> None:
-    result = logic.translate(head, settings=fast_settings(checkpoint))
+    result = logic.translate(head, **fast_options(checkpoint))
     assert result.volume.GetName() == "head as T1w"
     assert result.segmentation.GetName() == "head as T1w segmentation"
     assert result.table.GetName() == "head as T1w volumes"
@@ -94,7 +94,7 @@ def test_results_join_the_source_in_its_study(logic: Any, head: Any, checkpoint:
     subject = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
     study = hierarchy.CreateStudyItem(subject, "study")
     hierarchy.CreateItem(study, head)
-    result = logic.translate(head, settings=fast_settings(checkpoint))
+    result = logic.translate(head, **fast_options(checkpoint))
     for node in (result.volume, result.segmentation, result.table):
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
 
@@ -104,7 +104,7 @@ def test_an_output_stays_in_the_folder_where_the_user_has_put_it(logic: Any, hea
     folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "mine")
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine")
     hierarchy.CreateItem(folder, output)
-    result = logic.translate(head, output, settings=fast_settings(checkpoint))
+    result = logic.translate(head, outputVolume=output, **fast_options(checkpoint))
     assert result.volume is output
     assert output.GetName() == "mine"
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(output)) == folder
@@ -113,7 +113,7 @@ def test_an_output_stays_in_the_folder_where_the_user_has_put_it(logic: Any, hea
 def test_the_reference_geometry_of_the_segmentation_is_the_translated_volume(
     logic: Any, head: Any, checkpoint: Path
 ) -> None:
-    result = logic.translate(head, settings=fast_settings(checkpoint))
+    result = logic.translate(head, **fast_options(checkpoint))
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     assert result.segmentation.GetNodeReference(role) is result.volume
     parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
@@ -121,9 +121,11 @@ def test_the_reference_geometry_of_the_segmentation_is_the_translated_volume(
 
 
 def test_chosen_outputs_are_filled_again_and_nothing_else_is_added(logic: Any, head: Any, checkpoint: Path) -> None:
-    first = logic.translate(head, settings=fast_settings(checkpoint))
+    first = logic.translate(head, **fast_options(checkpoint))
     nodes = node_ids()
-    second = logic.translate(head, first.volume, first.segmentation, settings=fast_settings(checkpoint, seed=1))
+    second = logic.translate(
+        head, outputVolume=first.volume, outputSegmentation=first.segmentation, **fast_options(checkpoint, seed=1)
+    )
     assert node_ids() == nodes
     assert second.volume is first.volume
     assert second.table is first.table
@@ -135,7 +137,7 @@ def test_nothing_of_the_users_is_changed(logic: Any, head: Any, checkpoint: Path
     before = {node.GetID(): node.GetMTime() for node in (head, other)}
     arrays = [slicer.util.arrayFromVolume(node).copy() for node in (head, other)]
     nodes = node_ids()
-    result = logic.translate(head, settings=fast_settings(checkpoint))
+    result = logic.translate(head, **fast_options(checkpoint))
     assert {node.GetID(): node.GetMTime() for node in (head, other)} == before
     for node, array in zip((head, other), arrays, strict=True):
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), array)
@@ -146,7 +148,7 @@ def test_nothing_of_the_users_is_changed(logic: Any, head: Any, checkpoint: Path
 
 
 def test_the_uncertainty_lies_on_the_same_grid(logic: Any, head: Any, checkpoint: Path) -> None:
-    result = logic.translate(head, uncertainty=True, settings=fast_settings(checkpoint, samples=2))
+    result = logic.translate(head, uncertainty=True, **fast_options(checkpoint, samples=2))
     spread = slicer.util.arrayFromVolume(result.uncertainty)
     assert spread.shape == slicer.util.arrayFromVolume(head).shape
     assert spread.max() > 0
@@ -155,27 +157,27 @@ def test_the_uncertainty_lies_on_the_same_grid(logic: Any, head: Any, checkpoint
 
 
 def test_the_uncertainty_of_one_sample_is_refused(logic: Any, head: Any, checkpoint: Path) -> None:
-    with pytest.raises(package("Errors").TranslationError, match="2 or more"):
-        logic.translate(head, uncertainty=True, settings=fast_settings(checkpoint))
+    with pytest.raises(package("Errors").TranslationError, match="2 samples or more"):
+        logic.translate(head, uncertainty=True, **fast_options(checkpoint))
 
 
 def test_the_source_cannot_be_the_output(logic: Any, head: Any, checkpoint: Path) -> None:
-    with pytest.raises(package("Errors").TranslationError, match="different nodes"):
-        logic.translate(head, head, settings=fast_settings(checkpoint))
+    with pytest.raises(package("Errors").TranslationError, match="output too"):
+        logic.translate(head, outputVolume=head, **fast_options(checkpoint))
 
 
 def test_a_blocking_translation_can_be_cancelled(logic: Any, head: Any, checkpoint: Path) -> None:
     with pytest.raises(package("Errors").TranslationCancelled):
         logic.translate(
             head,
-            settings=fast_settings(checkpoint),
-            onProgress=lambda progress: logic.cancel() if progress.stage == "translating" else None,
+            **fast_options(checkpoint),
+            onProgress=lambda progress: logic.cancel() if progress.work is not None else None,
         )
 
 
 def test_the_same_seed_gives_the_same_result(logic: Any, head: Any, checkpoint: Path) -> None:
     arrays = [
-        slicer.util.arrayFromVolume(logic.translate(head, settings=fast_settings(checkpoint, seed=seed)).volume)
+        slicer.util.arrayFromVolume(logic.translate(head, **fast_options(checkpoint, seed=seed)).volume)
         for seed in (3, 3, 4)
     ]
     np.testing.assert_array_equal(arrays[0], arrays[1])
@@ -186,7 +188,7 @@ def test_a_saved_scene_gives_everything_back(
     widget: Any, logic: Any, head: Any, checkpoint: Path, tmp_path: Path
 ) -> None:
     presets = package("Presets")
-    result = logic.translate(head, brainMask=_mask_of(head), settings=fast_settings(checkpoint))
+    result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
     node = logic.getParameterNode()
     node.sourceVolume, node.outputVolume, node.outputSegmentation = head, result.volume, result.segmentation
     node.resultVolume, node.resultSegmentation = result.volume, result.segmentation

@@ -1,0 +1,60 @@
+"""Downloads a checkpoint in a child process, so that Slicer stays usable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+from .Checkpoints import Offer, userCheckpointFolder
+from .Errors import TranslationError
+from .Library import MODULE_FOLDER, pythonCommand, workerEnvironment
+from .WorkerProcess import WorkerProcess
+
+_SCRIPT = MODULE_FOLDER / "LMIDiffusionSlicer" / "DownloadFile.py"
+
+
+class Download:
+    """Puts what a checkpoint offers into the user's folder, whole and checked or not at all.
+
+    :param onProgress: called with the share that is there, in words.
+    :param onFinished: called with the new file.
+    :param onError: called with a `TranslationError`.
+    """
+
+    def __init__(
+        self,
+        offer: Offer,
+        *,
+        onProgress: Callable[[str], None],
+        onFinished: Callable[[Path], None],
+        onError: Callable[[TranslationError], None],
+    ):
+        folder: Path = userCheckpointFolder()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / offer.fileName
+        self._onProgress, self._onFinished, self._onError = onProgress, onFinished, onError
+        self._lastLine = ""
+        self._worker = WorkerProcess(
+            [pythonCommand(), str(_SCRIPT), offer.address, offer.checksum, str(self._file)],
+            environment=workerEnvironment(),
+            folder=folder,
+            onLine=self._onLine,
+            onExit=self._onExit,
+        )
+
+    def cancel(self) -> None:
+        self._worker.terminate()
+
+    def _onLine(self, stream: str, text: str) -> None:
+        self._lastLine = text
+        if stream == "stdout":
+            self._onProgress(text)
+
+    def _onExit(self, code: int) -> None:
+        if code == 0:
+            self._onFinished(self._file)
+        else:
+            message = _("The checkpoint could not be downloaded: {reason}.").format(reason=self._lastLine.rstrip("."))
+            self._onError(TranslationError(message))

@@ -1,0 +1,73 @@
+"""Files of a result to nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from LMIDiffusionLib import events
+
+from .Command import segmentationFile, translatedFile, uncertaintyFile
+from .Geometry import arrayInOrderOf, readVolume
+from .Request import TranslationRequest
+from .Results import TABLE_ROLE, OutputNodes, TranslationResult, fillSegmentation, fillTable, fillVolume
+
+
+def publish(request: TranslationRequest, folder: Path, event: events.Result) -> TranslationResult:
+    """Read all files, then fill the nodes.
+
+    :raises TranslationError: a file is missing or does not fit; no node has been made or changed then.
+    """
+    source = request.sourceVolume
+    array = arrayInOrderOf(source, readVolume(translatedFile(folder), "vtkMRMLScalarVolumeNode"))
+    labels = readVolume(segmentationFile(folder), "vtkMRMLLabelMapVolumeNode")
+    spread = None
+    if request.uncertainty:
+        spread = arrayInOrderOf(source, readVolume(uncertaintyFile(folder), "vtkMRMLScalarVolumeNode"))
+    name = resultName(request)
+    with OutputNodes(source) as outputs:
+        volume = outputs.node("vtkMRMLScalarVolumeNode", request.outputVolume, name)
+        fillVolume(volume, source, array, upperLevel=1.0, description=_description(request))
+        segmentation = outputs.node(
+            "vtkMRMLSegmentationNode", request.outputSegmentation, _("{name} segmentation").format(name=name)
+        )
+        fillSegmentation(segmentation, source, volume, labels, event.classes)
+        uncertainty = None if spread is None else _fillUncertainty(outputs, request, spread, name)
+        table = outputs.node(
+            "vtkMRMLTableNode", segmentation.GetNodeReference(TABLE_ROLE), _("{name} volumes").format(name=name)
+        )
+        segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
+        fillTable(table, event.classes)
+    return TranslationResult(volume, segmentation, uncertainty, table, event.seconds)
+
+
+def _fillUncertainty(outputs: OutputNodes, request: TranslationRequest, spread: np.ndarray, name: str):
+    volume = outputs.node(
+        "vtkMRMLScalarVolumeNode", request.outputUncertainty, _("{name} uncertainty").format(name=name)
+    )
+    upperLevel = float(spread.max()) or 1.0
+    fillVolume(volume, request.sourceVolume, spread, upperLevel=upperLevel, description=_description(request))
+    return volume
+
+
+def resultName(request: TranslationRequest) -> str:
+    """Name of a translation that gets a node of its own."""
+    name = _("{source} as {modality}").format(
+        source=request.sourceVolume.GetName(), modality=request.summary().modality
+    )
+    return name if request.slices is None else _("{name} (part)").format(name=name)
+
+
+def _description(request: TranslationRequest) -> str:
+    return _(
+        "Made by LMIDiffusion from {source}: {sampler}, {steps} steps, {samples} samples, seed {seed}."
+        " For research only."
+    ).format(
+        source=request.sourceVolume.GetName(),
+        sampler=request.sampler.value,
+        steps=request.steps,
+        samples=request.samples,
+        seed=request.seed,
+    )

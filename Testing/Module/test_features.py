@@ -1,0 +1,370 @@
+"""Sequences, several volumes, settings, downloads, finding the brain, the report: each clicked through."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import conftest
+import host
+import numpy as np
+import pytest
+import qt
+import quick_process
+import slicer
+from conftest import PATIENCE, add_head, node_ids, package, running
+from make_sequence import add_sequence
+from quick_process import QuickProcess
+
+
+@pytest.fixture(autouse=True)
+def chosen(widget: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The parameter node, with the tiny checkpoint; runs end at once."""
+    monkeypatch.setattr(widget.logic, "_startProcess", QuickProcess)
+    return conftest.choose_fastest(widget, checkpoint)
+
+
+def _finish() -> None:
+    host.waitUntil(lambda: not running(), PATIENCE)
+
+
+def test_a_volume_of_no_sequence_offers_no_frames(ui: Any, head: Any, chosen: Any) -> None:
+    chosen.sourceVolume = head
+    assert ui.allFramesCheckBox.isHidden()
+
+
+def _browser() -> Any:
+    return slicer.util.getNode("browser")
+
+
+def test_all_frames_become_sequences_with_the_same_index_values(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume = add_sequence(3)
+    assert not ui.allFramesCheckBox.isHidden()
+    assert "3 frames" in ui.allFramesCheckBox.text
+    ui.allFramesCheckBox.checked = True
+    texts: set[str] = set()
+    ui.translateButton.click()
+    host.waitUntil(lambda: texts.add(ui.statusLabel.text) or not running(), PATIENCE)
+    assert any(text.startswith("Volume 2 of 3. ") and text.endswith("left") for text in texts), texts
+    assert ui.statusLabel.text.startswith("3 frames done")
+    source = _browser().GetSequenceNode(chosen.sourceVolume)
+    for node in (chosen.resultVolume, chosen.resultSegmentation):
+        sequence = _browser().GetSequenceNode(node)
+        values = [sequence.GetNthIndexValue(number) for number in range(3)]
+        assert values == [source.GetNthIndexValue(number) for number in range(3)] == ["0.0", "0.5", "1.0"]
+        assert (sequence.GetIndexName(), sequence.GetIndexUnit()) == ("time", "s")
+    assert chosen.resultVolume.GetName() == "dynamic as T1w"
+    assert ui.volumesTable.rowCount == 3
+    assert ui.volumesTable.columnCount == 6
+
+
+def test_each_frame_holds_its_own_translation_where_its_source_lies(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume = add_sequence(2)
+    ui.allFramesCheckBox.checked = True
+    ui.translateButton.click()
+    _finish()
+    translations = _browser().GetSequenceNode(chosen.resultVolume)
+    for number in range(2):
+        _browser().SetSelectedItemNumber(number)
+        frame = slicer.util.arrayFromVolume(chosen.sourceVolume)
+        found = slicer.util.arrayFromVolume(translations.GetNthDataNode(number))
+        np.testing.assert_allclose(found, frame / frame.max(), atol=1e-5)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(chosen.resultVolume), found)
+        matrices = [package("Geometry").ijkToRas(each) for each in (chosen.resultVolume, chosen.sourceVolume)]
+        np.testing.assert_array_equal(*matrices)
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(chosen.resultSegmentation, "Segment_5", chosen.resultVolume)
+        np.testing.assert_array_equal(mask > 0, found >= 0.8)
+
+
+def test_cancelling_a_sequence_keeps_nothing(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume = add_sequence(3)
+    ui.allFramesCheckBox.checked = True
+    before = node_ids()
+    ui.translateButton.click()
+    host.waitUntil(lambda: ui.statusLabel.text.startswith("Volume 3"), PATIENCE)
+    ui.translateButton.click()
+    assert "cancelled" in ui.statusLabel.text
+    assert node_ids() == before
+
+
+def test_deleting_the_sequence_ends_its_translation(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume = add_sequence(3)
+    ui.allFramesCheckBox.checked = True
+    ui.translateButton.click()
+    slicer.mrmlScene.RemoveNode(_browser().GetSequenceNode(chosen.sourceVolume))
+    assert not running()
+    assert "deleted" in ui.statusLabel.text
+
+
+def test_what_frames_cannot_have_is_refused_in_a_sentence(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume, chosen.allFrames, chosen.uncertainty, chosen.samples = add_sequence(2), True, True, 2
+    ui.translateButton.click()
+    assert "no uncertainty map" in ui.statusLabel.text
+    assert not running()
+
+
+def test_a_brain_mask_serves_every_frame(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume, chosen.allFrames = add_sequence(2), True
+    array = (slicer.util.arrayFromVolume(chosen.sourceVolume) > 500).astype(np.uint8)
+    ijk_to_ras = package("Geometry").ijkToRas(chosen.sourceVolume)
+    chosen.brainMask = slicer.util.addVolumeFromArray(array, ijk_to_ras, "brain", "vtkMRMLLabelMapVolumeNode")
+    ui.translateButton.click()
+    _finish()
+    assert ui.statusLabel.text.startswith("2 frames done"), ui.statusLabel.text
+    names = [ui.volumesTable.horizontalHeaderItem(column).text() for column in range(ui.volumesTable.columnCount)]
+    assert names == ["time [s]", "CSF [mL]", "gray matter [mL]", "white matter [mL]"]
+
+
+def test_one_frame_is_translated_where_all_are_not_asked_for(ui: Any, chosen: Any) -> None:
+    chosen.sourceVolume = add_sequence(3)
+    ui.translateButton.click()
+    _finish()
+    assert _browser().GetSequenceNode(chosen.resultVolume) is None
+    assert chosen.outputVolume is chosen.resultVolume
+
+
+def _check(names: set[str]) -> Any:
+    """Answers the dialog by checking the volumes of these names and pressing its button."""
+
+    def answer(dialog: Any) -> int:
+        volumes = dialog.findChild(qt.QListWidget)
+        for row in range(volumes.count):
+            item = volumes.item(row)
+            if item.text() in names:
+                assert item.flags() & qt.Qt.ItemIsUserCheckable
+                item.setCheckState(qt.Qt.Checked)
+        return int(qt.QDialog.Accepted)
+
+    return answer
+
+
+def test_several_volumes_are_translated_in_one_run_into_new_outputs(ui: Any, head: Any, chosen: Any) -> None:
+    add_head("second"), add_head("third")
+    chosen.sourceVolume = head
+    host.answerNext(_check({"head", "third"}))
+    ui.severalButton.click()
+    _finish()
+    assert ui.statusLabel.text == "2 of 2 volumes done."
+    names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
+    assert names == {"head", "second", "third", "head as T1w", "third as T1w"}
+    assert chosen.outputVolume is None
+
+
+def test_a_volume_that_fails_is_named_and_the_others_are_done(
+    widget: Any, ui: Any, head: Any, chosen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_head("second")
+    quick_translate = quick_process._translate
+    events = quick_process.events
+    error = events.Error(events.ErrorKind.BAD_INPUT, "No head was found.")
+
+    def translate(arguments: list[str]) -> Any:
+        return error if Path(arguments[1]).parent.name == "0" else quick_translate(arguments)
+
+    monkeypatch.setattr("quick_process._translate", translate)
+    chosen.sourceVolume = head
+    host.answerNext(_check({"head", "second"}))
+    ui.severalButton.click()
+    _finish()
+    assert ui.statusLabel.text == "1 of 2 volumes done. head failed: No head was found."
+    assert chosen.resultVolume.GetName() == "second as T1w"
+
+
+def test_a_volume_that_cannot_be_translated_cannot_be_checked(ui: Any, head: Any, chosen: Any) -> None:
+    flat = slicer.util.addVolumeFromArray(np.ones((20, 40, 40), np.float32), None, "flat")
+    seen: list[Any] = []
+
+    def answer(dialog: Any) -> int:
+        volumes = dialog.findChild(qt.QListWidget)
+        items = [volumes.item(row) for row in range(volumes.count)]
+        seen.extend((item.text(), item.toolTip(), bool(item.flags() & qt.Qt.ItemIsEnabled)) for item in items)
+        return int(qt.QDialog.Rejected)
+
+    host.answerNext(answer)
+    ui.severalButton.click()
+    assert ("head", "", True) in seen
+    assert any(text.startswith(flat.GetName()) and "same value" in why and not on for text, why, on in seen)
+    assert not running()
+
+
+def test_checkpoint_device_and_quality_are_kept_for_the_next_session(
+    widget: Any, ui: Any, head: Any, chosen: Any, checkpoint: Path
+) -> None:
+    chosen.sourceVolume = head
+    ui.qualityComboBox.currentText = "Fast"
+    ui.translateButton.click()
+    _finish()
+    slicer.mrmlScene.Clear(0)
+    fresh = widget.panel.parameterNode
+    assert fresh.checkpointFile == checkpoint and fresh.useCheckpointFile
+    assert fresh.device == "cpu"
+    assert fresh.quality is package("Presets").Quality.FAST
+    assert ui.qualityComboBox.currentText == "Fast"
+
+
+def test_what_a_scene_holds_goes_before_what_was_kept(
+    widget: Any, ui: Any, head: Any, chosen: Any, tmp_path: Path
+) -> None:
+    chosen.sourceVolume, chosen.steps, chosen.samples = head, 7, 3
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    ui.qualityComboBox.currentText = "Fast"
+    ui.translateButton.click()
+    _finish()
+    slicer.mrmlScene.Clear(0)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert (widget.panel.parameterNode.steps, widget.panel.parameterNode.samples) == (7, 3)
+
+
+def test_new_outputs_are_named_after_the_source(ui: Any, head: Any, chosen: Any) -> None:
+    chosen.sourceVolume = head
+    ui.outputVolumeSelector.addNode()
+    ui.outputSegmentationSelector.addNode()
+    assert chosen.outputVolume.GetName() == "head translated"
+    assert chosen.outputSegmentation.GetName() == "head translated segmentation"
+
+
+def _offering(checkpoint: Path, folder: Path, address: str, checksum: str) -> Path:
+    """A copy of a checkpoint whose header names another file."""
+    content = checkpoint.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    metadata = json.loads(header["__metadata__"]["lmidiffusion"])
+    metadata["download"] = {"address": address, "sha256": checksum}
+    header["__metadata__"]["lmidiffusion"] = json.dumps(metadata)
+    changed = json.dumps(header).encode()
+    path = folder / "offering.safetensors"
+    path.write_bytes(struct.pack("<Q", len(changed)) + changed + content[8 + size :])
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def larger(checkpoint: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "larger one.safetensors"
+    path.write_bytes(checkpoint.read_bytes())
+    return path
+
+
+def test_a_checkpoint_that_offers_none_has_no_download_button(ui: Any) -> None:
+    assert ui.checkpointDownloadButton.isHidden()
+
+
+def test_an_offered_checkpoint_is_downloaded_checked_and_chosen(
+    ui: Any, chosen: Any, checkpoint: Path, larger: Path, home: Path, tmp_path: Path
+) -> None:
+    checksum = hashlib.sha256(larger.read_bytes()).hexdigest()
+    chosen.checkpointFile = _offering(checkpoint, tmp_path, larger.as_uri(), checksum)
+    assert not ui.checkpointDownloadButton.isHidden()
+    ui.checkpointDownloadButton.click()
+    assert not ui.checkpointDownloadButton.enabled
+    host.waitUntil(lambda: "chosen" in ui.statusLabel.text, PATIENCE)
+    folder = package("Checkpoints").userCheckpointFolder()
+    assert [path.name for path in folder.iterdir()] == ["larger one.safetensors"]
+    assert (folder / "larger one.safetensors").read_bytes() == larger.read_bytes()
+    assert (chosen.checkpoint, chosen.useCheckpointFile) == ("larger one", False)
+    assert "(larger one)" in ui.checkpointComboBox.currentText
+
+
+@pytest.mark.parametrize("fault", ["checksum", "address"])
+def test_a_bad_download_leaves_nothing_and_says_why(
+    fault: str, ui: Any, chosen: Any, checkpoint: Path, larger: Path, home: Path, tmp_path: Path
+) -> None:
+    checksum = "0" * 64 if fault == "checksum" else hashlib.sha256(larger.read_bytes()).hexdigest()
+    address = larger.as_uri() if fault == "checksum" else (tmp_path / "gone.safetensors").as_uri()
+    chosen.checkpointFile = _offering(checkpoint, tmp_path, address, checksum)
+    ui.statusLabel.text = ""
+    ui.checkpointDownloadButton.click()
+    host.waitUntil(lambda: "could not be downloaded" in ui.statusLabel.text, PATIENCE)
+    assert ("checksum is wrong" if fault == "checksum" else "gone.safetensors") in ui.statusLabel.text
+    assert list(package("Checkpoints").userCheckpointFolder().iterdir()) == []
+    assert ui.checkpointDownloadButton.enabled
+
+
+def test_checkpoints_are_listed_by_what_they_make_of_what(ui: Any) -> None:
+    labels = [ui.checkpointComboBox.itemText(index) for index in range(ui.checkpointComboBox.count)]
+    assert "T1w, 2 mm: mutual information + intensities" in labels
+    assert "T1w, 2 mm: mutual information" in labels
+
+
+def test_finding_the_brain_asks_for_its_package_and_goes_to_the_worker(
+    ui: Any, head: Any, chosen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen.sourceVolume = head
+    ui.findBrainCheckBox.checked = True
+    assert not ui.clustersComboBox.enabled
+    versions = {"deepbet>=1.0.2": "0.1"}
+    monkeypatch.setattr(package("Dependencies"), "_installed", lambda requirement: versions.get(requirement, "99"))
+    ui.translateButton.click()
+    assert "Nothing was installed" in ui.statusLabel.text
+
+
+def test_a_mask_goes_before_finding_the_brain(widget: Any, ui: Any, head: Any, chosen: Any) -> None:
+    chosen.sourceVolume, chosen.findBrain = head, True
+    assert widget.panel.request().findBrain
+    ui.brainMaskSelector.setCurrentNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "brain"))
+    assert not ui.findBrainCheckBox.enabled
+    assert not widget.panel.request().findBrain
+
+
+def test_the_brain_of_a_part_is_not_looked_for(ui: Any, head: Any, chosen: Any) -> None:
+    chosen.sourceVolume, chosen.findBrain, chosen.limitSlices = head, True, True
+    assert "whole volumes" in ui.translateButton.toolTip
+    assert not ui.translateButton.enabled
+
+
+def test_segments_are_outlines_until_they_are_asked_to_be_filled(ui: Any, head: Any, chosen: Any) -> None:
+    chosen.sourceVolume = head
+    ui.translateButton.click()
+    _finish()
+    display = chosen.resultSegmentation.GetDisplayNode()
+    assert (display.GetVisibility2DFill(), display.GetVisibility2DOutline()) == (False, True)
+    ui.segmentStyleComboBox.currentText = "Filled and outlined"
+    assert display.GetVisibility2DFill()
+
+
+def test_the_segments_of_the_result_before_do_not_lie_over_the_new_ones(ui: Any, head: Any, chosen: Any) -> None:
+    chosen.sourceVolume = head
+    ui.translateButton.click()
+    _finish()
+    first = chosen.resultSegmentation
+    chosen.outputSegmentation = chosen.outputVolume = None
+    ui.translateButton.click()
+    _finish()
+    assert chosen.resultSegmentation is not first
+    assert not first.GetDisplayNode().GetVisibility()
+    assert chosen.resultSegmentation.GetDisplayNode().GetVisibility()
+
+
+def test_the_hint_goes_away_with_the_first_result_and_stays_away(ui: Any, head: Any, chosen: Any) -> None:
+    ui.hintLabel.setVisible(True)
+    chosen.sourceVolume = head
+    ui.translateButton.click()
+    _finish()
+    assert ui.hintLabel.isHidden()
+    assert package("Settings").isHintKnown()
+
+
+def test_the_report_says_all_that_helps_and_nothing_of_whom(widget: Any, ui: Any, chosen: Any, tmp_path: Path) -> None:
+    chosen.sourceVolume = add_head("Doe^Jane")
+    ui.translateButton.click()
+    _finish()
+    ui.logTextEdit.appendPlainText(r"reading C:\Users\jdoe\scan.nii and /home/jdoe/Jane/x.nii, Doe^Jane failed")
+    ui.copyReportButton.click()
+    text = slicer.app.clipboard().text()
+    parts = ("LMIDiffusion 0.", "Slicer 5.", "torch ", "40 x 48 x 20 voxels", "steps 2", "device cpu", "random weights")
+    for wanted in parts:
+        assert wanted in text
+    for secret in ("Doe", "jdoe", "Jane", str(tmp_path), str(Path.home()) + "/"):
+        assert secret not in text
+
+
+def test_every_widget_that_can_be_used_says_what_it_is_for(ui: Any) -> None:
+    kinds = (qt.QPushButton, qt.QComboBox, qt.QCheckBox, qt.QSpinBox, slicer.qMRMLNodeComboBox)
+    silent = [name for name, each in vars(ui).items() if isinstance(each, kinds) and not each.toolTip]
+    assert silent == []
