@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .devices import Processor
 from .intensity import to_unit_scale
 from .pictures import Column, grey, heat, overlay, save_planes
 from .reporting import TerminalReporter
@@ -36,7 +37,7 @@ def run_demo(folder: Path, *, device: str) -> None:
         segmentation=folder / "segmentation.nii.gz",
         mask=sample_scan("sri24_tissue"),
         uncertainty=folder / "uncertainty.nii.gz",
-        device=device,
+        processor=Processor(device),
         overwrite=True,
     )
     print(f"Translating {job.source.name} (PDw to T1w, {job.options.samples} samples averaged) ...")

@@ -1,12 +1,29 @@
-"""Where to compute, and how many slices at once."""
+"""Where to compute, in which precision, and how many slices at once."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 
 from .errors import UserError
 
+PRECISIONS = ("auto", "32", "bf16")
+"""`auto` is bfloat16 on processors that multiply it faster than float32, and float32 elsewhere."""
 _BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What computes, by name.
+
+    Attributes:
+        device: as `select_device` takes it.
+        precision: as `select_precision` takes it.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
 
 
 def batch_size(device: torch.device) -> int:
@@ -32,3 +49,15 @@ def select_device(name: str) -> torch.device:
     if not available[device.type] or (device.index or 0) >= max(1, torch.cuda.device_count()):
         raise UserError(f"This machine has no {name} device that PyTorch can use; choose auto or cpu.")
     return device
+
+
+def select_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type in which a network's products are taken: float32 or bfloat16.
+
+    Raises:
+        UserError: there is no precision of that name.
+    """
+    if name not in PRECISIONS:
+        raise UserError(f"There is no precision {name}; choose one of {', '.join(PRECISIONS)}.")
+    gains = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if name == "bf16" or (name == "auto" and gains) else torch.float32

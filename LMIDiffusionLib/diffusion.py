@@ -32,10 +32,13 @@ class SamplingStart:
 class DiffusionMethod(ABC):
     """A `Method` that runs the reverse SDE of a checkpoint's score network on one device."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: torch.dtype = torch.float32) -> None:
+        """`precision` is of the network's products alone: maps and noisy slices stay in float32."""
         self.checkpoint = checkpoint
         self.device = device
         self.network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if precision != torch.float32:
+            self.network.forward = torch.autocast(device.type, dtype=precision)(self.network.forward)
 
     @abstractmethod
     def begin(

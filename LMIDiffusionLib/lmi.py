@@ -177,7 +177,6 @@ class _Tile:
 
     def __init__(self, like: Tensor, *, patch_size: int, search: int, kernel: PairKernel) -> None:
         width = like.shape[1]
-        self._samples = patch_size**2
         self._kernel = kernel
         self._likelihood = _likelihood(patch_size)
         side, image_size = _BLOCK_SIZE + patch_size - 1, _BLOCK_SIZE + 2 * search
@@ -214,7 +213,7 @@ class _Tile:
             likelihood.write(self._joint.densities(), self._together)
             torch.maximum(best, likelihood.ratio_(self._together, alone), out=best)
         information = likelihood.logarithm(best).sub_(likelihood.logarithm(self._reference_alone))
-        return information.div_(self._samples).add_(math.log(self._samples)).flatten(0, 1)
+        return information.div_(self._joint.samples).add_(math.log(self._joint.samples)).flatten(0, 1)
 
 
 class _Likelihood(Protocol):
@@ -269,6 +268,7 @@ class _KernelTable:
     nothing and are never read.
 
     Attributes:
+        samples: pixels of a patch.
         planes: (offsets, side, side, lanes), to be filled.
     """
 
@@ -280,7 +280,8 @@ class _KernelTable:
         self.planes = self._rows[1:].view(count, side, side, lanes)
         self._sums = _density_rows(side, patch_size, like.device)
         corners = side - patch_size + 1
-        self._shape = (patch_size**2, corners, corners, lanes)
+        self.samples = patch_size**2
+        self._shape = (self.samples, corners, corners, lanes)
         padded = like.new_zeros(side**2 + offsets[-1][-1], lanes)
         self._pixels = padded[: side**2]
         followers = padded.unfold(0, side**2, 1).transpose(1, 2)

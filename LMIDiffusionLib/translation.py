@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .batching import in_batches
 from .checkpoint import Checkpoint
-from .devices import select_device
+from .devices import select_device, select_precision
 from .diffusion import LMIDiffusion
 from .method import Method
 from .options import TranslationOptions
@@ -63,7 +63,7 @@ def translate(
         volume: the source, of any contrast, orientation, spacing, intensity scale and real dtype.
         checkpoint: of the target modality.
         options: how.
-        method: which draws them; None for LMIDiffusion on the best device there is.
+        method: which draws them; None for LMIDiffusion on the best device there is, in its `auto` precision.
         on_progress: called after every step; what it raises ends the translation.
 
     Raises:
@@ -72,7 +72,9 @@ def translate(
     """
     source = SlicedSource.of(volume, pixel_size=checkpoint.pixel_size)
     indices = source.head_slices(options.slices)
-    method = method or LMIDiffusion(checkpoint, device=select_device("auto"))
+    if method is None:
+        device = select_device("auto")
+        method = LMIDiffusion(checkpoint, device=device, precision=select_precision("auto", device))
     mean = torch.zeros(source.grid.slice_count, 1, *source.grid.plane_shape)
     spread = torch.zeros_like(mean)
     for batch in translate_slices(source, indices, method, options, on_progress=on_progress):

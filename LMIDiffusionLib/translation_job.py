@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .brain import check_brain_finder, find_brain
 from .checkpoint import Checkpoint, load_checkpoint
-from .devices import select_device
+from .devices import Processor, select_device, select_precision
 from .diffusion import LMIDiffusion
 from .errors import UserError
 from .events import ClassVolume, Result, Stage
@@ -40,7 +40,7 @@ class TranslationJob:
             one of tissues.
         clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
         uncertainty: where the standard deviation over samples goes, if wanted.
-        device: name as `select_device` takes it.
+        processor: device and precision.
         overwrite: replace existing files.
         options: of the translation itself.
     """
@@ -52,7 +52,7 @@ class TranslationJob:
     mask: Path | Literal["found"] | None = None
     clusters: int | None = None
     uncertainty: Path | None = None
-    device: str = "auto"
+    processor: Processor = Processor()
     overwrite: bool = False
     options: TranslationOptions = TranslationOptions()
 
@@ -64,7 +64,8 @@ class TranslationJob:
         """
         start = time.monotonic()
         self._check_request()
-        device = select_device(self.device)
+        device = select_device(self.processor.device)
+        precision = select_precision(self.processor.precision, device)
         reporter.report(Stage.READING)
         volume = read_volume(self.source)
         brain = read_mask(self.mask, volume) if isinstance(self.mask, Path) else None
@@ -72,7 +73,7 @@ class TranslationJob:
         checkpoint = load_checkpoint(self.checkpoint)
         self._check_checkpoint(checkpoint)
         reporter.report(Stage.TRANSLATING)
-        method = LMIDiffusion(checkpoint, device=device)
+        method = LMIDiffusion(checkpoint, device=device, precision=precision)
         translation = translate(volume, checkpoint, self.options, method=method, on_progress=reporter.report)
         reporter.report(Stage.SEGMENTING)
         if self.mask == FOUND:

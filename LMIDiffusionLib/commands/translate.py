@@ -12,6 +12,8 @@ SUMMARY = "Translate a volume and segment the result."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..devices import PRECISIONS
+
     parser.add_argument("source", type=Path, help="NIfTI volume of any MR contrast")
     parser.add_argument("output", type=Path, help="where the translated volume goes (.nii or .nii.gz)")
     parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
@@ -26,11 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uncertainty", type=Path, help="where the standard deviation over the samples goes")
     parser.add_argument("--slices", type=slice_range, metavar="A:B", help="axial slices A to B-1 only, 0 at the feet")
     add_sampling(parser)
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the network; auto is bfloat16 on processors that gain from it and float32 elsewhere",
+    )
     parser.add_argument("--events", action="store_true", help="print one JSON object a line instead of a progress bar")
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from ..devices import Processor
     from ..reporting import EventReporter, TerminalReporter
     from ..translation_job import FOUND, TranslationJob
 
@@ -42,7 +51,7 @@ def run(parsed: argparse.Namespace) -> None:
         mask=FOUND if parsed.find_brain else parsed.mask,
         clusters=parsed.clusters,
         uncertainty=parsed.uncertainty,
-        device=parsed.device,
+        processor=Processor(parsed.device, parsed.precision),
         overwrite=parsed.overwrite,
         options=sampling(parsed, parsed.slices),
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.denoisers import conditional_denoiser
-from LMIDiffusionLib.devices import select_device
+from LMIDiffusionLib.devices import select_device, select_precision
 from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_outlines, to_unit_scale
@@ -644,3 +644,55 @@ def test_the_cpu_is_always_there() -> None:
 @NO_MPS
 def test_auto_is_the_cpu_where_there_is_nothing_else() -> None:
     assert select_device("auto") == CPU
+
+
+# --- Precision and threads ---
+
+
+def test_bfloat16_changes_the_result_by_little_more_than_its_rounding(
+    method: LMIDiffusion, head: Volume, middle: Array
+) -> None:
+    rounded = LMIDiffusion(method.checkpoint, device=CPU, precision=torch.bfloat16)
+    difference = image(rounded, head, slices=MIDDLE) - middle
+    assert 0 < float(np.abs(difference).max()) < 0.05
+    assert float(np.sqrt((difference**2).mean())) < 0.01
+
+
+def test_bfloat16_rounds_the_networks_products_alone(method: LMIDiffusion, head: Volume) -> None:
+    rounded = LMIDiffusion(method.checkpoint, device=CPU, precision=torch.bfloat16)
+    dtypes: list[torch.dtype] = []
+    inner = rounded.network.unet.first
+    handles = [
+        inner.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype)),
+        rounded.network.register_forward_pre_hook(lambda module, inputs: dtypes.extend(x.dtype for x in inputs)),
+    ]
+    image(rounded, head, slices=MIDDLE)
+    for handle in handles:
+        handle.remove()
+    assert dtypes == [torch.float32, torch.float32, torch.float32, torch.bfloat16] * STEPS
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_threads_change_nothing(method: LMIDiffusion, head: Volume, precision: torch.dtype) -> None:
+    chosen = LMIDiffusion(method.checkpoint, device=CPU, precision=precision)
+    threads = torch.get_num_threads()
+    results = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        results.append(image(chosen, head, slices=MIDDLE))
+    torch.set_num_threads(threads)
+    tolerance = 1e-4 if precision == torch.float32 else 0.02
+    np.testing.assert_allclose(results[1], results[0], rtol=0, atol=tolerance)
+
+
+def test_auto_is_bfloat16_only_on_processors_that_gain_from_it() -> None:
+    gains = torch.cpu._is_avx512_bf16_supported()
+    assert select_precision("auto", CPU) == (torch.bfloat16 if gains else torch.float32)
+    assert select_precision("auto", torch.device("cuda")) == torch.float32
+    assert select_precision("32", CPU) == torch.float32
+    assert select_precision("bf16", CPU) == torch.bfloat16
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="auto, 32, bf16"):
+        select_precision("16", CPU)
