@@ -80,6 +80,7 @@ def _measure_authors(authors_lmi: Callable[[Tensor, Tensor], object], device: to
     _print("authors' statistical_align, one pair", f"{1000 * seconds:.1f} ms", rest)
 
 
+@torch.no_grad()
 def _measure_network(count: int, device: torch.device) -> None:
     network = load_checkpoint(DEFAULT_CHECKPOINT).score_network().to(device)
     noisy = _images(count, device)
