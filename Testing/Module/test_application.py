@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+import borrowed
 import conftest
 import host
 import numpy as np
@@ -199,8 +200,9 @@ def test_a_choice_of_a_newer_version_in_a_scene_becomes_the_default(module: Any,
     module.widgetRepresentation().exit()
     slicer.mrmlScene.Clear(0)
     node.SetParameter("quality", "BEST_OF_ALL")
-    host.slotErrors().clear()  # Slicer's wrapper complains of what it cannot read
     module.widgetRepresentation().enter()
+    if borrowed.isWanted():
+        host.slotErrors().clear()  # Slicer's wrapper itself complains of what it cannot read
     assert widget.panel.parameterNode.quality is package("Presets").Quality.BALANCED
 
 
