@@ -5,6 +5,10 @@ class UserError(Exception):
     """Something the user can put right. The message is one sentence: what is wrong and what to do."""
 
 
+class ScanWarning(UserWarning):
+    """Something about a file that the user should know. The message is one sentence; the work goes on."""
+
+
 class OutOfMemory(UserError):
     """The device or the computer has too little memory for the request."""
 

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .background import with_zero_background
+
 SCALE_NAME = "twice the median of the head"
 """How checkpoints name this scale; a checkpoint trained with another one cannot be used."""
 
 _HISTOGRAM_BINS = 256
 _OUTLINE_THRESHOLD = 0.25  # of Otsu's
 _OUTLINE_MARGIN = 2  # pixels
-# Ringing and coil noise give a few voxels below zero; only a volume whose background is negative is shifted.
-_BACKGROUND_PERCENTILE = 0.1
 
 
 def otsu_threshold(values: NDArray[np.floating]) -> float:
@@ -56,14 +56,13 @@ def head_median(volume: NDArray[np.floating]) -> float:
 def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
     """Divide a volume by twice the median of its head and clip it to [0, 1].
 
-    A volume with a negative background (a z-scored one, for example) is first shifted so that its background is 0.
+    A volume whose background is not zero (z-scored, with a constant added, filled with -32768 outside a mask) is first
+    brought to one where it is, with a `ScanWarning`.
 
     Raises:
         ValueError: the volume is constant.
     """
-    values = volume.astype(np.float64)
-    # What is left below zero must not draw Otsu's threshold below the background.
-    values = np.maximum(values - min(0.0, float(np.percentile(values, _BACKGROUND_PERCENTILE))), 0)
+    values = with_zero_background(volume.astype(np.float64))
     if values.min() == values.max():
         raise ValueError("a constant volume has no intensity scale")
     return np.clip(values / (2 * head_median(values)), 0, 1).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from ..background import with_zero_background
 from ..intensity import head_mask
 
 # The field is smooth: fitting it to every fourth voxel is some fifty times faster and as good.
@@ -15,6 +16,7 @@ _ITERATIONS = [50, 50, 30]
 
 def correct_bias_field(volume: NDArray[np.floating]) -> NDArray[np.float32]:
     """Divide a volume by the bias field that N4 (Tustison et al. 2010) finds in its head."""
+    volume = with_zero_background(volume.astype(np.float64)).astype(np.float32)
     # N4 takes logarithms: air must not be 0.
     positive = sitk.GetImageFromArray(volume.astype(np.float32) + volume.max() / 256)
     head = sitk.GetImageFromArray(head_mask(volume).astype(np.uint8))

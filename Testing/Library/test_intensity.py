@@ -8,6 +8,9 @@ from skimage.filters import threshold_otsu
 from LMIDiffusionLib.intensity import head_mask, head_outlines, otsu_threshold, to_unit_scale
 from LMIDiffusionLib.volume import Volume
 
+# That a background is told not to be zero is the matter of test_background.py.
+pytestmark = pytest.mark.filterwarnings("ignore::LMIDiffusionLib.errors.ScanWarning")
+
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"]
 
 
