@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .errors import OutOfMemory as OutOfMemory
     from .errors import UserError as UserError
     from .lmi import local_mutual_information as local_mutual_information
+    from .masks import read_mask as read_mask
     from .method import Method as Method
     from .options import TranslationOptions as TranslationOptions
     from .presets import PRESETS as PRESETS
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from .translation import Translation as Translation
     from .translation import translate as translate
     from .volume import Volume as Volume
-    from .volume import read_mask as read_mask
     from .volume import read_volume as read_volume
     from .volume import write_volume as write_volume
 
@@ -48,7 +48,7 @@ _HOMES = {
     "Preset": "presets",
     "Progress": "progress",
     "read_volume": "volume",
-    "read_mask": "volume",
+    "read_mask": "masks",
     "write_volume": "volume",
     "Volume": "volume",
     "load_checkpoint": "checkpoint",

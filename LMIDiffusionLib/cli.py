@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import NoReturn, Protocol
 
 from . import __version__
 from .commands import demo, downstream, info, prepare, quality, speed, train, translate
 from .events import Error, ErrorKind, failure
+from .terminal import prepare_process
 
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
-_TERMINATED = 143
 
 
 class Command(Protocol):
@@ -47,8 +43,7 @@ _GROUPS = {"benchmark": "Measure."}
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 when done, 2 for bad input, 130 when interrupted."""
-    _make_streams_robust()
-    signal.signal(signal.SIGTERM, _terminate)
+    prepare_process()
     words = sys.argv[1:] if arguments is None else arguments
     parsed = parser_for(words).parse_args(words)
     try:
@@ -60,21 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         sys.exit(_STATUS[reason.kind])
     sys.exit(0)
-
-
-def _make_streams_robust() -> None:
-    """Neither a closed stream nor one that lacks a character, as an ASCII terminal does, ends a command."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave by an exception, so that temporary files are removed."""
-    sys.exit(_TERMINATED)
 
 
 def _report_error(parsed: argparse.Namespace, reason: Error) -> None:

@@ -103,6 +103,10 @@ def failure(error: BaseException) -> Error:
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(__package__):
         message = f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'."
         return Error(ErrorKind.BAD_INPUT, message)
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename} cannot be used" if error.filename else "A file cannot be read or written"
+        message = f"{place} ({error.strerror}); check its folder, its permissions and the free space."
+        return Error(ErrorKind.BAD_INPUT, message)
     first = next(iter(str(error).splitlines()), "")
     return Error(ErrorKind.INTERNAL, f"Something unexpected happened ({type(error).__name__}: {first}); report it.")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import UserError
+from .errors import ScanWarning, UserError
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 """What the name of a volume's file ends in."""
@@ -25,9 +27,31 @@ def stem(path: Path) -> str:
 
 
 def named_volumes(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files NAME_<suffix> of a folder that end as volumes do, by NAME in alphabetical order."""
-    paths = sorted(path for each in NIFTI_ENDINGS for path in folder.glob(f"*_{suffix}{each}"))
-    return {stem(path).removesuffix(f"_{suffix}"): path for path in paths}
+    """Files NAME_<suffix> of a folder that end as volumes do, by NAME in alphabetical order.
+
+    Where a name is there both compressed and not, the compressed file stands for it, with a `ScanWarning`.
+    """
+    found: dict[str, Path] = {}
+    for each in NIFTI_ENDINGS:
+        for path in sorted(folder.glob(f"*_{suffix}{each}")):
+            name = stem(path).removesuffix(f"_{suffix}")
+            if name in found:
+                message = f"{found[name]} is left out, because {path.name} lies beside it."
+                warnings.warn(message, ScanWarning, stacklevel=2)
+            found[name] = path
+    return dict(sorted(found.items()))
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        UserError: its folder cannot be entered, so that nobody knows.
+    """
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.") from error
 
 
 def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> None:
@@ -38,27 +62,49 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
     """
     if not path.name.endswith(endings):
         raise UserError(f"The output {path} must end in {' or '.join(endings)}.")
-    if path.is_dir():
+    folder = _destination(path).parent
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except PermissionError as error:
+        raise UserError(f"The folder {folder} cannot be entered; choose another.") from error
+    if is_folder:
         raise UserError(f"The output {path} is a folder; give the path of a file.")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise UserError(f"The output {path} exists already; add --overwrite to replace it.")
-    if not path.parent.is_dir():
-        raise UserError(f"The folder {path.parent} of the output does not exist; make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"The folder {path.parent} cannot be written to; choose another.")
+    if not folder.is_dir():
+        raise UserError(f"The folder {folder} of the output does not exist; make it first.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # a read-only disk or a full quota lets nobody know but by trying
+            pass
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be written to ({error.strerror}); choose another.") from error
+
+
+def unused(path: Path) -> Path:
+    """This path, or the first of NAME-2, NAME-3, ... with its ending where nothing is yet."""
+    names = (f"{stem(path)}-{number}{ending(path)}" for number in itertools.count(2))
+    paths = itertools.chain([path], (path.with_name(name) for name in names))
+    return next(each for each in paths if not each.exists())
+
+
+def _destination(path: Path) -> Path:
+    """Where a file comes to lie: a symbolic link is written through."""
+    return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with its ending, renamed to it on success and removed on failure."""
-    handle, name = tempfile.mkstemp(prefix=f".{stem(path)}-", suffix=ending(path), dir=path.parent)
+    destination = _destination(path)
+    handle, name = tempfile.mkstemp(prefix=f".{stem(path)}-", suffix=ending(path), dir=destination.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        with contextlib.suppress(OSError):  # file systems of networks and USB drives have no modes
+            temporary.chmod(0o666 & ~mask)
+        temporary.replace(destination)
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from .batching import in_batches
 from .checkpoint import Checkpoint
 from .devices import select_device, select_precision
 from .diffusion import LMIDiffusion
+from .errors import UserError
 from .method import Method
 from .options import TranslationOptions
 from .progress import Clock, Progress
@@ -67,11 +68,15 @@ def translate(
         on_progress: called after every step; what it raises ends the translation.
 
     Raises:
-        UserError: the volume cannot be sliced, the slice range lies outside it, or one slice needs too much memory.
+        UserError: the volume cannot be sliced, the slice range lies outside it, no head is found in it, or one slice
+            needs too much memory.
         ValueError: the volume is constant.
     """
     source = SlicedSource.of(volume, pixel_size=checkpoint.pixel_size)
     indices = source.head_slices(options.slices)
+    if not indices:
+        place = "the volume" if options.slices is None else "these slices"
+        raise UserError(f"No head was found in {place}; give a scan of a head that shows more of it.")
     if method is None:
         device = select_device("auto")
         method = LMIDiffusion(checkpoint, device=device, precision=select_precision("auto", device))

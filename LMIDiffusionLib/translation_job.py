@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +17,16 @@ from .brain import check_brain_finder, find_brain
 from .checkpoint import Checkpoint, load_checkpoint
 from .devices import Processor, select_device, select_precision
 from .diffusion import LMIDiffusion
-from .errors import UserError
+from .doubts import resembles
+from .errors import ScanWarning, UserError
 from .events import ClassVolume, Result, Stage
-from .files import NIFTI_ENDINGS, atomic_path, check_output
+from .files import NIFTI_ENDINGS, atomic_path, check_output, unused
+from .masks import read_mask
 from .options import TranslationOptions
 from .reporting import Reporter
 from .segmentation import Segmentation, segment_classes, segment_tissues
 from .translation import Translation, translate
-from .volume import Volume, read_mask, read_volume, save_nifti
+from .volume import Volume, read_volume, save_nifti
 
 FOUND: Literal["found"] = "found"
 
@@ -68,6 +72,7 @@ class TranslationJob:
         precision = select_precision(self.processor.precision, device)
         reporter.report(Stage.READING)
         volume = read_volume(self.source)
+        self._question(volume)
         brain = read_mask(self.mask, volume) if isinstance(self.mask, Path) else None
         reporter.report(Stage.LOADING)
         checkpoint = load_checkpoint(self.checkpoint)
@@ -80,10 +85,11 @@ class TranslationJob:
             brain = find_brain(translation.volume)
         segmentation = None if self.segmentation is None else self._segment(translation.volume, brain, checkpoint)
         reporter.report(Stage.WRITING)
-        self._write(translation, segmentation)
+        job = self._at_free_paths()
+        job._write(translation, segmentation)
         classes = () if segmentation is None else _class_volumes(segmentation, volume)
         seconds = time.monotonic() - start
-        reporter.report(Result(self.output, self.segmentation, self.uncertainty, classes, seconds))
+        reporter.report(Result(job.output, job.segmentation, job.uncertainty, classes, seconds))
         return translation
 
     def _check_request(self) -> None:
@@ -130,6 +136,20 @@ class TranslationJob:
         assert checkpoint.tissue_centres is not None
         return segment_tissues(volume.array, checkpoint.tissue_centres, brain)
 
+    def _question(self, volume: Volume) -> None:
+        kind = resembles(volume.array)
+        if kind is not None:
+            message = f"{self.source} does not look like a scan of a head but like {kind}; the result means little."
+            warnings.warn(message, ScanWarning, stacklevel=3)
+
+    def _at_free_paths(self) -> TranslationJob:
+        """This job with other outputs in place of those that have come into being since it began: nothing is lost."""
+        if self.overwrite:
+            return self
+        return dataclasses.replace(
+            self, output=_free(self.output), segmentation=_free(self.segmentation), uncertainty=_free(self.uncertainty)
+        )
+
     def _write(self, translation: Translation, segmentation: Segmentation | None) -> None:
         """Write every file under a temporary name before the first is renamed."""
         files = {self.output: translation.volume}
@@ -144,6 +164,18 @@ class TranslationJob:
         except OSError as error:
             message = f"The result cannot be written ({error.strerror}); free space or choose another folder."
             raise UserError(message) from error
+
+
+_Wanted = TypeVar("_Wanted", Path, Path | None)
+
+
+def _free(path: _Wanted) -> _Wanted:
+    """The path of an output, or one beside it with a number where something has appeared."""
+    if path is None or not path.exists():
+        return path
+    free = unused(path)
+    warnings.warn(f"{path} has come into being meanwhile; the result goes to {free}.", ScanWarning, stacklevel=4)
+    return free
 
 
 def _class_volumes(segmentation: Segmentation, volume: Volume) -> tuple[ClassVolume, ...]:

@@ -1,9 +1,8 @@
-"""Volumes: array and affine, read from NIfTI and written to it."""
+"""Volumes: array and affine, read from files and written to NIfTI."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,21 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from .errors import UserError
+from .background import with_zero_background
+from .errors import ScanWarning, UserError
 from .files import atomic_path
+from .image_files import read_image
+from .intensity import head_mask
 
 _GRID_TOLERANCE = 0.01  # millimetres
-# A label map stored with a scale factor reads 2 as 1.99.
-_LABEL_TOLERANCE = 0.01
+# Share of the head that may be lost to NaN or infinite voxels.
+_MOST_LOST = 0.01
 _GEOMETRY_FIELDS = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 ]
-
-# All that a damaged file has been seen to raise; a damaged header can ask for more memory than there is.
-_READ_ERRORS = (
-    *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, zlib.error),
-    *(ValueError, OverflowError, MemoryError),
-)
 
 
 @dataclass(frozen=True)
@@ -55,52 +52,31 @@ class Volume:
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Read a NIfTI file.
+    """Read a scan.
+
+    NaN and infinite voxels count as air, with a `ScanWarning`.
 
     Raises:
-        UserError: the file is missing, unreadable, no NIfTI file, truncated, not scalar, not 3-D, not finite, constant,
-            or has no usable affine.
+        UserError: the file is missing, unreadable, of no known format, truncated, not scalar, not 3-D, constant, lacks
+            a part of the head, or has no usable affine.
     """
-    volume = _read_any(Path(path))
+    path = Path(path)
+    volume = read_any_volume(path)
+    finite = np.isfinite(volume.array)
+    if not finite.all():
+        volume = volume.with_array(_without_gaps(volume.array, finite, path))
     if volume.array.min() == volume.array.max():
         raise UserError(f"{path} has the same value in every voxel; give a volume with an image in it.")
     return volume
 
 
-def _read_any(path: Path) -> Volume:
-    """`read_volume`, but a constant volume will do."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist or is no file; give the path of a NIfTI file.")
-    try:
-        image = nib.load(path)
-    except _READ_ERRORS as error:
-        raise UserError(f"{path} is no readable NIfTI file ({_first_line(error)}); convert it to .nii.gz.") from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise UserError(f"{path} is {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
-    if image.get_data_dtype().names or image.get_data_dtype().kind not in "iuf":
-        raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
-    if 0 in image.shape:
-        raise UserError(f"{path} has no voxels (size {image.shape}); give a volume with an image in it.")
-    try:
-        _verify_checksum(path)
-        array = np.asanyarray(image.dataobj)
-    except _READ_ERRORS as error:
-        raise UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.") from error
-    volume = Volume(_as_three_dimensional(array, path), np.asarray(image.affine, np.float64), image.header)
-    _check_values(volume, path)
+def read_any_volume(path: Path) -> Volume:
+    """`read_volume` of a mask or a label map too: voxels may all be the same, NaN and infinite."""
+    array, affine, header = read_image(path)
+    volume = Volume(_as_three_dimensional(array, path), affine, header)
+    if not _is_invertible(volume.affine):
+        raise UserError(f"{path} has no valid position in space (its affine is singular); repair its header.")
     return volume
-
-
-def _verify_checksum(path: Path) -> None:
-    """Decompress to the end, where the checksum is: nibabel stops at the last voxel and takes damage for an image."""
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            while file.read(2**20):
-                pass
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _as_three_dimensional(array: NDArray[np.number], path: Path) -> NDArray[np.number]:
@@ -111,52 +87,45 @@ def _as_three_dimensional(array: NDArray[np.number], path: Path) -> NDArray[np.n
     return array
 
 
-def _check_values(volume: Volume, path: Path) -> None:
-    array = volume.array
-    if not np.isfinite(array).all():
-        raise UserError(f"{path} holds NaN or infinite values; replace them, for example by 0.")
-    if not _is_invertible(volume.affine):
-        raise UserError(f"{path} has no valid position in space (its affine is singular); repair its header.")
-
-
 def _is_invertible(affine: NDArray[np.float64]) -> bool:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         return False
     return bool(np.isfinite(io_orientation(affine)).all())  # NaN where an axis is lost beside far longer ones
 
 
-def read_mask(path: str | Path, reference: Volume) -> NDArray[np.bool_]:
-    """Read a mask on the grid of `reference`; every voxel other than 0 is inside.
+def _without_gaps(array: NDArray[np.number], finite: NDArray[np.bool_], path: Path) -> NDArray[np.number]:
+    """The array with air instead of what is not finite.
 
     Raises:
-        UserError: as `read_volume`, but for a mask of ones, or the mask is empty or lies on another grid.
+        UserError: that is more than a little of the head.
     """
-    mask = _read_any(Path(path))
-    if not mask.array.any():
-        raise UserError(f"The mask {path} is empty; give one with the brain marked.")
-    if mask.array.shape != reference.array.shape:
-        raise UserError(
-            f"The mask {path} has size {mask.array.shape} but the volume {reference.array.shape};"
-            " resample it to the volume's grid."
-        )
-    if not mask.shares_grid_with(reference):
-        raise UserError(f"The mask {path} lies elsewhere in space than the volume; resample it to the volume's grid.")
-    return np.asarray(mask.array != 0)
+    if not finite.any():
+        raise UserError(f"{path} holds nothing but NaN or infinite voxels; give a volume with an image in it.")
+    air = min(0, array[finite].min())
+    filled = np.where(finite, array, air).astype(array.dtype)
+    lost = _share_of_head(filled.astype(np.float64), ~finite)
+    if lost > _MOST_LOST:
+        raise UserError(f"{path} has NaN or infinite voxels in {lost:.0%} of the head; give a complete scan.")
+    count = int((~finite).sum())
+    warnings.warn(f"{path} has {count} NaN or infinite voxels, which count as air.", ScanWarning, stacklevel=3)
+    return filled
 
 
-def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
-    """Read a label map on the grid of `reference`, 0 outside.
-
-    Raises:
-        UserError: as `read_volume`, or the map lies on another grid or holds other numbers than labels.
-    """
-    labels = _read_any(path)
-    if not labels.shares_grid_with(reference):
-        raise UserError(f"{path} lies on another grid than the scan; resample it to the scan's grid.")
-    rounded = labels.array.astype(np.float64).round()
-    if rounded.min() < 0 or np.abs(labels.array - rounded).max() > _LABEL_TOLERANCE:
-        raise UserError(f"{path} holds other values than labels 0, 1, 2, ...; give a label map.")
-    return rounded.astype(np.int64)
+def _share_of_head(values: NDArray[np.float64], gaps: NDArray[np.bool_]) -> float:
+    """Share of the head that gaps take: those that it encloses, and whole planes between planes of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanWarning)  # told when the volume is scaled
+        head = head_mask(with_zero_background(values)) & ~gaps
+    enclosed = ndimage.binary_fill_holes(head) & gaps
+    for axis in range(3):
+        others = tuple(each for each in range(3) if each != axis)
+        shown = np.flatnonzero(head.any(others))
+        missing = [index for index in np.flatnonzero(gaps.all(others)) if shown[0] < index < shown[-1]]
+        shape = np.ones(3, int)
+        shape[axis] = -1
+        plane = head.any(axis, keepdims=True)
+        enclosed |= plane & np.isin(np.arange(values.shape[axis]), missing).reshape(shape)
+    return float(enclosed.sum() / max(1, enclosed.sum() + head.sum()))
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:

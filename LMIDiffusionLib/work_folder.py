@@ -16,8 +16,15 @@ def open_work_folder(folder: Path, settings: dict[str, Any]) -> None:
     """Make a folder for work with these settings (plain JSON types), or enter one where it was begun.
 
     Raises:
-        UserError: the folder holds other files, or work with other settings.
+        UserError: the folder holds other files, work with other settings, or cannot be written to.
     """
+    try:
+        _open(folder, settings)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be used ({error.strerror}); choose another.") from error
+
+
+def _open(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS_FILE
     if not path.exists():
         if folder.exists() and not _is_empty(folder):

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from ..axial_slices import AxialGrid, pad_to, padded_shape
 from ..errors import UserError
 from ..intensity import head_mask, head_median, to_unit_scale
-from ..volume import Volume, read_labels, read_mask, read_volume
+from ..masks import read_labels, read_mask
+from ..volume import Volume, read_volume
 from .anatomy import anatomical_classes, class_means, with_tissue_levels
 from .augmentation import SliceBatch
 

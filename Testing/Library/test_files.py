@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.files import NIFTI_ENDINGS, atomic_path, check_output, ending, named_volumes, stem
+from LMIDiffusionLib.errors import ScanWarning, UserError
+from LMIDiffusionLib.files import NIFTI_ENDINGS, atomic_path, check_output, ending, is_file, named_volumes, stem, unused
 
 
 @pytest.mark.parametrize("each", NIFTI_ENDINGS)
@@ -28,6 +28,22 @@ def test_volumes_of_a_modality_are_found_by_name_whatever_their_ending(tmp_path:
     found = named_volumes(tmp_path, "T1w")
     assert found == {"anna": tmp_path / "anna_T1w.nii.gz", "bert": tmp_path / "bert_T1w.nii"}
     assert list(found) == ["anna", "bert"]
+
+
+def test_a_scan_that_is_there_compressed_and_not_is_one_subject_with_a_word(tmp_path: Path) -> None:
+    for name in ("anna_T1w.nii", "anna_T1w.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.warns(ScanWarning, match=r"anna_T1w\.nii is left out"):
+        assert named_volumes(tmp_path, "T1w") == {"anna": tmp_path / "anna_T1w.nii.gz"}
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nii"])
+def test_a_path_that_is_taken_gives_the_next_number(tmp_path: Path, name: str) -> None:
+    end = ending(tmp_path / name)
+    assert unused(tmp_path / name) == tmp_path / name
+    (tmp_path / name).touch()
+    (tmp_path / f"scan-2{end}").mkdir()
+    assert unused(tmp_path / name) == tmp_path / f"scan-3{end}"
 
 
 def test_an_output_that_cannot_be_written_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -99,3 +115,54 @@ def test_the_mode_of_a_new_file_follows_the_umask(tmp_path: Path, mask: int) -> 
     finally:
         os.umask(before)
     assert (tmp_path / "scan.nii").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    for target in ("there.nii", "new.nii"):
+        link = tmp_path / f"link_{target}"
+        link.symlink_to(folder / target)
+        (folder / "there.nii").write_text("old")
+        check_output(link, overwrite=True, endings=(".nii",))
+        with atomic_path(link) as temporary:
+            temporary.write_text("new")
+        assert link.is_symlink()
+        assert (folder / target).read_text() == "new"
+    assert sorted(path.name for path in folder.iterdir()) == ["new.nii", "there.nii"]
+
+
+def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scan.nii").symlink_to(tmp_path / "gone" / "scan.nii")
+    with pytest.raises(UserError, match=r"gone of the output does not exist"):
+        check_output(tmp_path / "scan.nii", overwrite=False, endings=(".nii",))
+
+
+def test_a_file_system_without_modes_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with atomic_path(tmp_path / "scan.nii") as temporary:
+        temporary.write_text("new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_that_cannot_be_entered_is_told(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent.name.startswith("pytest-"):
+            parent.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(UserError, match="cannot be entered"):
+            is_file(tmp_path / "locked" / "scan.nii")
+        with pytest.raises(UserError, match="cannot be entered"):
+            check_output(tmp_path / "locked" / "scan.nii", overwrite=True, endings=(".nii",))
+        with pytest.raises(UserError, match="cannot be written to"):
+            check_output(tmp_path / "scan.nii", overwrite=True, endings=(".nii",))
+    finally:
+        os.seteuid(0)

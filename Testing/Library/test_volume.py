@@ -13,8 +13,8 @@ import pytest
 from grids import SHAPE, Affine, affine_of, counting_array, rotation
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.volume import Volume, read_mask, read_volume, write_volume
+from LMIDiffusionLib.errors import ScanWarning, UserError
+from LMIDiffusionLib.volume import Volume, read_volume, write_volume
 
 GEOMETRY = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
@@ -156,6 +156,12 @@ def mgh_file(path: Path) -> Path:
     return path
 
 
+def half_of_a_pair(path: Path) -> Path:
+    nib.save(nib.Nifti1Pair(counting_array(), np.eye(4)), path)
+    path.with_suffix(".hdr").unlink()
+    return path
+
+
 COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "missing": lambda folder: folder / "missing.nii.gz",
@@ -166,8 +172,6 @@ BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "text called compressed": lambda folder: written(folder / "notes.nii.gz", b"The patient moved.\nTwice.\n" * 50),
     "compressed text": lambda folder: written(folder / "notes.nii.gz", gzip.compress(b"Twice.\n" * 99)),
     "text file": lambda folder: written(folder / "notes.txt", b"The patient moved.\nTwice.\n" * 50),
-    "wrong suffix": lambda folder: saved(folder / "scan.nii", counting_array()).rename(folder / "scan.png"),
-    "not compressed": lambda folder: saved(folder / "scan.nii", counting_array()).rename(folder / "scan.nii.gz"),
     **{
         f"truncated{suffix} at {share}": lambda folder, suffix=suffix, share=share: truncated(  # type: ignore[misc]
             folder / f"scan{suffix}", share
@@ -185,8 +189,8 @@ BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "two dimensions": lambda folder: saved(folder / "scan.nii.gz", counting_array((5, 6))),
     "colours": lambda folder: saved(folder / "scan.nii.gz", np.zeros(SHAPE, COLOUR)),
     "complex": lambda folder: saved(folder / "scan.nii.gz", with_value(2).astype(np.complex64)),
-    "NaN": lambda folder: saved(folder / "scan.nii.gz", with_value(math.nan)),
-    "infinity": lambda folder: saved(folder / "scan.nii.gz", with_value(-math.inf)),
+    "NaN alone": lambda folder: saved(folder / "scan.nii.gz", np.full(SHAPE, math.nan, np.float32)),
+    "half of a pair": lambda folder: half_of_a_pair(folder / "scan.img"),
     "constant": lambda folder: saved(folder / "scan.nii.gz", np.full(SHAPE, 7, np.int16)),
     "singular affine": lambda folder: saved(folder / "scan.nii.gz", counting_array(), np.diag([2.0, 0, 2, 1])),
     "parallel axes": lambda folder: saved(
@@ -245,51 +249,122 @@ def test_no_damage_to_the_header_raises_anything_else(tmp_path: Path) -> None:
     assert 10 < refused < 290
 
 
-# Masks ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_mask_holds_every_voxel_other_than_zero(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).integers(-1, 3, SHAPE).astype(np.int16)
-    reference = Volume(counting_array(), AFFINES["oblique"])
-    mask = read_mask(saved(tmp_path / "mask.nii.gz", values[..., None], AFFINES["oblique"]), reference)
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, values != 0)
-
-
-@pytest.mark.parametrize(
-    ("shape", "affine"),
-    [
-        ((11, 12, 14), AFFINES["straight"]),
-        ((12, 11, 13), AFFINES["straight"]),
-        (SHAPE, AFFINES["left-handed"]),
-        (SHAPE, affine_of((0.9, 1.1, 3.3), (-31.7, 13.3, 5.1))),
-        (SHAPE, affine_of((0.9, 1.1, 3.4))),
-    ],
-    ids=["larger", "transposed", "mirrored", "shifted", "stretched"],
-)
-def test_a_mask_on_another_grid_is_refused(tmp_path: Path, shape: tuple[int, ...], affine: Affine) -> None:
-    path = saved(tmp_path / "mask.nii.gz", counting_array(shape), affine)
-    with pytest.raises(UserError) as refusal:
-        read_mask(path, Volume(counting_array(), AFFINES["straight"]))
-    assert_one_sentence(str(refusal.value), path)
-
-
-def test_a_mask_with_a_rounded_affine_is_accepted(tmp_path: Path) -> None:
-    path = saved(tmp_path / "mask.nii.gz", counting_array(), AFFINES["oblique"].round(3))
-    assert read_mask(path, Volume(counting_array(), AFFINES["oblique"])).any()
-
-
-def test_a_mask_of_ones_holds_everything_and_one_of_zeros_is_refused(tmp_path: Path) -> None:
-    reference = Volume(counting_array(), AFFINES["straight"])
-    path = saved(tmp_path / "mask.nii.gz", np.ones(SHAPE, np.uint8), AFFINES["straight"])
-    assert read_mask(path, reference).all()
-    path = saved(tmp_path / "mask.nii.gz", np.zeros(SHAPE, np.uint8), AFFINES["straight"])
-    with pytest.raises(UserError, match="is empty") as refusal:
-        read_mask(path, reference)
-    assert_one_sentence(str(refusal.value), path)
-
-
 def test_a_volume_that_nifti_cannot_hold_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(nib.spatialimages.HeaderDataError):
         write_volume(tmp_path / "scan.nii.gz", Volume(counting_array(dtype="float16"), np.eye(4)))
     assert list(tmp_path.iterdir()) == []
+
+
+# What other tools open ------------------------------------------------------------------------------------------------
+
+
+def plain(array: NDArray[Any] | None = None) -> bytes:
+    """A NIfTI file that is not compressed."""
+    return bytes(nib.Nifti1Image(counting_array() if array is None else array, AFFINES["oblique"]).to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    {
+        "not compressed": ("scan.nii.gz", plain()),
+        "compressed": ("scan.nii", gzip.compress(plain())),
+        "compressed twice": ("scan.nii.gz", gzip.compress(gzip.compress(plain()))),
+        "text after the end": ("scan.nii.gz", gzip.compress(plain()) + b"written by a tool"),
+        "zeros after the end": ("scan.nii.gz", gzip.compress(plain()) + bytes(512)),
+        "two members": ("scan.nii.gz", gzip.compress(plain()[:900]) + gzip.compress(plain()[900:])),
+        "no ending": ("scan", plain()),
+        "another ending": ("scan.dat", gzip.compress(plain())),
+        "capitals": ("SCAN.NII.GZ", gzip.compress(plain())),
+    }.values(),
+)
+def test_a_file_is_read_by_its_content_whatever_its_name(tmp_path: Path, name: str, data: bytes) -> None:
+    volume = read_volume(written(tmp_path / name, data))
+    np.testing.assert_array_equal(volume.array, counting_array())
+    np.testing.assert_allclose(volume.affine, AFFINES["oblique"], atol=1e-5)
+
+
+@pytest.mark.parametrize("pair_class", [nib.Nifti1Pair, nib.Nifti2Pair])
+@pytest.mark.parametrize(("image", "header"), [("a.img", "a.hdr"), ("a.img.gz", "a.hdr.gz"), ("a.img", "a.HDR")])
+def test_either_file_of_a_pair_stands_for_both(tmp_path: Path, pair_class: Any, image: str, header: str) -> None:
+    nib.save(pair_class(counting_array(), AFFINES["oblique"]), tmp_path / image)
+    written_header = next(path for path in tmp_path.iterdir() if ".hdr" in path.name.lower())
+    written_header.rename(tmp_path / header)
+    for name in (image, header):
+        volume = read_volume(tmp_path / name)
+        np.testing.assert_array_equal(volume.array, counting_array())
+        np.testing.assert_allclose(volume.affine, AFFINES["oblique"], atol=1e-5)
+        write_volume(tmp_path / "copy.nii", volume)
+        np.testing.assert_array_equal(load(tmp_path / "copy.nii").affine, volume.affine)
+
+
+def test_an_analyze_file_is_read_with_a_word_on_left_and_right(tmp_path: Path) -> None:
+    nib.save(nib.Spm99AnalyzeImage(counting_array(), np.diag([-2.0, 2, 3, 1])), tmp_path / "scan.img")
+    (tmp_path / "scan.mat").unlink()
+    with pytest.warns(ScanWarning, match="left from right"):
+        volume = read_volume(tmp_path / "scan.hdr")
+    np.testing.assert_array_equal(volume.array, counting_array())
+    np.testing.assert_allclose(volume.affine[:3, :3], np.diag([-2.0, 2, 3]))
+
+
+def test_a_slope_without_an_intercept_has_one_of_zero(tmp_path: Path) -> None:
+    path = patched(tmp_path / "scan.nii.gz", 112, "<ff", 2.5, math.nan)
+    np.testing.assert_array_equal(read_volume(path).array, 2.5 * counting_array())
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000.0), ("micron", 0.001)])
+def test_metres_and_microns_are_converted_and_written_back_as_they_were(
+    tmp_path: Path, unit: str, factor: float
+) -> None:
+    millimetres = affine_of((9.0, 8.0, 7.0))
+    image = nib.Nifti1Image(counting_array(), np.diag([1 / factor] * 3 + [1]) @ millimetres)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    volume = read_volume(tmp_path / "scan.nii.gz")
+    np.testing.assert_allclose(volume.affine, millimetres, rtol=1e-5)
+    write_volume(tmp_path / "copy.nii.gz", volume)
+    for field in GEOMETRY:
+        assert load(tmp_path / "copy.nii.gz").header[field].tobytes() == image.header[field].tobytes(), field
+
+
+@pytest.mark.parametrize("unit", ["meter", "micron"])
+def test_a_unit_under_which_nothing_could_be_a_head_is_not_believed(tmp_path: Path, unit: str) -> None:
+    image = nib.Nifti1Image(counting_array(), affine_of((9.0, 8.0, 7.0)))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    np.testing.assert_allclose(read_volume(tmp_path / "scan.nii.gz").affine, affine_of((9.0, 8.0, 7.0)), rtol=1e-5)
+
+
+def test_nibabels_remarks_on_a_header_stay_out_of_sight(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = patched(tmp_path / "scan.nii.gz", 80, "<3f", -2.0, 0.0, 2.0)
+    read_volume(path)
+    assert not caplog.records
+    load(path)
+    assert caplog.records, "nibabel has nothing to say of this header"
+
+
+# Voxels without a value -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_voxels_without_a_value_outside_the_head_are_air_and_counted(
+    tmp_path: Path, head: Volume, value: float
+) -> None:
+    array = np.where(head.array > 150, head.array, 0)
+    path = saved(tmp_path / "scan.nii.gz", np.where(array > 0, array, np.float32(value)), head.affine)
+    with pytest.warns(ScanWarning, match=f"has {int((array == 0).sum())} NaN or infinite voxels"):
+        volume = read_volume(path)
+    np.testing.assert_array_equal(volume.array, array)
+
+
+def test_a_few_lost_voxels_of_the_head_do_no_harm_and_a_hole_or_lost_slices_do(tmp_path: Path, head: Volume) -> None:
+    few, hole, slices = (head.array.copy() for _ in range(3))
+    few[20, 24, 8:11] = np.nan
+    hole[15:25, 15:30, 7:13] = np.nan
+    slices[:, :, 10] = np.nan
+    with pytest.warns(ScanWarning, match="has 3 NaN"):
+        assert np.isfinite(read_volume(saved(tmp_path / "few.nii", few, head.affine)).array).all()
+    for name, array in (("hole", hole), ("slices", slices)):
+        path = saved(tmp_path / f"{name}.nii", array, head.affine)
+        with pytest.raises(UserError, match=r"in \d+% of the head") as refusal:
+            read_volume(path)
+        assert_one_sentence(str(refusal.value), path)

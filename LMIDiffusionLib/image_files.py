@@ -1,0 +1,175 @@
+"""Image files opened by what they hold, not by their names: NIfTI and Analyze, in one file or two, packed or not."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.fileholders import FileHolder
+from numpy.typing import NDArray
+
+from .errors import ScanWarning, UserError
+from .files import is_file
+
+_GZIP = b"\x1f\x8b"
+_MOST_COMPRESSIONS = 3
+_NIFTI1, _NIFTI1_PAIR = (b"n+1\0", b"ni1\0")
+_NIFTI2, _NIFTI2_PAIR = (b"n+2\0", b"ni2\0")
+_ANALYZE_SIZE = 348
+_UNIT_BITS, _METRE, _MICRON = 7, 1, 3  # of NIfTI's xyzt_units
+# Smallest and largest extent, in millimetres, of something that may be a head.
+_PLAUSIBLE = (15.0, 3000.0)
+
+# All that a damaged file has been seen to raise; a damaged header can ask for more memory than there is.
+_READ_ERRORS = (
+    *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, zlib.error),
+    *(ValueError, OverflowError, MemoryError),
+)
+
+
+def read_image(path: Path) -> tuple[NDArray[np.number], NDArray[np.float64], nib.Nifti1Header | None]:
+    """The voxels of an image file, its affine in millimetres (right-anterior-superior), and its header if it is NIfTI.
+
+    Raises:
+        UserError: the file is missing, unreadable, of no known format, truncated, without voxels or not scalar.
+    """
+    if not is_file(path):
+        raise UserError(f"{path} does not exist or is no file; give the path of a NIfTI file.")
+    with _without_remarks(), np.errstate(all="ignore"):
+        try:
+            image = _open(path)
+        except _READ_ERRORS as error:
+            raise UserError(
+                f"{path} is no readable NIfTI file ({_first_line(error)}); convert it to .nii.gz."
+            ) from error
+        _check_kind(image, path)
+        try:
+            array = np.asanyarray(image.dataobj)
+        except _READ_ERRORS as error:
+            raise UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.") from error
+    header = image.header if isinstance(image.header, nib.Nifti1Header) else None
+    return array, _in_millimetres(image), header
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Keep nibabel's remarks on headers, which it repairs, from the user."""
+    logger = nib.imageglobals.logger
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _open(path: Path) -> Any:
+    """An image whose voxels have not been read yet."""
+    data = _unpacked(path.read_bytes())
+    ending = path.name.lower().removesuffix(".gz")[-4:]
+    if data[344:348] == _NIFTI1:
+        return nib.Nifti1Image.from_bytes(_with_intercept(data, nib.Nifti1Header))
+    if data[4:8] == _NIFTI2:
+        return nib.Nifti2Image.from_bytes(_with_intercept(data, nib.Nifti2Header))
+    if ending == ".img":
+        return _open_pair(_unpacked(_partner(path, ".hdr").read_bytes()), data, path)
+    if ending == ".hdr":
+        return _open_pair(data, _unpacked(_partner(path, ".img").read_bytes()), path)
+    raise ValueError("its content is of no format known here" if data else "it is empty")
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The content of a file that was compressed by gzip once, several times or never.
+
+    Raises:
+        EOFError, zlib.error: the compressed data are damaged.
+    """
+    for _ in range(_MOST_COMPRESSIONS):
+        if not data.startswith(_GZIP):
+            break
+        data = _decompressed(data)
+    return data
+
+
+def _decompressed(data: bytes) -> bytes:
+    """All members of a gzip file, up to the checksum of each; what follows the last one is none of it."""
+    parts = []
+    while data.startswith(_GZIP):
+        engine = zlib.decompressobj(wbits=31)
+        parts.append(engine.decompress(data))
+        if not engine.eof:
+            raise EOFError("the compressed data end too early")
+        data = engine.unused_data
+    return b"".join(parts)
+
+
+def _with_intercept(data: bytes, kind: type[nib.Nifti1Header]) -> bytes:
+    """The file with an intercept of 0 where its header has a slope alone."""
+    size = kind.template_dtype.itemsize
+    header = kind(data[:size], check=False)
+    if np.isfinite(header["scl_slope"]) and not np.isfinite(header["scl_inter"]):
+        header["scl_inter"] = 0
+    return bytes(header.binaryblock) + data[size:]
+
+
+def _open_pair(header: bytes, voxels: bytes, path: Path) -> Any:
+    holders = {"header": FileHolder(fileobj=io.BytesIO(header)), "image": FileHolder(fileobj=io.BytesIO(voxels))}
+    if header[344:348] == _NIFTI1_PAIR:
+        holders["header"].fileobj = io.BytesIO(_with_intercept(header, nib.Nifti1Header))
+        return nib.Nifti1Pair.from_file_map(holders)
+    if header[4:8] == _NIFTI2_PAIR:
+        return nib.Nifti2Pair.from_file_map(holders)
+    if _ANALYZE_SIZE not in (int.from_bytes(header[:4], "little"), int.from_bytes(header[:4], "big")):
+        raise ValueError("its header is neither of NIfTI nor of Analyze")
+    matrix = path.with_suffix(".mat")
+    if not is_file(matrix):
+        message = f"{path} is an Analyze file, which does not tell left from right; its columns are taken to run left."
+        warnings.warn(message, ScanWarning, stacklevel=2)
+    return nib.Spm99AnalyzeImage.from_file_map({**holders, "mat": FileHolder(filename=str(matrix))})
+
+
+def _partner(path: Path, ending: str) -> Path:
+    """The other file of a pair, whatever the case of its ending and whether it is compressed.
+
+    Raises:
+        UserError: it is not there.
+    """
+    name = path.name.lower().removesuffix(".gz")[:-4] + ending
+    for each in sorted(path.parent.iterdir()):
+        if each.name.lower() in (name, f"{name}.gz"):
+            return each
+    raise UserError(f"{path} is one file of two; put the {ending} file of the same name beside it.")
+
+
+def _check_kind(image: Any, path: Path) -> None:
+    dtype = image.get_data_dtype()
+    if dtype.names or dtype.kind not in "iuf":
+        raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
+    if 0 in image.shape:
+        raise UserError(f"{path} has no voxels (size {image.shape}); give a volume with an image in it.")
+
+
+def _in_millimetres(image: Any) -> NDArray[np.float64]:
+    """The affine, from metres or microns if the header names them and a head results, which mere labels do not give."""
+    affine = np.array(image.affine, np.float64)
+    unit = int(image.header["xyzt_units"]) & _UNIT_BITS if isinstance(image.header, nib.Nifti1Header) else 0
+    factor = {_METRE: 1000.0, _MICRON: 0.001}.get(unit, 1.0)
+    sizes = (*image.shape, 1, 1)[:3]
+    with np.errstate(all="ignore"):
+        extent = float(np.median(np.linalg.norm(affine[:3, :3], axis=0) * sizes))
+    if not _PLAUSIBLE[0] < extent * factor < _PLAUSIBLE[1] and _PLAUSIBLE[0] < extent < _PLAUSIBLE[1]:
+        factor = 1.0
+    affine[:3] *= factor
+    return affine
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

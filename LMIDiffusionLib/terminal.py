@@ -1,0 +1,55 @@
+"""How a command meets the process it runs in: streams that are closed or narrow, signals, and others' warnings."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from .errors import ScanWarning
+
+
+def prepare_process() -> None:
+    """Make sure that no result is lost over a terminal, and that temporary files are removed at the end."""
+    _open_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an ASCII terminal has no ±
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores it
+            signal.signal(number, _terminate)
+    warnings.showwarning = _show_warning
+
+
+def _open_closed_streams() -> None:
+    """Lead closed streams nowhere: the next file that is opened would else get their number and their text."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by an exception, so that temporary files are removed."""
+    sys.exit(128 + number)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings in one line; what packages tell each other is none of the user's business."""
+    if issubclass(category, ScanWarning):
+        print(f"lmidiffusion: {message}", file=sys.stderr, flush=True)

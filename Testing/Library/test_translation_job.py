@@ -1,0 +1,74 @@
+"""From files to files: what is said of odd sources, and where results go."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.errors import ScanWarning, UserError
+from LMIDiffusionLib.events import Event, Result, Stage
+from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.translation_job import TranslationJob
+from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+
+
+class _Listener:
+    """Keeps the events, and lets another program write a file when the result is about to be."""
+
+    def __init__(self, rival: Path | None = None) -> None:
+        self.events: list[Event] = []
+        self._rival = rival
+
+    def report(self, event: Event) -> None:
+        self.events.append(event)
+        if event is Stage.WRITING and self._rival is not None:
+            self._rival.write_text("another program's")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def job(tiny_checkpoint: Checkpoint, head: Volume, tmp_path: Path) -> TranslationJob:
+    """One that takes three of the head's slices."""
+    save_checkpoint(tiny_checkpoint, tmp_path / "tiny.safetensors")
+    write_volume(tmp_path / "scan.nii", head)
+    return _job(tmp_path, slices=(9, 12))
+
+
+def _job(folder: Path, **options: Any) -> TranslationJob:
+    chosen = TranslationOptions(steps=2, samples=1, **options)
+    paths = {"source": folder / "scan.nii", "output": folder / "t1w.nii"}
+    return TranslationJob(**paths, checkpoint=str(folder / "tiny.safetensors"), device="cpu", options=chosen)
+
+
+def test_an_output_that_appears_during_the_run_is_kept_and_the_result_too(job: TranslationJob, tmp_path: Path) -> None:
+    listener = _Listener(rival=job.output)
+    with pytest.warns(ScanWarning, match=r"t1w-2\.nii\.$"):
+        job.run(listener)
+    assert job.output.read_text() == "another program's"
+    assert read_volume(tmp_path / "t1w-2.nii").array.any()
+    (result,) = (event for event in listener.events if isinstance(event, Result))
+    assert result.output == tmp_path / "t1w-2.nii"
+
+
+@pytest.mark.parametrize("slices", [None, (0, 1)], ids=["bright specks", "slices of air"])
+def test_where_no_head_is_found_nothing_is_written(
+    job: TranslationJob, head: Volume, tmp_path: Path, slices: tuple[int, int] | None
+) -> None:
+    if slices is None:
+        specks = np.zeros(head.array.shape, np.float32)
+        specks[3:5, 4, 5:8] = np.arange(1000, 1006).reshape(2, 3)
+        write_volume(job.source, head.with_array(specks))
+    with pytest.raises(UserError, match="No head was found"):
+        _job(tmp_path, slices=slices).run(_Listener())
+    assert not job.output.exists()
+
+
+def test_a_label_map_as_source_is_translated_with_a_word(job: TranslationJob, head: Volume) -> None:
+    write_volume(job.source, head.with_array(np.digitize(head.array, [150, 500, 900, 1500]).astype(np.int16)))
+    with pytest.warns(ScanWarning, match="like a label map"):
+        job.run(_Listener())
+    assert job.output.exists()
