@@ -49,8 +49,9 @@ def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
     Raises:
         UserError: as `read_label_volume`, or the map lies elsewhere in space.
     """
-    labels = _on_grid(read_label_volume(path), reference, path)
-    if not labels.any():
+    volume = read_label_volume(path)
+    labels = _on_grid(volume, reference, path)
+    if volume.array.any() and not labels.any():
         raise UserError(f"{path} has no label on the scan; give a label map that was drawn on this scan.")
     return labels.astype(np.int64)
 

@@ -29,10 +29,11 @@ from ..devices import select_device
 from ..errors import UserError
 from ..events import failure
 from ..files import atomic_path
+from ..masks import read_labels
 from ..options import TranslationOptions
 from ..resources import DEFAULT_CHECKPOINT
 from ..translation import translate
-from ..volume import read_labels, read_volume, write_volume
+from ..volume import read_volume, write_volume
 from ..work_folder import open_work_folder
 from .methods import OURS, NamedMethod, Setup, checkpoint_hash, find_method
 from .pairs import Pair

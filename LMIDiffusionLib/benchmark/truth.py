@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from ..axial_slices import AxialGrid
 from ..errors import UserError
 from ..intensity import head_mask
+from ..masks import read_labels
 from ..segmentation import TISSUES
 from ..source import SlicedSource
 from ..training.anatomy import DLMUSE_GROUPS
 from ..training.prepare.tissues import tissues_of_dlmuse
-from ..volume import Volume, read_labels
+from ..volume import Volume
 from .metrics import Region
 from .pairs import Pair
 

@@ -165,7 +165,7 @@ def test_a_volume_without_head_or_a_mask_elsewhere_is_refused(
     speck[20, 24, 10] = 1
     with pytest.raises(UserError, match="no axial slice with a tenth of it head"):
         truth_of(head.with_array(speck), tiny_checkpoint, None)
-    with pytest.raises(UserError, match="grid"):
+    with pytest.raises(UserError, match="no label on the scan"):
         truth_of(head, tiny_checkpoint, TISSUE)
 
 

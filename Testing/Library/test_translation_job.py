@@ -40,8 +40,8 @@ def job(tiny_checkpoint: Checkpoint, head: Volume, tmp_path: Path) -> Translatio
 
 def _job(folder: Path, **options: Any) -> TranslationJob:
     chosen = TranslationOptions(steps=2, samples=1, **options)
-    paths = {"source": folder / "scan.nii", "output": folder / "t1w.nii"}
-    return TranslationJob(**paths, checkpoint=str(folder / "tiny.safetensors"), device="cpu", options=chosen)
+    source, output, checkpoint = (folder / name for name in ("scan.nii", "t1w.nii", "tiny.safetensors"))
+    return TranslationJob(source, output, str(checkpoint), device="cpu", options=chosen)
 
 
 def test_an_output_that_appears_during_the_run_is_kept_and_the_result_too(job: TranslationJob, tmp_path: Path) -> None:
@@ -68,7 +68,9 @@ def test_where_no_head_is_found_nothing_is_written(
 
 
 def test_a_label_map_as_source_is_translated_with_a_word(job: TranslationJob, head: Volume) -> None:
-    write_volume(job.source, head.with_array(np.digitize(head.array, [150, 500, 900, 1500]).astype(np.int16)))
+    write_volume(
+        job.source, head.with_array(np.digitize(head.array.astype(float), [150, 500, 900, 1500]).astype(np.int16))
+    )
     with pytest.warns(ScanWarning, match="like a label map"):
         job.run(_Listener())
     assert job.output.exists()
