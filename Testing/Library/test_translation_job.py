@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.devices import Processor
 from LMIDiffusionLib.errors import ScanWarning, UserError
 from LMIDiffusionLib.events import Event, Result, Stage
 from LMIDiffusionLib.options import TranslationOptions
@@ -41,7 +42,7 @@ def job(tiny_checkpoint: Checkpoint, head: Volume, tmp_path: Path) -> Translatio
 def _job(folder: Path, **options: Any) -> TranslationJob:
     chosen = TranslationOptions(steps=2, samples=1, **options)
     source, output, checkpoint = (folder / name for name in ("scan.nii", "t1w.nii", "tiny.safetensors"))
-    return TranslationJob(source, output, str(checkpoint), device="cpu", options=chosen)
+    return TranslationJob(source, output, str(checkpoint), processor=Processor("cpu"), options=chosen)
 
 
 def test_an_output_that_appears_during_the_run_is_kept_and_the_result_too(job: TranslationJob, tmp_path: Path) -> None:
