@@ -9,10 +9,11 @@ import pytest
 
 from LMIDiffusionLib import brain
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.masks import read_mask
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.resources import resource
 from LMIDiffusionLib.translation_job import FOUND, TranslationJob
-from LMIDiffusionLib.volume import Volume, read_mask, read_volume
+from LMIDiffusionLib.volume import Volume, read_volume
 
 
 def test_the_brain_of_a_t1w_head_is_found() -> None:
