@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..axial_slices import AxialGrid, pad_to, padded_shape
 from ..errors import UserError
+from ..files import named_volumes
 from ..intensity import head_mask, head_median, to_unit_scale
 from ..masks import read_labels, read_mask
 from ..volume import Volume, read_volume
@@ -53,8 +54,7 @@ def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffi
         return next((file for file in files if file.is_file()), None)
 
     subjects = []
-    for image in sorted([*folder.glob(f"*_{modality}.nii"), *folder.glob(f"*_{modality}.nii.gz")]):
-        name = image.name.split(f"_{modality}.nii")[0]
+    for name, image in named_volumes(folder, modality).items():
         subjects.append(Subject(name, image, find(name, brain_suffix), find(name, label_suffix)))
     if not subjects:
         raise UserError(f"{folder} holds no file named *_{modality}.nii.gz; check the folder and --modality.")

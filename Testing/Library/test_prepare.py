@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -18,8 +19,9 @@ from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask
 from LMIDiffusionLib.training.prepare import PreparationOptions, prepare
+from LMIDiffusionLib.training.prepare.preparation import _tissues
 from LMIDiffusionLib.training.prepare.registration import register
-from LMIDiffusionLib.training.prepare.scans import find_scans
+from LMIDiffusionLib.training.prepare.scans import Scan, find_scans
 from LMIDiffusionLib.training.slices import find_subjects
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
 
@@ -158,6 +160,21 @@ def test_anatomical_labels_become_tissues_beside_the_pair_or_are_told_not_to_fit
     assert sorted(means) == means
     name = pair.brain.name.split("_")[0]
     np.testing.assert_allclose(manifest_of(tmp_path / "out")["subjects"][name]["tissue_means"], means, rtol=1e-3)
+
+
+def test_labels_stored_with_a_scale_factor_give_the_same_tissues(tmp_path: Path) -> None:
+    target = read("sri24_T1w")
+    labels = read_volume(sample_scan("sri24_tissue"))
+    rois = np.array([0, 51, 207, 95])[labels.array]  # in each tissue the largest label that it has, so that 207 scales
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    nib.save(nib.Nifti1Image(rois.astype(float), labels.affine, header), tmp_path / "labels.nii.gz")
+    tissues, _ = _tissues(Scan(tmp_path / "labels.nii.gz"), target)
+    write_volume(tmp_path / "whole.nii.gz", labels.with_array(rois.astype(np.int16)))
+    expected, _ = _tissues(Scan(tmp_path / "whole.nii.gz"), target)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(tissues), sitk.GetArrayFromImage(expected))
+    cut = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labels.nii.gz"), sitk.sitkUInt16))
+    assert not np.isin(cut, [0, 51, 207, 95]).all(), "the file shows nothing"
 
 
 def test_the_split_depends_on_the_seed_alone(raw: Path, prepared: Path, tmp_path: Path) -> None:

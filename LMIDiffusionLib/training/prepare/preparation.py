@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...files import atomic_path
 from ...intensity import head_mask
+from ...masks import read_label_volume
 from ...volume import read_volume
 from ...work_folder import open_work_folder, write_json
 from ..bias_field import correct_bias_field
@@ -171,8 +172,9 @@ def _hash(path: Path) -> str:
 def _tissues(labels: Scan, target: sitk.Image) -> tuple[sitk.Image, list[float]]:
     """Tissues on the target's grid, and the target's mean intensity in each."""
     with labels.as_file() as path:
-        read_volume(path)
-        image = sitk.ReadImage(str(path), sitk.sitkUInt16)
+        read_label_volume(path)  # refuses what is no label map
+        # Rounded: a label map stored with a scale factor reads 2 as 1.99.
+        image = sitk.Cast(sitk.Round(sitk.ReadImage(str(path), sitk.sitkFloat64)), sitk.sitkUInt16)
     resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     tissues = tissues_of_dlmuse(sitk.GetArrayFromImage(resampled))
     means = tissue_means(tissues, sitk.GetArrayViewFromImage(target))
