@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from ..checkpoint import KERNELS, Checkpoint, load_checkpoint
 from ..condition import Condition
+from ..devices import select_precision
 from ..errors import UserError
 from ..intensity import to_unit_scale
 from ..score_network import NetworkSettings, ScoreNetwork
@@ -209,7 +210,7 @@ def _trainer(output: Path, options: FitOptions, callbacks: list[Callback]) -> li
 def _precision(name: str) -> Any:
     """Lightning's name of a precision; `auto` is mixed where the hardware gains from it."""
     if name == "auto":
-        gains = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+        gains = torch.cuda.is_available() or select_precision("auto", torch.device("cpu")) == torch.bfloat16
         return "bf16-mixed" if gains else "32-true"
     return name
 
