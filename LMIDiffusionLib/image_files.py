@@ -46,6 +46,8 @@ def read_image(path: Path) -> tuple[NDArray[np.number], NDArray[np.float64], nib
     with _without_remarks(), np.errstate(all="ignore"):
         try:
             image = _open(path)
+        except (EOFError, zlib.error) as error:
+            raise _damage(path, error) from error
         except _READ_ERRORS as error:
             raise UserError(
                 f"{path} is no readable NIfTI file ({_first_line(error)}); convert it to .nii.gz."
@@ -54,9 +56,13 @@ def read_image(path: Path) -> tuple[NDArray[np.number], NDArray[np.float64], nib
         try:
             array = np.asanyarray(image.dataobj)
         except _READ_ERRORS as error:
-            raise UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.") from error
+            raise _damage(path, error) from error
     header = image.header if isinstance(image.header, nib.Nifti1Header) else None
     return array, _in_millimetres(image), header
+
+
+def _damage(path: Path, error: BaseException) -> UserError:
+    return UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.")
 
 
 @contextlib.contextmanager
