@@ -101,6 +101,8 @@ def _without_gaps(array: NDArray[np.number], finite: NDArray[np.bool_], path: Pa
     """
     if not finite.any():
         raise UserError(f"{path} holds nothing but NaN or infinite voxels; give a volume with an image in it.")
+    if array[finite].min() == array[finite].max():
+        raise UserError(f"{path} has the same value in every voxel that has one; give a volume with an image in it.")
     air = min(0, array[finite].min())
     filled = np.where(finite, array, air).astype(array.dtype)
     lost = _share_of_head(filled.astype(np.float64), ~finite)

@@ -137,8 +137,9 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
     torch.save({"weights": torch.zeros(3)}, pickle)
     corrupt = folder / "corrupt.safetensors"
     corrupt.write_bytes(model.read_bytes()[:5000])
-    holes = array.copy()
-    holes[3, 3, 3] = np.nan
+    holes = np.zeros_like(array)
+    holes[5:35, 5:35, 1:9] = 1 + array[5:35, 5:35, 1:9]
+    holes[15:25, 15:25, 3:7] = np.nan
     colours = np.zeros((20, 20, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     mask = _save(folder / "mask.nii.gz", np.eye(5, dtype=np.uint8)[..., None].repeat(5, 2))
     existing = _save(folder / "existing.nii.gz", array)
@@ -152,7 +153,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "NaN or infinite": [_save(folder / "nan.nii.gz", holes), output],
         "same value in every voxel": [_save(folder / "constant.nii.gz", np.ones_like(array)), output],
         "too thin to slice": [_save(folder / "thin.nii.gz", array[:, :3]), output],
-        "resample it to the volume's grid": [volume, output, "--segmentation", folder / "s.nii", "--mask", mask],
+        "give one that was drawn on this scan": [volume, output, "--segmentation", folder / "s.nii", "--mask", mask],
         "There is no checkpoint": [volume, output, "--checkpoint", folder / "missing"],
         "is a pickle": [volume, output, "--checkpoint", pickle],
         "no LMIDiffusion checkpoint": [volume, output, "--checkpoint", corrupt],

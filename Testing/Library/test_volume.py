@@ -189,6 +189,9 @@ BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "two dimensions": lambda folder: saved(folder / "scan.nii.gz", counting_array((5, 6))),
     "colours": lambda folder: saved(folder / "scan.nii.gz", np.zeros(SHAPE, COLOUR)),
     "complex": lambda folder: saved(folder / "scan.nii.gz", with_value(2).astype(np.complex64)),
+    "one value beside NaN": lambda folder: saved(
+        folder / "scan.nii.gz", np.where(counting_array() % 2 == 0, math.nan, 1).astype(np.float32)
+    ),
     "NaN alone": lambda folder: saved(folder / "scan.nii.gz", np.full(SHAPE, math.nan, np.float32)),
     "half of a pair": lambda folder: half_of_a_pair(folder / "scan.img"),
     "constant": lambda folder: saved(folder / "scan.nii.gz", np.full(SHAPE, 7, np.int16)),
