@@ -197,9 +197,9 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
     )
     expected = np.moveaxis(resampled[:, 0].numpy(), 0, 2)
     difference = np.abs(result.array - expected).mean()
-    mirrored = image(method, head.with_array(head.array[::-1].copy()))
+    turned = image(method, head.with_array(head.array[:, ::-1].copy()))
     assert difference < 0.02
-    assert difference < np.abs(mirrored - whole).mean() / 2, "another source makes no greater difference"
+    assert difference < 0.6 * np.abs(turned - whole).mean(), "another source makes no greater difference"
 
 
 @pytest.mark.parametrize("cut", [(1, 1, 1, 1), (1, 2, 1, 2), (0, 1, 1, 2)])
@@ -490,12 +490,11 @@ def test_noise_in_the_background_does_not_count_as_head(head: Volume) -> None:
     assert source_of(head.with_array(noisy)).head_slices() == source_of(head).head_slices()
 
 
-def test_a_range_without_head_is_zero_at_once(method: LMIDiffusion, head: Volume) -> None:
+def test_a_range_without_head_is_refused_at_once(method: LMIDiffusion, head: Volume) -> None:
     progress: list[Progress] = []
-    result = image(method, head, slices=(0, 1), on_progress=progress.append)
+    with pytest.raises(UserError, match="No head was found"):
+        image(method, head, slices=(0, 1), on_progress=progress.append)
     assert progress == []
-    assert not result.any()
-    assert result.shape == head.array.shape
 
 
 # Cancelling -----------------------------------------------------------------------------------------------------------
