@@ -190,13 +190,13 @@ def arrayInOrderOf(source, volume) -> np.ndarray:
     expected = [size - 1 if axis in reversedAxes else 0 for axis, size in enumerate(array.shape)]
     if array.shape != tuple(_dimensions(source)) or offset.tolist() != expected:
         raise TranslationError(_("The result has another size than the source; please report this."))
-    return np.ascontiguousarray(np.flip(array, reversedAxes).transpose(2, 1, 0))
+    return np.ascontiguousarray(np.flip(array, tuple(reversedAxes)).transpose(2, 1, 0))
 
 
 def writeMask(mask, source, path: Path) -> None:
     """Write a segmentation or label map as a mask on the source's grid, wherever in the world it lies."""
     scene = slicer.mrmlScene
-    temporary = []
+    temporary: list[slicer.vtkMRMLNode] = []
     try:
         segmentation = mask
         if mask.IsA("vtkMRMLLabelMapVolumeNode"):

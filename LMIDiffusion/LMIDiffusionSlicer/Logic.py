@@ -49,7 +49,7 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
         node = super().getParameterNode()
         dropUnknownChoices(node)
         if self._wrapper is None or self._wrapper.parameterNode is not node:
-            self._wrapper = LMIDiffusionParameterNode(node)
+            self._wrapper = LMIDiffusionParameterNode(node)  # type: ignore[call-arg]  # the decorator gives it this
         if not node.GetAttribute(_IS_SET):  # it comes from no scene
             Settings.recall(self._wrapper)
             node.SetAttribute(_IS_SET, "yes")

@@ -17,9 +17,10 @@ def remember(node: LMIDiffusionParameterNode) -> None:
     """Keep the checkpoint, the device and the quality."""
     file = str(node.checkpointFile) if node.useCheckpointFile else ""
     values = {"Checkpoint": node.checkpoint, "CheckpointFile": file, "Device": node.device}
-    values |= {"Quality": node.quality.name, "Sampler": node.sampler.name, "Steps": node.steps, "Samples": node.samples}
+    values |= {"Quality": node.quality.name, "Sampler": node.sampler.name, "Steps": str(node.steps)}
+    values["Samples"] = str(node.samples)
     for name, value in values.items():
-        slicer.app.userSettings().setValue(f"{_GROUP}/{name}", str(value))
+        slicer.app.userSettings().setValue(f"{_GROUP}/{name}", value)
 
 
 def recall(node: LMIDiffusionParameterNode) -> None:

@@ -17,7 +17,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib import events
+from LMIDiffusionLib import events, progress
 
 from .Command import inputFile, translateArguments, workerCommand
 from .Dependencies import describe, missingPackages
@@ -44,7 +44,7 @@ class Progress:
     """
 
     stage: events.Stage | None = None
-    work: events.Progress | None = None
+    work: progress.Progress | None = None
     number: int = 0
     count: int = 1
     secondsLeft: float | None = None
@@ -220,7 +220,7 @@ class TranslationRun:
         elif isinstance(event, events.Stage):
             self._addToLog(event.value)
             self._report(stage=event, work=None)
-        elif isinstance(event, events.Progress):
+        elif isinstance(event, progress.Progress):
             self._report(work=event)
         else:
             self._heard[self._progress.number] = event
