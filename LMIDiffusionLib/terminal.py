@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def prepare_process() -> None:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(number, _terminate)
     warnings.showwarning = _show_warning
+    logging.disable(logging.WARNING)  # Lightning tells what devices it has found and what else its makers sell
 
 
 def _open_closed_streams() -> None:

@@ -11,7 +11,11 @@ SUMMARY = "Align scans of several modalities, split subjects, and write what tra
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path, help="folder of IXI archives or files, or of NAME_<modality>.nii.gz files")
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="folder of IXI archives or files, of NAME_<modality>.nii.gz, or of NAME/<modality>.nii.gz",
+    )
     parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
     parser.add_argument("--target", default="T1w", help="modality to translate to")
     parser.add_argument("--sources", nargs="+", default=["PDw", "T2w"], help="modalities to translate from")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask
 from LMIDiffusionLib.training.prepare import PreparationOptions, prepare
+from LMIDiffusionLib.training.prepare.images import straightened, to_image
 from LMIDiffusionLib.training.prepare.preparation import _tissues
 from LMIDiffusionLib.training.prepare.registration import register
 from LMIDiffusionLib.training.prepare.scans import Scan, find_scans
@@ -28,6 +30,11 @@ from LMIDiffusionLib.volume import Volume, read_volume, write_volume
 
 def read(name: str) -> sitk.Image:
     return sitk.ReadImage(str(sample_scan(name)), sitk.sitkFloat32)
+
+
+def small(name: str) -> sitk.Image:
+    """A bundled scan with voxels of 4 mm."""
+    return sitk.BinShrink(read(name), [2, 2, 2])
 
 
 def moved(image: sitk.Image, angles: tuple[float, float, float], shift: tuple[float, float, float]) -> sitk.Image:
@@ -87,6 +94,45 @@ def test_a_known_motion_is_undone_to_less_than_half_a_voxel() -> None:
     shifted = np.abs(np.roll(wanted, 1, 0) - wanted)[inside].mean() / 2
     assert np.abs(found - wanted)[inside].mean() < shifted
     assert registration.overlap > 0.95
+
+
+def far_away(image: sitk.Image) -> sitk.Image:
+    """The image with an origin 400 mm away, as scanners and lost headers give it."""
+    image = sitk.Image(image)
+    image.SetOrigin([coordinate + 400 for coordinate in image.GetOrigin()])
+    return image
+
+
+def turned(image: sitk.Image) -> sitk.Image:
+    """The head with its nose to the back."""
+    return moved(image, (4, -3, 175), (2, -3, 4))
+
+
+@pytest.mark.parametrize("displaced", [far_away, turned, lambda image: moved(image, (180, 0, 0), (3, 0, 2))])
+def test_a_head_that_lies_far_away_or_the_other_way_round_is_laid_on_its_target(
+    displaced: Callable[[sitk.Image], sitk.Image],
+) -> None:
+    source = small("sri24_PDw")
+    registration = register(displaced(source), small("sri24_T1w"))
+    wanted, found = (sitk.GetArrayFromImage(image) for image in (source, registration.source))
+    inside = head_mask(wanted)
+    shifted = np.abs(np.roll(wanted, 1, 0) - wanted)[inside].mean() / 2
+    assert np.abs(found - wanted)[inside].mean() < 0.9 * shifted
+    assert registration.overlap > 0.95
+    assert registration.distinction > 1.3
+
+
+def symmetric(image: sitk.Image) -> sitk.Image:
+    """Its mean with itself after each half turn about its middle."""
+    values = sitk.GetArrayFromImage(image)
+    turns = [values[::a, ::b, ::c] for a, b, c in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]
+    mean = sitk.GetImageFromArray(np.mean(turns, 0))
+    mean.CopyInformation(image)
+    return mean
+
+
+def test_a_head_that_fits_as_well_the_other_way_round_has_no_distinction() -> None:
+    assert register(symmetric(small("sri24_PDw")), small("sri24_T1w")).distinction < 1.1
 
 
 def test_registration_gives_the_same_result_every_time() -> None:
@@ -212,19 +258,88 @@ def test_a_folder_with_other_files_is_refused(raw: Path, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_scans_that_cannot_be_aligned_or_read_are_left_out_by_name(raw: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "raw"
-    shutil.copytree(raw, broken)
-    scan = read_volume(broken / "anna_PDw.nii.gz")
-    elsewhere = scan.affine.copy()
-    elsewhere[:3, 3] += 120  # the heads no longer meet
-    write_volume(broken / "anna_PDw.nii.gz", Volume(scan.array, elsewhere))
-    (broken / "bert_PDw.nii.gz").write_bytes(b"not a scan")
-    left_out = prepare(options(broken, tmp_path / "out", held_out=1))
-    assert [line.split(":")[0] for line in left_out[1:]] == ["bert could not be used", "dora has no PDw"]
-    assert left_out[0].startswith("anna could not be registered (overlap of the heads: PDw")
-    assert list(manifest_of(tmp_path / "out")["subjects"]) == ["carl"]
-    assert not list((tmp_path / "out").rglob("anna_*"))
+def noise_like(image: sitk.Image) -> sitk.Image:
+    noise = sitk.GetImageFromArray(np.random.default_rng(1).random(image.GetSize()[::-1], np.float32) * 1000)
+    noise.CopyInformation(image)
+    return noise
+
+
+def write_without_codes(image: sitk.Image, path: Path) -> None:
+    """A file that does not tell where its voxels lie."""
+    sitk.WriteImage(image, str(path))
+    scan: Any = nib.load(path)
+    scan.set_sform(None, 0)
+    scan.set_qform(None, 0)
+    nib.save(scan, path)
+
+
+def test_what_cannot_be_read_or_aligned_is_left_out_by_name_and_the_others_go_on(tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    target, source = small("sri24_T1w"), small("sri24_PDw")
+    sources = {
+        "a_good": source,
+        "b_far": far_away(source),
+        "c_turned": turned(source),
+        "e_slice": source[:, :, 15:16],
+        "f_noise": noise_like(source),
+        "g_symmetric": symmetric(source),
+        "h_thin": source,
+    }
+    for name, image in sources.items():
+        sitk.WriteImage(image, str(data / f"{name}_PDw.nii.gz"))
+        sitk.WriteImage(target[:, :, 15:17] if name == "h_thin" else target, str(data / f"{name}_T1w.nii.gz"))
+    for name in ("d_nowhere", "i_text"):
+        sitk.WriteImage(target, str(data / f"{name}_T1w.nii.gz"))
+    write_without_codes(source, data / "d_nowhere_PDw.nii.gz")
+    (data / "i_text_PDw.nii.gz").write_bytes(b"not a scan")
+    left_out = prepare(options(data, output, spacing=5.0, held_out=8))
+    assert sorted(manifest_of(output)["subjects"]) == ["a_good", "b_far", "c_turned", "d_nowhere"]
+    expected = {
+        "e_slice could not be used: PDw cannot be laid on T1w: one of them is less than 4 voxels thick",
+        "f_noise could not be registered (overlap of the heads: PDw 0.",
+        "g_symmetric could not be registered (PDw has hardly more mutual information than after a half turn: 1.0",
+        "h_thin could not be registered: The number of pixels along dimension 2 is less than 4",
+        "i_text could not be used: ",
+    }
+    assert len(left_out) == len(expected)
+    assert all(any(line.startswith(start) for start in expected) for line in left_out), left_out
+    written = {path.name.rsplit("_", 1)[0] for path in output.rglob("*.nii.gz")}
+    assert written == {"a_good", "b_far", "c_turned", "d_nowhere"}
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.nii.gz")}
+    assert prepare(options(data, output, spacing=5.0, held_out=8)) == left_out
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*.nii.gz")} == before
+
+
+def oblique(degrees: float, spacing: tuple[float, float, float]) -> np.ndarray:
+    """An affine with its axes in another order, one of them mirrored."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, -1]])[:, [2, 0, 1]] * spacing
+    affine[:3, 3] = (-20, 31, 7.5)
+    return affine
+
+
+def test_an_image_lies_where_simpleitk_reads_the_file(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).random((5, 6, 7), np.float32)
+    write_volume(tmp_path / "scan.nii", Volume(values, oblique(25, (1.2, 0.7, 3.0))))
+    found, expected = to_image(read_volume(tmp_path / "scan.nii")), sitk.ReadImage(str(tmp_path / "scan.nii"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(expected))
+    for index in ((0, 0, 0), (4, 0, 0), (0, 5, 0), (4, 5, 6)):
+        point, wanted = (image.TransformIndexToPhysicalPoint(index) for image in (found, expected))
+        np.testing.assert_allclose(point, wanted, atol=1e-4)
+
+
+def test_a_sheared_scan_is_brought_to_right_angles_in_its_place() -> None:
+    volume = Volume(np.zeros((20, 22, 24), np.float32), oblique(10, (2.0, 2.0, 2.0)))
+    volume.affine[:3, 1] += 0.2 * volume.affine[:3, 0]
+    grid = np.moveaxis(np.indices(volume.array.shape), 0, -1)
+    height = grid @ volume.affine[2, :3] + volume.affine[2, 3]  # of each voxel, in millimetres
+    image = straightened(to_image(volume.with_array(height.astype(np.float32))))
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    np.testing.assert_allclose(direction.T @ direction, np.eye(3), atol=1e-9)
+    for index in ((10, 11, 12), (6, 8, 9), (13, 15, 16)):
+        assert image[index] == pytest.approx(image.TransformIndexToPhysicalPoint(index)[2], abs=1e-3)
 
 
 def test_a_chosen_spacing_keeps_the_field_of_view(raw: Path, tmp_path: Path) -> None:
@@ -266,6 +381,20 @@ def test_ixi_archives_and_folders_are_found_and_missing_modalities_told(tmp_path
     found = find_scans(tmp_path / "folder", ["T1w", "PDw"])
     assert sorted(found) == ["IXI001", "IXI002", "IXI003", "IXI004"]
     assert sorted(found["IXI002"]) == ["T1w"]
+
+
+def test_names_of_all_kinds_are_found_beside_each_other(raw: Path, tmp_path: Path) -> None:
+    scan = raw / "anna_T1w.nii.gz"
+    for name in ("IXI012-HH-1211-T1", "anna_T1w", "sub-01/T1w", "sub-02/T1w"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(scan, tmp_path / f"{name}.nii.gz")
+    found = find_scans(tmp_path, ["T1w"])
+    assert {name: scans["T1w"].path.relative_to(tmp_path).as_posix() for name, scans in found.items()} == {
+        "IXI012": "IXI012-HH-1211-T1.nii.gz",
+        "anna": "anna_T1w.nii.gz",
+        "sub-01": "sub-01/T1w.nii.gz",
+        "sub-02": "sub-02/T1w.nii.gz",
+    }
 
 
 def test_a_damaged_archive_is_told(tmp_path: Path) -> None:

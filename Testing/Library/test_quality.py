@@ -206,6 +206,7 @@ def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, che
             *("--device", "cpu", "--devices", processes),
         )
         assert done.returncode == 0, done.stderr
+        assert done.stderr == "", "others' remarks reach the user"
         tables.append(rows(done.stdout))
         assert len([path for path in output.glob("*.npz") if "truth" not in path.name]) == 4
     assert list(tables[0]) == ["identity", "lmidiffusion"]

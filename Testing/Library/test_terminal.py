@@ -59,6 +59,7 @@ def test_a_program_that_was_told_to_outlive_its_terminal_does() -> None:
 def test_only_our_own_warnings_are_shown_in_one_line_each() -> None:
     body = (
         "warnings.warn('theirs')\nwarnings.warn('theirs too', DeprecationWarning)\nwarnings.warn('Ours.', ScanWarning)"
+        "\nimport logging\nlogging.basicConfig(level=logging.INFO)\nlogging.getLogger('theirs').info('a tip')"
     )
     done = subprocess.run(_program(body), capture_output=True, text=True, check=False)
     assert done.stderr == "lmidiffusion: Ours.\n"

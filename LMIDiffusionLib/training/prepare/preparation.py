@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...background import with_zero_background
 from ...errors import UserError
 from ...files import atomic_path
 from ...intensity import head_mask
@@ -23,13 +24,16 @@ from ...masks import read_label_volume
 from ...volume import read_volume
 from ...work_folder import open_work_folder, write_json
 from ..bias_field import correct_bias_field
-from .registration import register
+from .images import straightened, to_image
+from .registration import Registration, register
 from .scans import Scan, Subjects, find_scans
 from .tissues import TISSUE_SUFFIX, tissue_means, tissues_of_dlmuse
 
 MANIFEST = "manifest.json"
 # Two scans of one head that overlap less have not been aligned.
 _MINIMUM_OVERLAP = 0.8
+# Two scans of one head have 1.3 to 2.1, whatever their contrasts; other pictures about 1.
+_MINIMUM_DISTINCTION = 1.2
 _PAPER_TRAINING, _PAPER_TEST = 100, 25
 # Where the head's slices lie, from the feet up, that stand for a subject in the paper's split.
 _PAPER_HEIGHTS = (0.5, 0.6, 0.7)
@@ -126,43 +130,80 @@ def _prepare_subject(
     name: str, part: str, scans: dict[str, Scan], options: PreparationOptions, manifest: Record
 ) -> None:
     try:
-        record = _aligned(name, part, scans, options)
+        images, record = _aligned(part, scans, options)
     except UserError as error:
         manifest["left_out"][name] = f"could not be used: {error}"
         return
-    failed = [m for m, overlap in record["overlap"].items() if overlap < _MINIMUM_OVERLAP]
-    if failed:
-        figures = ", ".join(f"{modality} {record['overlap'][modality]:.2f}" for modality in failed)
-        manifest["left_out"][name] = f"could not be registered (overlap of the heads: {figures})"
+    except RuntimeError as error:  # all that SimpleITK raises
+        manifest["left_out"][name] = f"could not be registered: {_reason(error)}"
         return
+    doubts = _doubts(record)
+    if doubts:
+        manifest["left_out"][name] = f"could not be registered ({'; '.join(doubts)})"
+        return
+    record["files"] = _write_all(name, part, images, options)
     manifest["subjects"][name] = record
 
 
-def _aligned(name: str, part: str, scans: dict[str, Scan], options: PreparationOptions) -> Record:
-    """Write a subject's scans unless their registration failed, and tell what was done."""
-    target = _read(scans[options.target], options)
+def _reason(error: RuntimeError) -> str:
+    """The first sentence of SimpleITK's last line, without where in its code that was."""
+    last = str(error).strip().splitlines()[-1]
+    return last.split("): ")[-1].split(". ")[0].removesuffix(".")
+
+
+def _doubts(record: Record) -> list[str]:
+    """What tells a failed registration, of each modality that has failed."""
+    apart = [
+        f"overlap of the heads: {modality} {overlap:.2f}"
+        for modality, overlap in record["overlap"].items()
+        if overlap < _MINIMUM_OVERLAP
+    ]
+    unclear = [
+        f"{modality} has hardly more mutual information than after a half turn: {ratio:.2f} times as much"
+        for modality, ratio in record["distinction"].items()
+        if ratio < _MINIMUM_DISTINCTION
+    ]
+    return apart + unclear
+
+
+def _aligned(part: str, scans: dict[str, Scan], options: PreparationOptions) -> tuple[dict[str, sitk.Image], Record]:
+    """The images to write of a subject, by suffix, and what tells how well they are aligned."""
+    target = straightened(_read(scans[options.target], options))
     if options.spacing is not None:
         target = _resampled(target, options.spacing)
-    images, overlap, seen = {options.target: target}, {}, sitk.Image(target.GetSize(), sitk.sitkUInt8) + 1
+    seen = sitk.Image(target.GetSize(), sitk.sitkUInt8) + 1
     seen.CopyInformation(target)
+    images, record = {options.target: target}, Record(split=part, overlap={}, distinction={})
     for modality in options.sources:
-        registration = register(_read(scans[modality], options), target)
-        images[modality], overlap[modality] = registration.source, registration.overlap
+        registration = _registered(scans, modality, target, options)
+        images[modality] = registration.source
+        record["overlap"][modality], record["distinction"][modality] = registration.overlap, registration.distinction
         seen = sitk.And(seen, registration.field_of_view)
-    record: Record = {"split": part, "overlap": overlap, "files": {}}
-    if all(value >= _MINIMUM_OVERLAP for value in overlap.values()):
-        chosen = _paper_slices(target) if options.paper_split else None
-        written = {options.target: target}
-        if part == "test":
-            if options.labels in scans:
-                images[TISSUE_SUFFIX], record["tissue_means"] = _tissues(scans[options.labels], target)
-            # What no source has seen cannot be translated, and is no part of the pair.
-            written = {modality: sitk.Mask(image, seen) for modality, image in images.items()}
-        for modality, image in written.items():
-            path = options.output / part / f"{name}_{modality}.nii.gz"
-            _write(path, image, chosen)
-            record["files"][path.relative_to(options.output).as_posix()] = _hash(path)
-    return record
+    if part != "test":
+        return {options.target: target}, record
+    if options.labels in scans:
+        images[TISSUE_SUFFIX], record["tissue_means"] = _tissues(scans[options.labels], target)
+    # What no source has seen cannot be translated, and is no part of the pair.
+    return {suffix: sitk.Mask(image, seen) for suffix, image in images.items()}, record
+
+
+def _registered(scans: dict[str, Scan], modality: str, target: sitk.Image, options: PreparationOptions) -> Registration:
+    source = _read(scans[modality], options)
+    try:
+        return register(source, target)
+    except UserError as error:
+        raise UserError(f"{modality} cannot be laid on {options.target}: {error}") from error
+
+
+def _write_all(name: str, part: str, images: dict[str, sitk.Image], options: PreparationOptions) -> dict[str, str]:
+    """Write a subject's images; the hash of each file by its path in the output."""
+    chosen = _paper_slices(images[options.target]) if options.paper_split else None
+    hashes = {}
+    for suffix, image in images.items():
+        path = options.output / part / f"{name}_{suffix}.nii.gz"
+        _write(path, image, chosen)
+        hashes[path.relative_to(options.output).as_posix()] = _hash(path)
+    return hashes
 
 
 def _hash(path: Path) -> str:
@@ -172,9 +213,7 @@ def _hash(path: Path) -> str:
 def _tissues(labels: Scan, target: sitk.Image) -> tuple[sitk.Image, list[float]]:
     """Tissues on the target's grid, and the target's mean intensity in each."""
     with labels.as_file() as path:
-        read_label_volume(path)  # refuses what is no label map
-        # Rounded: a label map stored with a scale factor reads 2 as 1.99.
-        image = sitk.Cast(sitk.Round(sitk.ReadImage(str(path), sitk.sitkFloat64)), sitk.sitkUInt16)
+        image = to_image(read_label_volume(path))
     resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     tissues = tissues_of_dlmuse(sitk.GetArrayFromImage(resampled))
     means = tissue_means(tissues, sitk.GetArrayViewFromImage(target))
@@ -185,8 +224,10 @@ def _tissues(labels: Scan, target: sitk.Image) -> tuple[sitk.Image, list[float]]
 
 def _read(scan: Scan, options: PreparationOptions) -> sitk.Image:
     with scan.as_file() as path:
-        read_volume(path)  # the sentence that says what is wrong with a file
-        image = sitk.DICOMOrient(sitk.ReadImage(str(path), sitk.sitkFloat32), "LPS")
+        volume = read_volume(path)
+    # Resampling fills up with zero, so air must be zero.
+    values = with_zero_background(volume.array.astype(np.float64)).astype(np.float32)
+    image = sitk.DICOMOrient(to_image(volume.with_array(values)), "LPS")
     if not options.correct_bias:
         return image
     corrected = sitk.GetImageFromArray(correct_bias_field(sitk.GetArrayFromImage(image)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import UserError
-from ...files import named_volumes
+from ...files import NIFTI_ENDINGS, named_volumes
 
 # Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
 _IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")
@@ -51,7 +51,10 @@ Subjects = dict[str, dict[str, Scan]]
 
 
 def find_scans(folder: Path, modalities: list[str]) -> Subjects:
-    """Scans of the given modalities: IXI's archives or files anywhere below, else NAME_<modality>.nii[.gz].
+    """Scans of the given modalities: all of IXI's, NAME_<modality>.nii[.gz] and NAME/<modality>.nii[.gz].
+
+    IXI's archives lie in the folder itself, its files anywhere below. What is there several times is taken where it
+    comes first in this order.
 
     Raises:
         UserError: there is no such folder, an archive is damaged, or nothing is found.
@@ -59,7 +62,7 @@ def find_scans(folder: Path, modalities: list[str]) -> Subjects:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give one with IXI archives or with NAME_<modality>.nii.gz files.")
     found: Subjects = defaultdict(dict)
-    for name, modality, scan in [*_ixi_archives(folder), *_ixi_files(folder)] or _named_files(folder, modalities):
+    for name, modality, scan in [*_ixi_archives(folder), *_ixi_files(folder), *_named_files(folder, modalities)]:
         if modality in modalities:
             found[name].setdefault(modality, scan)
     if not found:
@@ -91,8 +94,9 @@ def _ixi_scans(files: Iterator[tuple[str, Scan]]) -> list[tuple[str, str, Scan]]
 
 
 def _named_files(folder: Path, modalities: list[str]) -> list[tuple[str, str, Scan]]:
-    return [
-        (name, modality, Scan(path))
-        for modality in modalities
-        for name, path in named_volumes(folder, modality).items()
-    ]
+    named, in_folders = [], []
+    for modality in modalities:
+        named += [(name, modality, Scan(path)) for name, path in named_volumes(folder, modality).items()]
+        paths = (path for each in reversed(NIFTI_ENDINGS) for path in sorted(folder.glob(f"*/{modality}{each}")))
+        in_folders += [(path.parent.name, modality, Scan(path)) for path in paths]
+    return named + in_folders

@@ -1,0 +1,55 @@
+"""Volumes as images of SimpleITK, whose space is left-posterior-superior."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ...volume import Volume
+
+_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Cosines between axes below this are rounding in a header.
+_RIGHT_ANGLE = 1e-3
+
+
+def to_image(volume: Volume) -> sitk.Image:
+    """The same voxels in the same places; axes that are not at right angles stay so."""
+    affine = _TO_LPS @ volume.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = affine[:3, :3] / spacing
+    if _has_right_angles(direction):
+        direction = _nearest_rotation(direction)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array.T))
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    return image
+
+
+def straightened(image: sitk.Image) -> sitk.Image:
+    """The image, resampled linearly onto axes at right angles about the same centre unless its own are."""
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    if _has_right_angles(direction):
+        return image
+    grid = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    grid.SetSpacing(image.GetSpacing())
+    grid.SetDirection(_nearest_rotation(direction).ravel().tolist())
+    grid.SetOrigin((centre(image) - centre(grid)).tolist())
+    return sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0)
+
+
+def centre(image: sitk.Image) -> NDArray[np.float64]:
+    """Middle of the field of view in millimetres."""
+    return np.array(image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()]))
+
+
+def _has_right_angles(direction: NDArray[np.float64]) -> bool:
+    return np.allclose(direction.T @ direction, np.eye(3), atol=_RIGHT_ANGLE)
+
+
+def _nearest_rotation(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of all matrices with orthonormal columns, mirrored ones too, the nearest."""
+    left, _, right = np.linalg.svd(direction)
+    nearest: NDArray[np.float64] = left @ right
+    return nearest
