@@ -55,6 +55,10 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
             node.SetAttribute(_IS_SET, "yes")
         return self._wrapper
 
+    def forgetWrapper(self) -> None:
+        """Read the parameter node anew: a wrapper keeps what it read, also that a node was not loaded yet."""
+        self._wrapper = None
+
     def translate(
         self,
         sourceVolume: slicer.vtkMRMLScalarVolumeNode,
