@@ -55,9 +55,9 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
             node.SetAttribute(_IS_SET, "yes")
         return self._wrapper
 
-    def forgetWrapper(self) -> None:
-        """Read the parameter node anew: a wrapper keeps what it read, also that a node was not loaded yet."""
-        self._wrapper = None
+    def readParametersAnew(self) -> None:
+        """After a scene has been loaded: the wrapper keeps what it read, also that a node was not loaded yet."""
+        self.getParameterNode().parameterNode.Modified()
 
     def translate(
         self,

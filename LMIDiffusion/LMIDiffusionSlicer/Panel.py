@@ -82,7 +82,7 @@ class Panel(VTKObservationMixin):
         self._setParameterNode(None)
 
     def _onSceneEnd(self, _caller, _event) -> None:
-        self.logic.forgetWrapper()
+        self.logic.readParametersAnew()
         # A scene that is loaded while another module is shown is none of the panel's business yet.
         if self._isShown():
             self.enter()
