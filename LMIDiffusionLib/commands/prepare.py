@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .arguments import positive, positive_real
 
-SUMMARY = "Align scans of several modalities, split subjects, and write what train, evaluate and benchmark read."
+SUMMARY = "Align scans of several modalities, split subjects, and write what train and benchmark read."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -99,12 +99,6 @@ class SliceSet(Dataset[SliceBatch]):
         images, brains, gains, classes, means = (part[index] for part in self._slices)
         return SliceBatch(images.float() / 255, brains.float(), gains, classes, means)
 
-    @property
-    def slice_shape(self) -> tuple[int, int]:
-        """(H, W) of all slices."""
-        height, width = self._slices.images.shape[-2:]
-        return int(height), int(width)
-
     def images(self) -> Tensor:
         """All slices (N, 1, H, W), float32."""
         return self._slices.images.float() / 255
