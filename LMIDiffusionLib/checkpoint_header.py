@@ -18,6 +18,24 @@ _LARGEST_HEADER = 10_000_000
 
 
 @dataclass(frozen=True)
+class HeaderFormat:
+    """What the metadata of a kind of checkpoint are recognised by.
+
+    Attributes:
+        key: under which they stand.
+        newest: version of the format that this library knows.
+        title: what such a file is called.
+    """
+
+    key: str
+    newest: int
+    title: str
+
+
+_CHECKPOINT = HeaderFormat(METADATA_KEY, FORMAT_VERSION, "LMIDiffusion checkpoint")
+
+
+@dataclass(frozen=True)
 class CheckpointHeader:
     """What one needs to know of a checkpoint before it is loaded.
 
@@ -58,7 +76,7 @@ def read_header(path: Path) -> CheckpointHeader:
         raise damaged(path) from error
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path, *, wanted: HeaderFormat = _CHECKPOINT) -> dict[str, Any]:
     """All metadata of a checkpoint file, as plain JSON types; but for the format's version, nobody has checked them.
 
     Raises:
@@ -67,19 +85,19 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         others = _read_safetensors_header(path).get("__metadata__") or {}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(_unreadable(path, error)) from error
+        raise UserError(_unreadable(path, error, wanted)) from error
     try:
-        if METADATA_KEY not in others:
-            raise UserError(f"{path} is a safetensors file of another program; give an LMIDiffusion checkpoint.")
-        metadata: dict[str, Any] = json.loads(others[METADATA_KEY])
-        _check_version(metadata, path)
+        if wanted.key not in others:
+            raise UserError(f"{path} is a safetensors file of another program or kind and no {wanted.title}; give one.")
+        metadata: dict[str, Any] = json.loads(others[wanted.key])
+        _check_version(metadata, path, wanted.newest)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path) from error
     return metadata
 
 
-def _check_version(metadata: dict[str, Any], path: Path) -> None:
-    if metadata["format_version"] > FORMAT_VERSION:
+def _check_version(metadata: dict[str, Any], path: Path, newest: int) -> None:
+    if metadata["format_version"] > newest:
         raise UserError(
             f"{path} was written by LMIDiffusion {metadata['library_version']} in a newer format; update LMIDiffusion."
         )
@@ -101,8 +119,8 @@ def _read_safetensors_header(path: Path) -> Any:
         return json.loads(file.read(size))
 
 
-def _unreadable(path: Path, error: Exception) -> str:
+def _unreadable(path: Path, error: Exception, wanted: HeaderFormat) -> str:
     start = path.read_bytes()[:2] if path.is_file() else b""
     if start == b"PK" or start[:1] == b"\x80":
         return f"{path} is a pickle, which can run any code and is never loaded; give a .safetensors checkpoint."
-    return f"{path} is no LMIDiffusion checkpoint, or truncated ({error}); copy or download it again."
+    return f"{path} is no {wanted.title}, or truncated ({error}); copy or download it again."

@@ -1,8 +1,9 @@
 """The methods that a benchmark can compare: a registry, and the way from a name to a method.
 
 A name is that of the registry, followed by a setting where the method has one, and by @CHECKPOINT for other weights
-than the benchmark's: `identity`, `sdedit-0.5`, `lmidiffusion-2x8@t1w-ixi-2mm`. What a method is made of is
-imported when it is made, because help texts list the registry.
+than the benchmark's: `identity`, `sdedit-0.5`, `lmidiffusion-2x8@t1w-ixi-2mm`. Trained rivals have weights of their
+own, whose file must be given: `NAME@PATH`. What a method is made of is imported when it is made, because help texts
+list the registry.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..presets import PRESETS
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     import torch
 
     from ..baselines import HistogramMatching
+    from ..baselines.rival_checkpoint import RivalCheckpoint
     from ..checkpoint import Checkpoint
     from ..method import Method
     from ..options import TranslationOptions
 
     Runnable = tuple[Method, TranslationOptions]
-    Maker = Callable[[Checkpoint, str, "Setup", torch.device], Runnable]
+    Weights = Checkpoint | RivalCheckpoint
+    Maker = Callable[[Any, str, "Setup", torch.device], Runnable]  # Any: the weights that its kind has
 
 OURS = "lmidiffusion"
 # Without a condition, few steps give the mean of all heads.
@@ -76,11 +79,13 @@ class MethodKind:
         make: from weights, the setting (empty where none is given), what methods have in common and a device.
         setting: what may follow the name, as help texts write it; empty where nothing may.
         sees_target: whether it is given the true target in place of the source.
+        trained: whether it is a rival with weights of its own, a `RivalCheckpoint` of its name.
     """
 
     make: Maker
     setting: str = ""
     sees_target: bool = False
+    trained: bool = False
 
 
 def _identity(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
@@ -136,7 +141,7 @@ METHODS = {
 
 def method_forms() -> str:
     """How the methods are called, for help texts."""
-    forms = ", ".join(name + kind.setting for name, kind in METHODS.items())
+    forms = ", ".join(name + kind.setting + "@PATH" * kind.trained for name, kind in METHODS.items())
     return f"{forms}; {_SAMPLING_FORMS}; each with @CHECKPOINT for other weights"
 
 
@@ -171,10 +176,10 @@ def find_method(name: str, setup: Setup) -> NamedMethod:
     if not base or (plain != base and not METHODS[base].setting):
         raise UserError(f"There is no method {name}; choose of {method_forms()}.")
     kind, setting = METHODS[base], plain[len(base) + 1 :]
-    checkpoint = _with_pixels_of(setup.checkpoint, other) if at else setup.checkpoint
+    weights = _rival(base, other, setup) if kind.trained else _weights(other if at else None, setup)
 
     def make(device: torch.device) -> Runnable:
-        return kind.make(checkpoint, setting, setup, device)
+        return kind.make(weights, setting, setup, device)
 
     make(torch.device("cpu"))  # what is wrong with it is told before anything is done
     title = f"{plain}@{Path(other).stem}" if at else plain
@@ -186,13 +191,29 @@ def checkpoint_hash(name: str) -> str:
     return hashlib.sha256(checkpoint_path(name).read_bytes()).hexdigest()
 
 
-def _with_pixels_of(checkpoint: Checkpoint, name: str) -> Checkpoint:
+def _weights(name: str | None, setup: Setup) -> Checkpoint:
     from ..checkpoint import load_checkpoint
 
+    if name is None:
+        return setup.checkpoint
     other = load_checkpoint(name)
-    if other.pixel_size != checkpoint.pixel_size:
+    _check_pixels(name, other, setup)
+    return other
+
+
+def _rival(kind: str, path: str, setup: Setup) -> RivalCheckpoint:
+    from ..baselines.rival_checkpoint import load_rival
+
+    if not path:
+        raise UserError(f"{kind} has weights of its own; give {kind}@PATH with the file that its training wrote.")
+    rival = load_rival(Path(path), kind=kind)
+    _check_pixels(path, rival, setup)
+    return rival
+
+
+def _check_pixels(name: str, weights: Weights, setup: Setup) -> None:
+    if weights.pixel_size != setup.checkpoint.pixel_size:
         raise UserError(
-            f"{name} has pixels of {other.pixel_size:g} mm, --checkpoint of {checkpoint.pixel_size:g} mm,"
+            f"{name} has pixels of {weights.pixel_size:g} mm, --checkpoint of {setup.checkpoint.pixel_size:g} mm,"
             " so their scores cannot be compared; benchmark it by itself."
         )
-    return other

@@ -24,7 +24,8 @@ from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
-from LMIDiffusionLib.training.train import start_from, train
+from LMIDiffusionLib.training.start import start_from
+from LMIDiffusionLib.training.train import train
 from LMIDiffusionLib.volume import read_volume
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
@@ -153,7 +154,7 @@ class TestStartFrom:
     def test_maps_in_common_keep_their_effect_and_new_ones_have_none(self, tiny_checkpoint: Checkpoint) -> None:
         condition = Condition(maps=("self", "intensity", "cross"))
         network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, condition_channels=3)).eval()
-        start_from(network, condition, tiny_checkpoint)
+        start_from(network, ("noisy", *condition.channels), tiny_checkpoint)
         noisy, own, cross, new = torch.rand(4, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
         sigma = torch.tensor([0.3, 2.0])
         expected = tiny_checkpoint.score_network()(noisy, torch.cat([own, cross], 1), sigma)
@@ -162,7 +163,7 @@ class TestStartFrom:
     def test_a_network_of_another_size_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
         network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, channels=(8, 24)))
         with pytest.raises(UserError, match=r"\(8, 16\)"):
-            start_from(network, Condition(), tiny_checkpoint)
+            start_from(network, ("noisy", "self", "cross"), tiny_checkpoint)
 
 
 def test_a_second_training_in_the_same_folder_and_resuming_nothing_are_refused(data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""What every training has in common: reading its slices, dealing them out, running, stopping, and going on."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ..devices import select_precision
+from ..errors import UserError
+from ..intensity import to_unit_scale
+from .augmentation import SliceBatch
+from .bias_field import correct_bias_field
+from .options import DataOptions, FitOptions
+from .slices import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
+
+_EMA_DECAY = 0.999
+_VALIDATION_SLICES = 32
+_GRADIENT_NORM = 1.0
+RESUME_FILE = "last.ckpt"
+
+
+def resume_file(output: Path, *, resume: bool) -> Path | None:
+    """The state to go on from in the folder of a training, which is made; None for a new training.
+
+    Raises:
+        UserError: there is nothing to resume, or the folder holds another training.
+    """
+    file = output / RESUME_FILE
+    if resume and not file.is_file():
+        raise UserError(f"{file} does not exist, so there is nothing to resume; leave out --resume.")
+    if not resume and file.exists():
+        raise UserError(f"{output} holds a training already; add --resume or choose another --output.")
+    output.mkdir(parents=True, exist_ok=True)
+    return file if resume else None
+
+
+def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceSet, SliceSet]:
+    """Slices (training, held out) of a folder of scans, padded to multiples of `stride`.
+
+    Raises:
+        UserError: the data cannot be used.
+    """
+
+    def preprocess(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        return to_unit_scale(correct_bias_field(volume) if options.correct_bias else volume)
+
+    subjects = find_subjects(
+        data, modality=options.modality, brain_suffix=options.brain_suffix, label_suffix=options.label_suffix
+    )
+    training, held_out = split_subjects(subjects, held_out=options.held_out)
+    sets = [
+        read_slices(
+            part, pixel_size=options.pixel_size, stride=stride, preprocess=preprocess, levels=options.tissue_levels
+        )
+        for part in (training, held_out)
+    ]
+    return sets[0], sets[1]
+
+
+def spread(slices: Tensor, count: int) -> Tensor:
+    """At most `count` slices, evenly from the first to the last."""
+    count = min(count, len(slices))
+    return slices[torch.arange(count) * (len(slices) - 1) // max(1, count - 1)]
+
+
+def make_trainer(output: Path, options: FitOptions, callbacks: list[Callback]) -> lightning.Trainer:
+    """A trainer that averages the weights and keeps a state to resume from after every epoch."""
+    ema = WeightAveraging(use_buffers=False, avg_fn=_warmed_up_average)
+    resume = ModelCheckpoint(output, Path(RESUME_FILE).stem, enable_version_counter=False, save_on_train_epoch_end=True)
+    return lightning.Trainer(
+        max_steps=options.steps,
+        max_epochs=-1,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        precision=_precision(options.precision),
+        gradient_clip_val=_GRADIENT_NORM,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        enable_model_summary=False,
+        logger=TensorBoardLogger(output, name="tensorboard", version=""),
+        # The averaged weights are in place until `ema` hears of the validation's end: it must come last.
+        callbacks=[*callbacks, ema, resume, TQDMProgressBar(refresh_rate=10)],
+    )
+
+
+def _precision(name: str) -> Any:
+    """Lightning's name of a precision; `auto` is mixed where the hardware gains from it."""
+    if name == "auto":
+        gains = torch.cuda.is_available() or select_precision("auto", torch.device("cpu")) == torch.bfloat16
+        return "bf16-mixed" if gains else "32-true"
+    return name
+
+
+def _warmed_up_average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+    """Exponential moving average whose decay grows, so that the first, untrained weights are soon forgotten."""
+    decay = min(_EMA_DECAY, (1 + float(updates)) / (10 + float(updates)))
+    return averaged.lerp(current, 1 - decay)
+
+
+class TrainingData(lightning.LightningDataModule):
+    """Batches for this rank: drawn by seed and epoch for training, evenly spread held-out slices for validation."""
+
+    def __init__(self, training: SliceSet, held_out: SliceSet, options: FitOptions) -> None:
+        super().__init__()
+        self._training, self._held_out, self._options = training, held_out, options
+
+    def train_dataloader(self) -> DataLoader[SliceBatch]:
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = EpochSampler(
+            len(self._training),
+            per_epoch=self._options.batch_size * self._options.steps_per_epoch,
+            seed=self._options.seed,
+            epoch=lambda: trainer.current_epoch,
+            rank=trainer.global_rank,
+            ranks=trainer.world_size,
+        )
+        return self._loader(self._training, sampler)
+
+    def val_dataloader(self) -> DataLoader[SliceBatch]:
+        chosen = spread(torch.arange(len(self._held_out)), _VALIDATION_SLICES)
+        return self._loader(Subset(self._held_out, chosen.tolist()), None)
+
+    def _loader(self, slices: Dataset[SliceBatch], sampler: EpochSampler | None) -> DataLoader[SliceBatch]:
+        workers = self._options.workers
+        return DataLoader(
+            slices,
+            batch_size=self._options.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def fit_module(
+    trainer: lightning.Trainer, module: lightning.LightningModule, loaders: TrainingData, resume_from: Path | None
+) -> None:
+    """Train; Ctrl-C raises `KeyboardInterrupt`, as everywhere."""
+    try:
+        with warnings.catch_warnings():
+            # Few workers are on purpose: slices are in memory already.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            trainer.fit(module, loaders, ckpt_path=resume_from, weights_only=True)
+    except SystemExit:
+        # Lightning leaves with a status of its own on Ctrl-C.
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
