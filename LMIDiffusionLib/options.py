@@ -38,7 +38,7 @@ class TranslationOptions:
         if self.sampler not in SAMPLERS:
             raise UserError(f"There is no sampler {self.sampler}; choose one of {', '.join(SAMPLERS)}.")
         for name, value, least in (
-            ("steps", self.steps, 2),
+            ("steps", self.steps, 1),
             ("samples", self.samples, 1),
             ("batch size", self.batch_size, 1),
             ("seed", self.seed, 0),

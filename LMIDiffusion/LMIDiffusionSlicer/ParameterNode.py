@@ -31,7 +31,7 @@ class LMIDiffusionParameterNode:
     uncertaintyVolume: vtkMRMLScalarVolumeNode
     quality: Quality = DEFAULT_QUALITY
     sampler: Sampler = _DEFAULT.sampler
-    steps: Annotated[int, WithinRange(2, 5000)] = _DEFAULT.steps
+    steps: Annotated[int, WithinRange(1, 5000)] = _DEFAULT.steps
     samples: Annotated[int, WithinRange(1, 64)] = _DEFAULT.samples
     seed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
     clusters: Clusters = Clusters.FIVE

@@ -165,7 +165,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "slice range 70:99 does not fit": [volume, output, "--slices", "70:99"],
         "no slice range": [volume, output, "--slices", "a:b"],
         "There is no sampler": [volume, output, "--sampler", "magic"],
-        "The steps cannot be 1": [volume, output, "--steps", "1"],
+        "The steps cannot be 0": [volume, output, "--steps", "0"],
         "several samples": [volume, output, "--samples", "1", "--uncertainty", folder / "u.nii.gz"],
         "Two of the given files are the same": [volume, output, "--segmentation", output],
         "add --segmentation, or leave out --mask": [volume, output, "--mask", _TISSUE],

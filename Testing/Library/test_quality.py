@@ -30,7 +30,7 @@ from LMIDiffusionLib.translation import translate_slices
 from LMIDiffusionLib.volume import read_volume
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
-QUICK = TranslationOptions(steps=2, samples=1)
+QUICK = TranslationOptions(steps=1, samples=1)
 EVERY = 25
 PDW, T1W, TISSUE = (sample_scan(f"sri24_{name}") for name in ("PDw", "T1w", "tissue"))
 
@@ -138,7 +138,7 @@ def test_more_methods_may_join_later(pairs: Path, checkpoint: Path, tmp_path: Pa
 
 
 def test_a_variant_has_steps_and_samples_of_its_own(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
-    names = ["lmidiffusion", "lmidiffusion-2x1", "lmidiffusion-fast", "lmidiffusion-3x2", "lmidiffusion-3x2w1.5"]
+    names = ["lmidiffusion", "lmidiffusion-1x1", "lmidiffusion-fast", "lmidiffusion-3x2", "lmidiffusion-3x2w1.5"]
     plain, same, fast, other, guided = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=names))).values()
     assert plain == same == fast != other != guided
 
@@ -154,14 +154,14 @@ def test_another_checkpoint_joins_under_its_name(
     same, changed = tmp_path / "elsewhere" / "same.safetensors", tmp_path / "elsewhere" / "steeper.safetensors"
     save_checkpoint(dataclasses.replace(tiny_checkpoint, class_centres=moved), same)
     save_checkpoint(other, changed)
-    methods = ["lmidiffusion", f"lmidiffusion@{same}", f"lmidiffusion-2x1@{changed}"]
+    methods = ["lmidiffusion", f"lmidiffusion@{same}", f"lmidiffusion-1x1@{changed}"]
     found = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=methods)))
-    assert list(found) == ["lmidiffusion", "lmidiffusion@same", "lmidiffusion-2x1@steeper"]
-    assert found["lmidiffusion"] == found["lmidiffusion@same"] != found["lmidiffusion-2x1@steeper"]
+    assert list(found) == ["lmidiffusion", "lmidiffusion@same", "lmidiffusion-1x1@steeper"]
+    assert found["lmidiffusion"] == found["lmidiffusion@same"] != found["lmidiffusion-1x1@steeper"]
     before = sorted((tmp_path / "out").glob("*.npz"))
     save_checkpoint(dataclasses.replace(other, weights=tiny_checkpoint.weights), changed)
     again = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=methods)))
-    assert again["lmidiffusion-2x1@steeper"] == found["lmidiffusion"], "a checkpoint that has changed is scored anew"
+    assert again["lmidiffusion-1x1@steeper"] == found["lmidiffusion"], "a checkpoint that has changed is scored anew"
     assert len(sorted((tmp_path / "out").glob("*.npz"))) == len(before) + 2
 
 
@@ -248,7 +248,7 @@ def test_an_ascii_terminal_and_a_closed_error_stream_do_not_cost_the_results(
         ({"methods": ["sdedit-2"]}, "cannot start at 2"),
         ({"methods": ["sdedit"]}, "cannot start at no time"),
         ({"methods": ["lmidiffusion-slow"]}, "no lmidiffusion-slow; SAMPLING is fast"),
-        ({"methods": ["lmidiffusion-1x1"]}, "steps cannot be 1"),
+        ({"methods": ["lmidiffusion-0x1"]}, "steps cannot be 0"),
         ({"target_scans": None}, "needs --target-scans"),
         ({"device": "cuda:1"}, "give --device cuda and --devices"),
         ({"device": "quantum"}, "There is no device quantum"),

@@ -55,6 +55,13 @@ def no_noise() -> Tensor:
     raise AssertionError("a deterministic solver drew noise")
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_one_step_from_pure_noise_is_the_mean_of_the_data(name: str) -> None:
+    start = 1000 * torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    (sample,) = SAMPLERS[name].solve(gaussian_denoiser(0.2, 0.4), start, geometric_levels(1, 1000), draw_noise=no_noise)
+    torch.testing.assert_close(sample, torch.full_like(sample, 0.4), atol=1e-3, rtol=0)
+
+
 class TestGaussianData:
     """With the exact denoiser of Gaussian data, the law of the sample is known in closed form."""
 

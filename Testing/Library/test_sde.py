@@ -39,9 +39,13 @@ def test_noise_levels_fall_geometrically_from_sigma_max_to_sigma_min(sde: Varian
     torch.testing.assert_close(levels[1:] / levels[:-1], torch.full_like(levels[1:], ratio))
 
 
-@pytest.mark.parametrize("steps", [-1, 0, 1])
-def test_fewer_than_two_noise_levels_are_refused(steps: int) -> None:
-    with pytest.raises(ValueError, match="steps"):
+def test_a_single_noise_level_is_the_first() -> None:
+    torch.testing.assert_close(VarianceExplodingSDE(0.01, 40).noise_levels(1), torch.tensor([40.0]).double())
+
+
+@pytest.mark.parametrize("steps", [-1, 0])
+def test_no_noise_levels_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match="at least 1 step"):
         VarianceExplodingSDE().noise_levels(steps)
 
 

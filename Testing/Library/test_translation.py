@@ -435,7 +435,6 @@ def test_what_is_asked_for_overrides_the_preset_and_another_sampler_takes_its_ow
     "options",
     [
         {"sampler": "heun"},
-        {"steps": 1},
         {"steps": 0},
         {"steps": -5},
         {"samples": 0},
