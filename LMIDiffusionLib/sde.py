@@ -27,7 +27,7 @@ class VarianceExplodingSDE:
         return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
 
     def noise_levels(self, steps: int, *, start: float = 1.0) -> Tensor:
-        """`steps` noise levels (float64), equally spaced in t, from sigma(start) down to sigma_min; one is the first."""
+        """`steps` noise levels (float64), equally spaced in t from sigma(start) to sigma_min; one is the first."""
         if steps < 1:
             raise ValueError(f"at least 1 step is needed, not {steps}")
         return self.sigma(torch.linspace(start, 0, steps, dtype=torch.float64))
