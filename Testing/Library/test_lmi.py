@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
-from LMIDiffusionLib import lmi
+from LMIDiffusionLib import lmi_tiles
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel, local_mutual_information
 
 Patch = np.ndarray[Any, Any]
@@ -230,7 +230,7 @@ class TestBothKernels:
     ) -> None:
         reference, image = random_images(2, 3, 1, 70, 55, seed=26, dtype=dtype).unbind()
         whole = local_mutual_information(reference, image, kernel=kernel)
-        monkeypatch.setattr(lmi, "_CPU_TILE_BYTES", tile_bytes)
+        monkeypatch.setattr(lmi_tiles, "_CPU_TILE_BYTES", tile_bytes)
         tiled = local_mutual_information(reference, image, kernel=kernel)
         torch.testing.assert_close(tiled, whole, rtol=0, atol=tolerance)
 
@@ -311,6 +311,28 @@ class TestGaussianKernel:
             rtol=0,
             atol=1e-10,
         )
+
+    def test_pure_noise_tells_of_a_reference_all_that_there_is(self) -> None:
+        reference = random_images(1, 1, 40, 36, seed=43)
+        noise = 1e6 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(43), dtype=torch.float64)
+        entropy = local_mutual_information(reference, torch.arange(40.0 * 36).double().view_as(reference), kernel=SOFT)
+        information = local_mutual_information(reference, noise, kernel=SOFT)
+        torch.testing.assert_close(information, entropy, rtol=0, atol=1e-9)
+        assert entropy.std() > 0.01
+
+    @pytest.mark.parametrize(("like", "constant"), [(np.s_[4:9, 4:9], np.s_[10:, 10:]), (np.s_[:18], np.s_[:0])])
+    def test_noise_with_a_place_like_the_reference_is_searched_there(
+        self, like: tuple[slice, ...], constant: tuple[slice, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lmi_tiles, "_BLOCK_SIZE", 4)
+        reference, noise = random_images(2, 1, 1, 22, 13, seed=44).unbind()
+        image = 1e4 * noise
+        image[0, 0][like] = reference[0, 0][like]
+        reference[0, 0][constant] = 0.5
+        expected = naive_map(reference, image, 3, 3, gaussian_information)
+        for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+            actual = local_mutual_information(reference.to(dtype), image.to(dtype), kernel=SOFT)
+            torch.testing.assert_close(actual.double(), expected, rtol=0, atol=tolerance)
 
     def test_cross_map_tends_to_the_self_map_as_noise_vanishes(self) -> None:
         reference = random_images(1, 1, 16, 15, seed=42)

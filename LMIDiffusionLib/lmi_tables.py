@@ -1,0 +1,157 @@
+"""Densities of eq. 1 as sums of table rows, and their products over a patch."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .pair_kernels import PairKernel
+
+# The mode of torch.embedding_bag that adds.
+_SUM = 0
+# A product of densities is taken before one logarithm; float32 must hold it.
+_LARGEST_PRODUCT = 1e37
+# By how many a likelihood may be off and yet count as its least or largest.
+_ROUNDING_ERRORS = 64
+
+
+class Likelihood(Protocol):
+    """Of the pixels of a patch: the product of their n densities, each n times p in eq. 1.
+
+    Attributes:
+        least: that of pixels all unlike each other, and a little more.
+        largest: that of pixels all alike, and a little less.
+    """
+
+    least: float
+    largest: float
+
+    def write(self, densities: Tensor, out: Tensor) -> None:
+        """Write the product over the first dimension to `out`; `densities` may change."""
+
+    def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
+        """together / alone, in the place of together."""
+
+    def logarithm(self, likelihood: Tensor) -> Tensor:
+        """Natural logarithm."""
+
+
+class _Product:
+    """A likelihood as it is: one logarithm, at the end, serves all its factors and all candidates."""
+
+    def __init__(self, samples: int, tolerance: float) -> None:
+        self.least = 1 + tolerance
+        self.largest = samples**samples * (1 - tolerance)
+
+    def write(self, densities: Tensor, out: Tensor) -> None:
+        torch.prod(densities, 0, out=out)
+
+    def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
+        return together.div_(alone)
+
+    def logarithm(self, likelihood: Tensor) -> Tensor:
+        return likelihood.log()
+
+
+class _SumOfLogarithms:
+    """The logarithm of a likelihood that float32 cannot hold."""
+
+    def __init__(self, samples: int, tolerance: float) -> None:
+        self.least = tolerance
+        self.largest = samples * math.log(samples) - tolerance
+
+    def write(self, densities: Tensor, out: Tensor) -> None:
+        torch.sum(densities.log_(), 0, out=out)
+
+    def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
+        return together.sub_(alone)
+
+    def logarithm(self, likelihood: Tensor) -> Tensor:
+        return likelihood.clone()
+
+
+def likelihood_of(patch_size: int, dtype: torch.dtype) -> Likelihood:
+    """The likelihood of patches of that side, in a form that the dtype can hold."""
+    samples = patch_size**2
+    kind = _Product if samples * math.log(samples) < math.log(_LARGEST_PRODUCT) else _SumOfLogarithms
+    return kind(samples, _ROUNDING_ERRORS * torch.finfo(dtype).eps)
+
+
+class KernelTable:
+    """K of the pixel pairs of blocks, one block in each lane (column).
+
+    Row 0 is K of a pixel and itself. The others are planes, one for each offset from a pixel to one that follows it in
+    reading order within a patch; the row of a plane is the pair's first pixel. Pairs across the block's border mean
+    nothing and are never read.
+
+    Attributes:
+        samples: pixels of a patch.
+        planes: (offsets, side, side, lanes), to be filled.
+    """
+
+    def __init__(self, like: Tensor, side: int, patch_size: int, lanes: int) -> None:
+        """For that many blocks of that side, of the type and device of `like`."""
+        offsets = _offsets(side, patch_size)
+        count = sum(map(len, offsets))
+        self._rows = like.new_ones(1 + count * side**2, lanes)
+        self.planes = self._rows[1:].view(count, side, side, lanes)
+        self._sums = _density_rows(side, patch_size, like.device)
+        self._has_bags = like.dtype == torch.float32 and like.device.type in ("cpu", "cuda")
+        self._bags, self._starts = self._sums.flatten(), _bag_starts(*self._sums.shape, like.device)
+        corners = side - patch_size + 1
+        self.samples = patch_size**2
+        self._shape = (self.samples, corners, corners, lanes)
+        padded = like.new_zeros(side**2 + offsets[-1][-1], lanes)
+        self._pixels = padded[: side**2]
+        followers = padded.unfold(0, side**2, 1).transpose(1, 2)
+        planes = self.planes.flatten(1, 2).split([len(row) for row in offsets])
+        self._pairs = [(followers[row.start : row.stop], out) for row, out in zip(offsets, planes, strict=True)]
+
+    def fill(self, blocks: Tensor, kernel: PairKernel) -> None:
+        """Compute K of blocks (lanes, pixels)."""
+        self._pixels.copy_(blocks.T)
+        for followers, out in self._pairs:
+            kernel.similarity(self._pixels, followers, out)
+
+    def densities(self) -> Tensor:
+        """sum_l K(k, l) of every pixel k of every whole patch: (n, rows, columns, lanes)."""
+        if not self._has_bags:
+            return _row_sums(self._rows, self._sums).view(self._shape)
+        return torch.embedding_bag(self._rows, self._bags, self._starts, False, _SUM)[0].view(self._shape)
+
+
+def _offsets(side: int, patch_size: int) -> list[range]:
+    """Offsets between a pixel and those that follow it in a patch, by rows; the pixels of a block are numbered."""
+    reach = patch_size - 1
+    rows = [range(down * side - reach, down * side + reach + 1) for down in range(1, patch_size)]
+    return [range(1, patch_size), *rows]
+
+
+@functools.lru_cache(maxsize=16)
+def _density_rows(side: int, patch_size: int, device: torch.device) -> Tensor:
+    """Rows of the table whose sum is a density: (n, n * patches of a block), patch pixel after patch pixel."""
+    offsets = torch.tensor([offset for row in _offsets(side, patch_size) for offset in row])
+    pixels = torch.arange(side**2).view(side, side)
+    patch = pixels[:patch_size, :patch_size].flatten()
+    corners = pixels[: side - patch_size + 1, : side - patch_size + 1].flatten()
+    first, other = patch[:, None, None], patch[None, None, :]
+    plane = torch.searchsorted(offsets, (first - other).abs())
+    rows = 1 + plane * side**2 + corners[None, :, None] + torch.minimum(first, other)
+    return rows.masked_fill_(first == other, 0).flatten(0, 1).int().to(device)
+
+
+@functools.lru_cache(maxsize=16)
+def _bag_starts(bags: int, terms: int, device: torch.device) -> Tensor:
+    return torch.arange(0, bags * terms, terms, dtype=torch.int32, device=device)
+
+
+def _row_sums(table: Tensor, rows: Tensor) -> Tensor:
+    """Sums of the table's rows in each of `rows` (sums, terms)."""
+    total = table.index_select(0, rows[:, 0])
+    for term in rows[:, 1:].unbind(1):
+        total.add_(table.index_select(0, term))
+    return total
