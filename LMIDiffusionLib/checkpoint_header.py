@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from .errors import UserError
 
@@ -13,6 +14,9 @@ FORMAT_VERSION = 2
 """Since 2, tissues go by their names; in 1 they were CSF, grey and white matter from dark to bright."""
 METADATA_KEY = "lmidiffusion"
 """Under which the metadata stand, as JSON, in the header of the safetensors file."""
+
+SUFFIX = ".safetensors"
+"""Of a checkpoint's file."""
 
 _LARGEST_HEADER = 10_000_000
 
@@ -54,6 +58,34 @@ class CheckpointHeader:
     knows_tissues: bool
     training_data: str
     licence: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Another checkpoint that one names in its header under `download`.
+
+    Attributes:
+        address: where it is.
+        sha256: of the file.
+    """
+
+    address: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called, ending in .safetensors."""
+        return Path(unquote(urlparse(self.address).path)).name
+
+
+def read_offer(path: Path) -> Offer | None:
+    """The checkpoint that this one names; None where it names none, or is none itself."""
+    try:
+        named = read_metadata(path)["download"]
+        offer = Offer(str(named["address"]), str(named["sha256"]))
+    except (UserError, LookupError, TypeError):
+        return None
+    return offer if offer.file_name.endswith(SUFFIX) else None
 
 
 def read_header(path: Path) -> CheckpointHeader:

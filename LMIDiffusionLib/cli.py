@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from . import __version__
-from .commands import demo, downstream, info, prepare, quality, speed, train, translate
+from .commands import demo, doctor, downstream, info, prepare, quality, speed, train, translate
 from .events import Error, ErrorKind, failure
 from .terminal import prepare_process
 
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "train": train,
     "info": info,
     "demo": demo,
+    "doctor": doctor,
     "evaluate": quality,  # its former name
     "benchmark quality": quality,
     "benchmark downstream": downstream,

@@ -1,7 +1,8 @@
-"""Bundled files: checkpoints and sample scans."""
+"""Bundled files, checkpoints and sample scans, and the folder of the user's own checkpoints."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .errors import UserError
@@ -32,17 +33,33 @@ def bundled_checkpoints() -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
+def user_checkpoint_folder() -> Path:
+    """Where checkpoints of the user's own are looked for by name; nobody may have made it yet."""
+    # Path.home() raises where a user has none, as in containers.
+    return Path(os.path.expanduser("~"), ".LMIDiffusion", "Checkpoints")
+
+
+def user_checkpoints() -> dict[str, Path]:
+    """Checkpoints in the user's folder by name."""
+    return {path.stem: path for path in sorted(user_checkpoint_folder().glob("*.safetensors"))}
+
+
+def known_checkpoints() -> dict[str, Path]:
+    """Checkpoints that go by a name: the user's, and the bundled ones, which keep their names."""
+    return {**user_checkpoints(), **bundled_checkpoints()}
+
+
 def checkpoint_path(name_or_path: str) -> Path:
-    """File of a checkpoint given by the name of a bundled one or by path.
+    """File of a checkpoint given by its name in `known_checkpoints` or by path.
 
     Raises:
         UserError: there is none.
     """
-    bundled = bundled_checkpoints()
-    if name_or_path in bundled:
-        return bundled[name_or_path]
+    known = known_checkpoints()
+    if name_or_path in known:
+        return known[name_or_path]
     path = Path(name_or_path)
     if not path.is_file():
-        known = ", ".join(sorted(bundled)) or "none"
-        raise UserError(f"There is no checkpoint {name_or_path}; give the path of one, or a bundled name ({known}).")
+        names = ", ".join(sorted(known)) or "none"
+        raise UserError(f"There is no checkpoint {name_or_path}; give the path of one, or a known name ({names}).")
     return path

@@ -8,10 +8,10 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.checkpoint_header import CheckpointHeader
-from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT
+from LMIDiffusionLib.checkpoint_header import CheckpointHeader, Offer, read_offer
+from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT, known_checkpoints, user_checkpoint_folder
 
-from .Checkpoints import Offer, findCheckpoints, labelOf, offerOf, readSummary, resolveCheckpoint, userCheckpointFolder
+from .Checkpoints import labelOf, readSummary, resolveCheckpoint
 from .Download import Download
 from .Errors import TranslationError
 
@@ -48,7 +48,7 @@ class CheckpointSection:
 
     def refresh(self) -> None:
         """List the checkpoints that are there now, and those that come into the user's folder from now on."""
-        folder = userCheckpointFolder()
+        folder = user_checkpoint_folder()
         if folder.is_dir() and str(folder) not in self._watcher.directories():
             self._watcher.addPath(str(folder))
         if self._parameterNode is not None:
@@ -101,14 +101,14 @@ class CheckpointSection:
     def _fillList(self) -> None:
         combo = self._ui.checkpointComboBox
         combo.clear()
-        for name, path in findCheckpoints().items():
+        for name, path in known_checkpoints().items():
             combo.addItem(labelOf(name, path), name)
             combo.setItemData(combo.count - 1, name, qt.Qt.ToolTipRole)
         combo.addItem(_("Another file"), "")
 
     def _replaceMissing(self) -> None:
         """A scene from another computer may name checkpoints that are not here."""
-        node, found = self._parameterNode, findCheckpoints()
+        node, found = self._parameterNode, known_checkpoints()
         isMissing = not node.checkpointFile.is_file() if node.useCheckpointFile else node.checkpoint not in {"", *found}
         if isMissing:
             self._showMessage(
@@ -138,14 +138,14 @@ class CheckpointSection:
             self._parameterNode.checkpointFile = Path()
 
     def _onOpenFolder(self) -> None:
-        folder: Path = userCheckpointFolder()
+        folder: Path = user_checkpoint_folder()
         folder.mkdir(parents=True, exist_ok=True)
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
         self.refresh()
 
     def _offer(self) -> Offer | None:
         try:
-            return offerOf(resolveCheckpoint(self.chosen()))
+            return read_offer(resolveCheckpoint(self.chosen()))
         except TranslationError:
             return None
 

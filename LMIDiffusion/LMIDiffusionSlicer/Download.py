@@ -7,7 +7,9 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from .Checkpoints import Offer, userCheckpointFolder
+from LMIDiffusionLib.checkpoint_header import Offer
+from LMIDiffusionLib.resources import user_checkpoint_folder
+
 from .Errors import TranslationError
 from .Library import MODULE_FOLDER, pythonCommand, workerEnvironment
 from .WorkerProcess import WorkerProcess
@@ -31,13 +33,13 @@ class Download:
         onFinished: Callable[[Path], None],
         onError: Callable[[TranslationError], None],
     ):
-        folder: Path = userCheckpointFolder()
+        folder: Path = user_checkpoint_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / offer.fileName
+        self._file = folder / offer.file_name
         self._onProgress, self._onFinished, self._onError = onProgress, onFinished, onError
         self._lastLine = ""
         self._worker = WorkerProcess(
-            [pythonCommand(), str(_SCRIPT), offer.address, offer.checksum, str(self._file)],
+            [pythonCommand(), str(_SCRIPT), offer.address, offer.sha256, str(self._file)],
             environment=workerEnvironment(),
             folder=folder,
             onLine=self._onLine,

@@ -7,8 +7,9 @@ import numpy as np
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
+from LMIDiffusionLib.resources import known_checkpoints
+
 from . import Dependencies, Geometry, SampleScans
-from .Checkpoints import findCheckpoints
 from .Errors import TranslationError
 from .Logic import LMIDiffusionLogic
 
@@ -51,7 +52,7 @@ class LMIDiffusionTest(ScriptedLoadableModuleTest):
     def test_sampleSliceIsTranslated(self):
         if Dependencies.missingPackages():
             self.skipTest("Python packages are missing: " + Dependencies.describe(Dependencies.missingPackages()))
-        if not findCheckpoints():
+        if not known_checkpoints():
             self.skipTest("There is no checkpoint")
         SampleScans.registerSamples()
         volume, mask = SampleScans.loadPDwSample()

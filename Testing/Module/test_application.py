@@ -17,6 +17,8 @@ import qt
 import slicer
 from conftest import PATIENCE, add_head, package, running, start, wait_for_end, workers
 
+from LMIDiffusionLib.resources import user_checkpoint_folder
+
 
 @pytest.fixture(autouse=True)
 def chosen(widget: Any, checkpoint: Path) -> Any:
@@ -159,7 +161,7 @@ def test_a_checkpoint_that_comes_into_the_users_folder_is_listed(
     module: Any, ui: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    folder = package("Checkpoints").userCheckpointFolder()
+    folder = user_checkpoint_folder()
     folder.mkdir(parents=True)
     (folder / "first.safetensors").write_bytes(checkpoint.read_bytes())
     module.widgetRepresentation().enter()

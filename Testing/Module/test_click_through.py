@@ -14,7 +14,7 @@ from make_sequence import add_sequence
 
 
 def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widget: Any, ui: Any) -> None:
-    if not package("Checkpoints").findCheckpoints().get(package("Checkpoints").DEFAULT_CHECKPOINT):
+    if not package("Checkpoints").known_checkpoints().get(package("Checkpoints").DEFAULT_CHECKPOINT):
         pytest.skip("no default checkpoint is bundled yet")
     slicer.app.startupCompleted.emit()
     ui.sampleButton.click()

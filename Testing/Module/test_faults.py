@@ -26,6 +26,8 @@ from conftest import (
     workers,
 )
 
+from LMIDiffusionLib.resources import user_checkpoint_folder
+
 Launcher = Callable[[str], Path]
 
 
@@ -262,7 +264,7 @@ def test_a_non_ascii_user_folder_serves_all(
 ) -> None:
     home = tmp_path / "Zoë Żółć 脳"
     monkeypatch.setenv("HOME", str(home))
-    folder = package("Checkpoints").userCheckpointFolder()
+    folder = user_checkpoint_folder()
     folder.mkdir(parents=True)
     (folder / "größe.safetensors").write_bytes(checkpoint.read_bytes())
     temporary = home / "vorübergehend ٣"

@@ -17,6 +17,8 @@ from conftest import PATIENCE, add_head, node_ids, package, running
 from make_sequence import add_sequence
 from quick_process import QuickProcess
 
+from LMIDiffusionLib.resources import user_checkpoint_folder
+
 
 @pytest.fixture(autouse=True)
 def chosen(widget: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -264,7 +266,7 @@ def test_an_offered_checkpoint_is_downloaded_checked_and_chosen(
     ui.checkpointDownloadButton.click()
     assert not ui.checkpointDownloadButton.enabled
     host.waitUntil(lambda: "chosen" in ui.statusLabel.text, PATIENCE)
-    folder = package("Checkpoints").userCheckpointFolder()
+    folder = user_checkpoint_folder()
     assert [path.name for path in folder.iterdir()] == ["larger one.safetensors"]
     assert (folder / "larger one.safetensors").read_bytes() == larger.read_bytes()
     assert (chosen.checkpoint, chosen.useCheckpointFile) == ("larger one", False)
@@ -282,7 +284,7 @@ def test_a_bad_download_leaves_nothing_and_says_why(
     ui.checkpointDownloadButton.click()
     host.waitUntil(lambda: "could not be downloaded" in ui.statusLabel.text, PATIENCE)
     assert ("checksum is wrong" if fault == "checksum" else "gone.safetensors") in ui.statusLabel.text
-    assert list(package("Checkpoints").userCheckpointFolder().iterdir()) == []
+    assert list(user_checkpoint_folder().iterdir()) == []
     assert ui.checkpointDownloadButton.enabled
 
 

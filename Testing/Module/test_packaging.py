@@ -102,7 +102,7 @@ module = host.loadModule({str(installed / "LMIDiffusion.py")!r})
 import LMIDiffusionSlicer
 import LMIDiffusionSlicer.Library as library
 from LMIDiffusionSlicer import Checkpoints
-Checkpoints.findCheckpoints()
+Checkpoints.known_checkpoints()
 print(LMIDiffusionSlicer.LIBRARY_FOLDER, sys.modules["LMIDiffusionLib"].__file__)
 import subprocess
 command = [library.pythonCommand(), "-m", "LMIDiffusionLib", "translate", "--help"]

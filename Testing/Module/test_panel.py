@@ -14,6 +14,8 @@ import slicer
 from conftest import PATIENCE, add_head, package, running, workers
 from quick_process import QuickProcess
 
+from LMIDiffusionLib.resources import user_checkpoint_folder
+
 
 @pytest.fixture(autouse=True)
 def chosen(widget: Any, checkpoint: Path) -> Any:
@@ -98,7 +100,7 @@ def test_checkpoints_in_the_users_folder_are_listed(
     widget: Any, ui: Any, chosen: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    folder = package("Checkpoints").userCheckpointFolder()
+    folder = user_checkpoint_folder()
     folder.mkdir(parents=True)
     (folder / "mine.safetensors").write_bytes(checkpoint.read_bytes())
     slicer.mrmlScene.Clear(0)

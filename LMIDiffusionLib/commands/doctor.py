@@ -1,0 +1,25 @@
+"""`doctor`: what is installed, and what is missing for what."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import UserError
+
+SUMMARY = "Show versions, devices and checkpoints, and what is missing for what."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..doctor import diagnose
+
+    diagnosis = diagnose()
+    for heading, rows in diagnosis.sections.items():
+        print(heading)
+        for name, text in rows:
+            print(f"  {name:<28} {text}")
+    if diagnosis.problem:
+        raise UserError(f"Nothing can be translated here: {diagnosis.problem}")

@@ -1,0 +1,176 @@
+"""What is installed, what computes, which checkpoints there are, and what can be done with all of it.
+
+It must be able to say so where anything is missing: the standard library alone is imported with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import __version__
+from .checkpoint_header import read_header, read_offer
+from .events import failure
+from .resources import DEFAULT_CHECKPOINT, bundled_checkpoints, resource, user_checkpoint_folder, user_checkpoints
+
+_MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """Something that the library does with packages.
+
+    Attributes:
+        name: what it does.
+        packages: that it needs, by the names under which they are installed.
+        remedy: a command that installs them.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    remedy: str
+
+
+TRANSLATION = Purpose(
+    "translate", ("torch", "numpy", "scipy", "nibabel", "safetensors", "tqdm"), "pip install LMIDiffusionLib"
+)
+PURPOSES = (
+    TRANSLATION,
+    Purpose("demo", ("pillow",), "pip install LMIDiffusionLib"),
+    Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
+    Purpose(
+        "prepare, train, benchmark",
+        ("lightning", "SimpleITK", "matplotlib", "tensorboard", "scikit-learn", "pillow"),
+        "pip install 'LMIDiffusionLib[train]'",
+    ),
+)
+
+Rows = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        sections: by heading, what there is and how it is.
+        problem: why nothing can be translated, in one sentence; empty where it can.
+    """
+
+    sections: dict[str, Rows]
+    problem: str
+
+
+def diagnose() -> Diagnosis:
+    """Look at the whole installation, and translate one slice."""
+    packages = {name: _version(name) for each in PURPOSES for name in each.packages}
+    missing = {name for name, (version, _) in packages.items() if not version}
+    uses = [(each.name, _lack(each, missing)) for each in PURPOSES]
+    problem, outcome = _lack(TRANSLATION, missing), ""
+    computes = not problem
+    if computes:
+        problem, outcome = _try_translation()
+        uses[0] = (TRANSLATION.name, problem)
+    sections = {
+        "Versions": [
+            ("LMIDiffusion", __version__),
+            ("Python", platform.python_version()),
+            ("System", platform.platform()),
+        ],
+        "Packages": [(name, version or reason) for name, (version, reason) in packages.items()],
+        "Devices": _devices() if computes else [("unknown", "PyTorch is needed to look")],
+        "Checkpoints": _checkpoints(load=computes),
+        "What works": [(name, f"no: {lack}" if lack else "yes") for name, lack in uses],
+    }
+    if outcome:
+        sections["What works"][0] = (TRANSLATION.name, f"yes: {outcome}")
+    return Diagnosis(sections, problem)
+
+
+def _version(package: str) -> tuple[str, str]:
+    """Its version, or else why there is none; only loading it tells whether it works."""
+    name = _MODULES.get(package, package)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        return "", "missing" if error.name == name else f"broken: it needs {error.name}, which is missing"
+    except Exception as error:  # a library that lacks another one raises what it likes
+        return "", f"broken: {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    try:
+        return importlib.metadata.version(package), ""
+    except importlib.metadata.PackageNotFoundError:
+        return str(getattr(module, "__version__", "unknown")), ""
+
+
+def _lack(purpose: Purpose, missing: set[str]) -> str:
+    lacking = [name for name in purpose.packages if name in missing]
+    return f"{', '.join(lacking)} cannot be loaded; run: {purpose.remedy}" if lacking else ""
+
+
+def _devices() -> Rows:
+    import torch
+
+    from .devices import select_precision
+
+    fast = select_precision("auto", torch.device("cpu")) is torch.bfloat16
+    rows = [("cpu", f"threads: {torch.get_num_threads()}, {'bfloat16' if fast else 'float32'} with --precision auto")]
+    for number in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(number)
+        rows.append((f"cuda:{number}", f"{device.name}, {device.total_memory / 2**30:.0f} GiB"))
+    if len(rows) == 1:
+        built = torch.version.cuda or torch.version.hip
+        rows.append(("cuda", "none found" if built else "none: this PyTorch is built without it"))
+    rows.append(("mps", "available" if torch.backends.mps.is_available() else "none"))
+    return rows
+
+
+def _checkpoints(*, load: bool) -> Rows:
+    """All checkpoints that go by a name, and whether they can be used."""
+    found = [*bundled_checkpoints().values(), *user_checkpoints().values()]
+    sums = {offer.file_name: offer.sha256 for offer in map(read_offer, found) if offer}
+    rows = [(path.stem, _state(path, sums.get(path.name), load=load)) for path in found]
+    return [*rows, ("your own", f"in {user_checkpoint_folder()}")]
+
+
+def _state(path: Path, expected: str | None, *, load: bool) -> str:
+    try:
+        header = read_header(path)
+        if load:
+            from .checkpoint import load_checkpoint
+
+            load_checkpoint(path)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except Exception as error:  # whatever is wrong with one checkpoint, the others are looked at
+        return failure(error).message
+    if expected and expected.lower() != found:
+        return f"{path} is not the file that another checkpoint names (its SHA-256 is {found}); download it again."
+    state = "readable" if load else "its header is readable"
+    check = ", SHA-256 as named" if expected else f", SHA-256 {found[:12]}..."
+    default = ", the default" if path.stem == DEFAULT_CHECKPOINT else ""
+    return f"{header.modality}, {header.pixel_size:g} mm, {state}{check}{default}"
+
+
+def _try_translation() -> tuple[str, str]:
+    """Why one slice of the bundled scan cannot be translated, or else how that went."""
+    try:
+        return "", _translate_a_slice()
+    except Exception as error:  # drivers, damaged files, missing libraries: all of it is what this command is for
+        return failure(error).message, ""
+
+
+def _translate_a_slice() -> str:
+    from .checkpoint import load_checkpoint
+    from .devices import select_device
+    from .options import TranslationOptions
+    from .translation import translate
+    from .volume import read_volume
+
+    volume, checkpoint = read_volume(resource("SampleData", "sri24_PDw.nii.gz")), load_checkpoint()
+    start = time.perf_counter()
+    translate(volume, checkpoint, TranslationOptions.of_preset("fast", slices=(40, 41)))
+    return f"one slice in {time.perf_counter() - start:.1f} s on {select_device('auto')}"
