@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import ScanWarning
 
 # Shares and correlations that scans stay far away from: their neighbours are alike, and never the same by the dozen.
 _LABEL_SHARE = 0.6
@@ -28,6 +33,14 @@ def _neighbours(array: NDArray[np.number], axis: int) -> tuple[NDArray[np.number
     """All voxels but the last, and all but the first, along an axis."""
     moved = np.moveaxis(array, axis, 0)
     return moved[:-1], moved[1:]
+
+
+def question(array: NDArray[np.number], path: Path) -> None:
+    """Warn of a volume (I, J, K) that does not look like a scan."""
+    kind = resembles(array)
+    if kind is not None:
+        message = f"{path} does not look like a scan of a head but like {kind}; the result means little."
+        warnings.warn(message, ScanWarning, stacklevel=3)
 
 
 def _share_of_equal_neighbours(array: NDArray[np.number]) -> float:

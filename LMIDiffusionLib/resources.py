@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -63,3 +64,12 @@ def checkpoint_path(name_or_path: str) -> Path:
         names = ", ".join(sorted(known)) or "none"
         raise UserError(f"There is no checkpoint {name_or_path}; give the path of one, or a known name ({names}).")
     return path
+
+
+def checkpoint_hash(name_or_path: str) -> str:
+    """SHA-256 of a checkpoint's file.
+
+    Raises:
+        UserError: there is none.
+    """
+    return hashlib.sha256(checkpoint_path(name_or_path).read_bytes()).hexdigest()

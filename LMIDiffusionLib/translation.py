@@ -73,13 +73,29 @@ def translate(
         ValueError: the volume is constant.
     """
     source = SlicedSource.of(volume, pixel_size=checkpoint.pixel_size)
+    if method is None:
+        device = select_device("auto")
+        method = LMIDiffusion(checkpoint, device=device, precision=select_precision("auto", device))
+    return translate_source(source, volume, method, options, on_progress=on_progress)
+
+
+def translate_source(
+    source: SlicedSource,
+    volume: Volume,
+    method: Method,
+    options: TranslationOptions = TranslationOptions(),
+    *,
+    on_progress: Callable[[Progress], None] = _ignore,
+) -> Translation:
+    """As `translate`, of a volume that has been sliced already.
+
+    Raises:
+        UserError: the slice range lies outside the volume, no head is found in it, or one slice needs too much memory.
+    """
     indices = source.head_slices(options.slices)
     if not indices:
         place = "the volume" if options.slices is None else "these slices"
         raise UserError(f"No head was found in {place}; give a scan of a head that shows more of it.")
-    if method is None:
-        device = select_device("auto")
-        method = LMIDiffusion(checkpoint, device=device, precision=select_precision("auto", device))
     mean = torch.zeros(source.grid.slice_count, 1, *source.grid.plane_shape)
     spread = torch.zeros_like(mean)
     for batch in translate_slices(source, indices, method, options, on_progress=on_progress):

@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .brain import check_brain_finder, find_brain
-from .checkpoint import Checkpoint, load_checkpoint
+from .checkpoint import load_checkpoint
 from .devices import Processor, select_device, select_precision
 from .diffusion import LMIDiffusion
-from .doubts import resembles
+from .doubts import question
 from .errors import ScanWarning, UserError
-from .events import ClassVolume, Result, Stage
+from .events import Result, Stage
 from .files import NIFTI_ENDINGS, atomic_path, check_output, unused
+from .label_maps import check_classes, class_volumes, segment
 from .masks import read_mask
 from .options import TranslationOptions
 from .reporting import Reporter
-from .segmentation import Segmentation, segment_classes, segment_tissues
+from .segmentation import Segmentation
 from .translation import Translation, translate
-from .volume import Volume, read_volume, save_nifti
+from .volume import read_volume, save_nifti
 
 FOUND: Literal["found"] = "found"
 
@@ -72,22 +70,25 @@ class TranslationJob:
         precision = select_precision(self.processor.precision, device)
         reporter.report(Stage.READING)
         volume = read_volume(self.source)
-        self._question(volume)
+        question(volume.array, self.source)
         brain = read_mask(self.mask, volume) if isinstance(self.mask, Path) else None
         reporter.report(Stage.LOADING)
         checkpoint = load_checkpoint(self.checkpoint)
-        self._check_checkpoint(checkpoint)
+        brain_from = None if self.mask is None else self._mask_option
+        check_classes(checkpoint, clusters=self.clusters, brain_from=brain_from)
         reporter.report(Stage.TRANSLATING)
         method = LMIDiffusion(checkpoint, device=device, precision=precision)
         translation = translate(volume, checkpoint, self.options, method=method, on_progress=reporter.report)
         reporter.report(Stage.SEGMENTING)
         if self.mask == FOUND:
             brain = find_brain(translation.volume)
-        segmentation = None if self.segmentation is None else self._segment(translation.volume, brain, checkpoint)
+        segmentation = None
+        if self.segmentation is not None:
+            segmentation = segment(translation.volume, checkpoint, clusters=self.clusters, brain=brain)
         reporter.report(Stage.WRITING)
         job = self._at_free_paths()
         job._write(translation, segmentation)
-        classes = () if segmentation is None else _class_volumes(segmentation, volume)
+        classes = () if segmentation is None else class_volumes(segmentation, volume)
         seconds = time.monotonic() - start
         reporter.report(Result(job.output, job.segmentation, job.uncertainty, classes, seconds))
         return translation
@@ -124,24 +125,6 @@ class TranslationJob:
             raise UserError("The brain is found in whole volumes alone; leave out --find-brain or --slices.")
         check_brain_finder()
 
-    def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
-        if self.mask is None:
-            checkpoint.centres(self.clusters)
-        elif checkpoint.tissue_centres is None:
-            raise UserError(f"This checkpoint knows no tissues, or not which is which; leave out {self._mask_option}.")
-
-    def _segment(self, volume: Volume, brain: NDArray[np.bool_] | None, checkpoint: Checkpoint) -> Segmentation:
-        if brain is None:
-            return segment_classes(volume.array, checkpoint.centres(self.clusters))
-        assert checkpoint.tissue_centres is not None
-        return segment_tissues(volume.array, checkpoint.tissue_centres, brain)
-
-    def _question(self, volume: Volume) -> None:
-        kind = resembles(volume.array)
-        if kind is not None:
-            message = f"{self.source} does not look like a scan of a head but like {kind}; the result means little."
-            warnings.warn(message, ScanWarning, stacklevel=3)
-
     def _at_free_paths(self) -> TranslationJob:
         """This job with other outputs in place of those that have come into being since it began: nothing is lost."""
         if self.overwrite:
@@ -176,12 +159,3 @@ def _free(path: _Wanted) -> _Wanted:
     free = unused(path)
     warnings.warn(f"{path} has come into being meanwhile; the result goes to {free}.", ScanWarning, stacklevel=4)
     return free
-
-
-def _class_volumes(segmentation: Segmentation, volume: Volume) -> tuple[ClassVolume, ...]:
-    voxel = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
-    counts = np.bincount(segmentation.labels.ravel(), minlength=len(segmentation.names) + 1)
-    return tuple(
-        ClassVolume(label, name, round(float(counts[label]) * voxel, 3))
-        for label, name in enumerate(segmentation.names, 1)
-    )

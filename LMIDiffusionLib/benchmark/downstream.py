@@ -31,11 +31,11 @@ from ..events import failure
 from ..files import atomic_path
 from ..masks import read_labels
 from ..options import TranslationOptions
-from ..resources import DEFAULT_CHECKPOINT
+from ..resources import DEFAULT_CHECKPOINT, checkpoint_hash
 from ..translation import translate
 from ..volume import read_volume, write_volume
 from ..work_folder import open_work_folder
-from .methods import OURS, NamedMethod, Setup, checkpoint_hash, find_method
+from .methods import OURS, NamedMethod, Setup, find_method
 from .pairs import Pair
 from .tables import Report, markdown
 

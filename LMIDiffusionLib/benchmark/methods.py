@@ -9,7 +9,6 @@ list the registry.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..presets import PRESETS
-from ..resources import checkpoint_path
+from ..resources import checkpoint_hash
 
 if TYPE_CHECKING:
     import torch
@@ -184,11 +183,6 @@ def find_method(name: str, setup: Setup) -> NamedMethod:
     make(torch.device("cpu"))  # what is wrong with it is told before anything is done
     title = f"{plain}@{Path(other).stem}" if at else plain
     return NamedMethod(title, checkpoint_hash(other)[:12] if at else "", kind.sees_target, make)
-
-
-def checkpoint_hash(name: str) -> str:
-    """SHA-256 of a checkpoint's file."""
-    return hashlib.sha256(checkpoint_path(name).read_bytes()).hexdigest()
 
 
 def _weights(name: str | None, setup: Setup) -> Checkpoint:

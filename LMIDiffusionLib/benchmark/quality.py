@@ -6,38 +6,33 @@ what is missing; jobs are shared out over devices and nodes; one that fails is n
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime
 import itertools
 import time
-import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
-from lightning.fabric.strategies.ddp import DDPStrategy
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..checkpoint import Checkpoint, load_checkpoint
 from ..devices import select_device
 from ..errors import UserError
-from ..events import failure
 from ..files import atomic_path
 from ..options import TranslationOptions
 from ..progress import Progress
-from ..resources import DEFAULT_CHECKPOINT
+from ..resources import DEFAULT_CHECKPOINT, checkpoint_hash
+from ..shared_work import check_shared_device, failures_kept, kept_failure, launch, share
 from ..source import SlicedSource
 from ..translation import translate_slices
 from ..volume import read_volume
 from ..work_folder import open_work_folder
 from .figures import save_comparison, save_curve, save_worst_cases
-from .methods import OURS, NamedMethod, Setup, checkpoint_hash, find_method
+from .methods import OURS, NamedMethod, Setup, find_method
 from .pairs import Pair
 from .scores import Scores, measured
 from .tables import Report, format_tables, methods_of, write_scans, write_slices
@@ -45,8 +40,6 @@ from .truth import Truth, read_truth
 
 # Raised whenever scores of the same name come to mean something else: kept ones are then no longer used.
 _VERSION = 2
-# Processes wait for the slowest at the end.
-_PATIENCE = datetime.timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -85,39 +78,22 @@ def run_quality_benchmark(options: QualityOptions) -> Report | None:
     Raises:
         UserError: a method cannot be used, the output holds another benchmark, or every pair failed.
     """
-    if ":" in options.device:
-        raise UserError(f"The device {options.device} is too narrow here; give --device cuda and --devices.")
+    check_shared_device(options.device)
     select_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint)
     setup = Setup(checkpoint, options.translation, options.target_scans)
     methods = [find_method(name, setup) for name in options.methods]
     open_work_folder(options.output, options.settings())
     jobs = [Job(index, pair, method, options) for index, pair in enumerate(options.pairs) for method in methods]
-    fabric = _fabric(options)
-    fabric.launch()
+    fabric = launch(options.device, devices=options.devices, nodes=options.nodes)
     missing = [job for job in jobs if not job.path.exists()]
     fabric.barrier()  # nobody begins before everybody has seen the same jobs missing
-    share = _share(missing, fabric.global_rank, fabric.world_size)
+    own = share(missing, fabric)
     quiet = None if fabric.is_global_zero else True  # None: only where standard error is no terminal
-    with tqdm(total=len(share), unit="job", disable=quiet) as bar:
-        _Worker(fabric.device, checkpoint).do(share, bar=bar)
+    with tqdm(total=len(own), unit="job", disable=quiet) as bar:
+        _Worker(fabric.device, checkpoint).do(own, bar=bar)
     fabric.barrier()
     return _report(jobs, checkpoint, options) if fabric.is_global_zero else None
-
-
-def _fabric(options: QualityOptions) -> lightning.Fabric:
-    chosen: dict[str, Any] = {
-        "accelerator": options.device,
-        "devices": options.devices,
-        "num_nodes": options.nodes,
-    }
-    fabric = lightning.Fabric(**chosen)
-    return fabric if fabric.world_size == 1 else lightning.Fabric(**chosen, strategy=DDPStrategy(timeout=_PATIENCE))
-
-
-def _share(jobs: list[Job], rank: int, processes: int) -> list[Job]:
-    """Jobs that follow one another, so that few pairs are read by two processes."""
-    return jobs[len(jobs) * rank // processes : len(jobs) * (rank + 1) // processes]
 
 
 @dataclass(frozen=True)
@@ -159,21 +135,7 @@ class Job:
 
     def failure(self) -> str:
         """One line: what failed and why."""
-        reason = self.failure_path.read_text(encoding="utf-8").splitlines()[0]
-        return f"{self.pair.name}, {self.method.title}: {reason}"
-
-
-@contextlib.contextmanager
-def _failures_kept(jobs: Iterable[Job]) -> Iterator[None]:
-    """Keep the reason in a file of each job where something goes wrong, and go on."""
-    for job in jobs:
-        job.failure_path.unlink(missing_ok=True)
-    try:
-        yield
-    except Exception as error:
-        for job in jobs:
-            with atomic_path(job.failure_path) as temporary:
-                temporary.write_text(f"{failure(error).message}\n{traceback.format_exc()}", encoding="utf-8")
+        return f"{self.pair.name}, {self.method.title}: {kept_failure(self.failure_path)}"
 
 
 @dataclass(frozen=True)
@@ -189,19 +151,19 @@ class _Worker:
     def __init__(self, device: torch.device, checkpoint: Checkpoint) -> None:
         self._device, self._checkpoint = device, checkpoint
 
-    def do(self, jobs: list[Job], *, bar: tqdm[Any]) -> None:
+    def do(self, jobs: Sequence[Job], *, bar: tqdm[Any]) -> None:
         """Do all jobs, those of one pair after one another; where one fails, go on with the next."""
         for _, group in itertools.groupby(jobs, lambda job: job.index):
             self._do_pair(list(group), bar)
 
     def _do_pair(self, jobs: list[Job], bar: tqdm[Any]) -> None:
         opened = None
-        with _failures_kept(jobs):
+        with failures_kept(job.failure_path for job in jobs):
             opened = self._open(jobs[0])
         for job in jobs:
             bar.set_description(f"{job.pair.name} {job.method.title}")
             if opened is not None:
-                with _failures_kept([job]):
+                with failures_kept([job.failure_path]):
                     self._score(job, opened, bar).write(job.path)
             bar.update()
 
