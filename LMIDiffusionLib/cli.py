@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from . import __version__
-from .commands import demo, doctor, downstream, info, prepare, quality, speed, train, translate
+from .commands import demo, doctor, downstream, info, prepare, quality, speed, train, translate, translate_cohort
 from .events import Error, ErrorKind, failure
 from .terminal import prepare_process
 
@@ -29,6 +29,7 @@ class Command(Protocol):
 
 COMMANDS: dict[str, Command] = {
     "translate": translate,
+    "translate-cohort": translate_cohort,
     "prepare": prepare,
     "train": train,
     "info": info,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -69,7 +71,7 @@ def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
         reference: volume whose grid the columns share, and whose brightest part is the head.
         columns: what to draw.
     """
-    centre = _centre(reference)
+    centre = head_centre(reference)
     images = [[_view(reference, column.colours, axis, centre) for column in columns] for axis in (2, 1, 0)]
     widths = max(image.width for row in images for image in row)
     heights = [max(image.height for image in row) for row in images]
@@ -87,7 +89,7 @@ def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
         sheet.save(temporary)
 
 
-def _centre(volume: Volume) -> tuple[int, int, int]:
+def head_centre(volume: Volume) -> tuple[int, int, int]:
     """Centre of mass in canonical voxel indices."""
     weights = nib.as_closest_canonical(nib.Nifti1Image(volume.array.astype(np.float32), volume.affine)).get_fdata()
     weights = np.clip(weights - weights.min(), 0, np.percentile(weights, 99) - weights.min())
@@ -101,14 +103,24 @@ def _others(axis: int) -> tuple[int, int]:
 
 
 def _view(reference: Volume, colours: Colours, axis: int, centre: tuple[int, int, int]) -> Image.Image:
-    """One plane as a picture: up is up (or front, in the axial plane), and right is left."""
-    channels = [
-        nib.as_closest_canonical(nib.Nifti1Image(colours[..., channel], reference.affine)) for channel in range(3)
-    ]
-    spacing = np.linalg.norm(channels[0].affine[:3, :3], axis=0)
-    plane = np.stack([np.asarray(each.dataobj).take(centre[axis], axis) for each in channels], axis=-1)
-    upright = plane.swapaxes(0, 1)[::-1, ::-1]
-    across, up = (spacing[each] * _PIXELS_PER_MILLIMETRE for each in _others(axis))
+    upright, spacing = plane(colours, reference.affine, axis, centre[axis])
+    across, up = (each * _PIXELS_PER_MILLIMETRE for each in spacing)
     size = (round(upright.shape[1] * across), round(upright.shape[0] * up))
     pixels = (upright * 255).round().astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def plane(
+    array: NDArray[Any], affine: NDArray[np.float64], axis: int, index: int
+) -> tuple[NDArray[Any], tuple[float, float]]:
+    """One plane of an array (I, J, K, ...) as a picture: up is up (or front, in the axial plane), and right is left.
+
+    Returns:
+        Pixels (rows, columns, ...) and their width and height in millimetres.
+    """
+    to_canonical = io_orientation(affine)
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = sizes[np.argsort(to_canonical[:, 0])]
+    flat = apply_orientation(array, to_canonical).take(index, axis)
+    across, up = _others(axis)
+    return np.ascontiguousarray(flat.swapaxes(0, 1)[::-1, ::-1]), (float(spacing[across]), float(spacing[up]))

@@ -61,6 +61,7 @@ def failures_kept(paths: Iterable[Path]) -> Iterator[None]:
         yield
     except Exception as error:
         for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
                 temporary.write_text(f"{failure(error).message}\n{traceback.format_exc()}", encoding="utf-8")
 

@@ -1,0 +1,156 @@
+"""BIDS: scans of a data set, and what a folder of derivatives says of itself (bids-specification.readthedocs.io)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import UserError
+from ..files import NIFTI_ENDINGS, stem
+from .scans import FIGURES, LOGS, Scan
+
+DESCRIPTION = "dataset_description.json"
+SUFFIXES = ("PDw", "T2w", "FLAIR")
+"""Contrasts that are translated unless others are asked for."""
+
+_VERSION = "1.10.0"
+_PIPELINE = "LMIDiffusion"
+_RAW = "raw"  # how links in sidecars call the data set that the scans are from
+# The entities that stand before the acquisition in a name of the folder `anat`.
+_BEFORE_ACQUISITION = ("sub", "ses")
+_MAGNITUDES = (None, "mag")
+_README = f"""# {_PIPELINE}
+
+Volumes of the contrast that their suffix names (`desc-translated`), translated from other contrasts of the same head by
+{_PIPELINE} {__version__}, and label maps of them (`desc-kmeans_dseg`). They lie on the grid of their source. The
+contrast of the source stands in the entity `acq`; all else is in the JSON file beside each volume.
+
+These volumes have been computed, not measured. They are for research, not for diagnosis or treatment.
+
+`qc.html` shows every scan; `failures.csv`, if there is one, names those that could not be translated.
+"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to take of a BIDS data set; None for all of it.
+
+    Attributes:
+        participants: labels, with or without `sub-`.
+        sessions: labels, with or without `ses-`.
+        suffixes: contrasts as file names have them.
+    """
+
+    participants: tuple[str, ...] | None = None
+    sessions: tuple[str, ...] | None = None
+    suffixes: tuple[str, ...] | None = None
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether a folder is a BIDS data set."""
+    return (folder / DESCRIPTION).is_file()
+
+
+def find_scans(root: Path, choice: Choice) -> list[Scan]:
+    """All anatomical scans with the chosen suffixes; those of other participants and sessions are not chosen.
+
+    Raises:
+        UserError: there are none, or none of a chosen participant or session.
+    """
+    suffixes = choice.suffixes or SUFFIXES
+    paths = [path for folder in ("sub-*/anat", "sub-*/ses-*/anat") for path in root.glob(f"{folder}/sub-*")]
+    names = [(path, _Name.of(path)) for path in sorted(paths) if path.name.endswith(NIFTI_ENDINGS)]
+    found = [(path, name) for path, name in names if name.suffix in suffixes and name.get("part") in _MAGNITUDES]
+    participants = _labels(choice.participants, "sub", [name for _, name in found])
+    sessions = _labels(choice.sessions, "ses", [name for _, name in found])
+    scans = [
+        _scan(root, path, name, name.get("sub") in participants and name.get("ses") in sessions) for path, name in found
+    ]
+    if not any(scan.is_chosen for scan in scans):
+        raise UserError(f"{root} has no scan with the suffix {' or '.join(suffixes)} to translate; choose another.")
+    return scans
+
+
+def _labels(chosen: tuple[str, ...] | None, entity: str, names: list[_Name]) -> set[str | None]:
+    """The labels that are meant, of those that there are.
+
+    Raises:
+        UserError: one of them is not there.
+    """
+    there = {name.get(entity) for name in names}
+    if chosen is None:
+        return there
+    labels = [each.removeprefix(f"{entity}-") for each in chosen]
+    for label in labels:
+        if label not in there:
+            known = ", ".join(sorted(each for each in there if each)) or "none"
+            raise UserError(f"There is no scan of {entity}-{label} to translate; there are those of {known}.")
+    return {*labels}
+
+
+def _scan(root: Path, path: Path, name: _Name, is_chosen: bool) -> Scan:
+    place = path.relative_to(root)
+    result = (place.parent / name.with_contrast()).as_posix()
+    return Scan(place.as_posix(), path, None, result, (f"bids:{_RAW}:{place.as_posix()}",), is_chosen)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A file name: entities as key-label pairs, and a suffix."""
+
+    entities: tuple[tuple[str, str], ...]
+    suffix: str
+
+    @classmethod
+    def of(cls, path: Path) -> _Name:
+        *pairs, suffix = stem(path).split("_")
+        return cls(tuple((key, label) for key, _, label in (pair.partition("-") for pair in pairs)), suffix)
+
+    def get(self, entity: str) -> str | None:
+        return dict(self.entities).get(entity)
+
+    def with_contrast(self) -> str:
+        """The entities, with the suffix as part of the acquisition: scans of two contrasts become two results."""
+        acquisition = ("acq", (self.get("acq") or "") + self.suffix)
+        before = [pair for pair in self.entities if pair[0] in _BEFORE_ACQUISITION]
+        after = [pair for pair in self.entities if pair[0] not in (*_BEFORE_ACQUISITION, "acq")]
+        return "_".join("-".join(pair) for pair in (*before, acquisition, *after))
+
+
+def check_derivatives(output: Path) -> None:
+    """Make sure that a folder holds no other data set.
+
+    Raises:
+        UserError: it does.
+    """
+    path = output / DESCRIPTION
+    if not path.exists():
+        return
+    try:
+        pipelines = [each["Name"] for each in json.loads(path.read_text(encoding="utf-8"))["GeneratedBy"]]
+    except (ValueError, LookupError, TypeError):
+        pipelines = []
+    if _PIPELINE not in pipelines:
+        raise UserError(f"{output} holds another data set; choose a new folder.")
+
+
+def derivatives_files(source: Path) -> dict[str, str]:
+    """Name and content of the files that make a folder one of derivatives of a data set."""
+    link = source.resolve().as_uri()
+    description: dict[str, Any] = {
+        "Name": f"{_PIPELINE}: volumes translated to another contrast",
+        "BIDSVersion": _VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": _PIPELINE, "Version": __version__, "Description": "Zero-shot contrast translation"}],
+        "SourceDatasets": [{"URL": link}],
+        "DatasetLinks": {_RAW: link},
+    }
+    ignored = ("qc.html", "failures.csv", f"{FIGURES}/", f"{LOGS}/")
+    return {
+        DESCRIPTION: json.dumps(description, indent=2) + "\n",
+        "README.md": _README,
+        ".bidsignore": "\n".join(ignored) + "\n",
+    }

@@ -1,0 +1,52 @@
+"""The picture of a scan on the page of quality: source, translation and segmentation in three planes each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..pictures import Colours, grey, head_centre, overlay, plane
+from ..segmentation import TISSUES, Segmentation
+from ..volume import Volume
+
+_SIDE = 144  # of a plane
+_GAP, _WIDE_GAP = 2, 12
+WIDTH, HEIGHT = 9 * _SIDE + 6 * _GAP + 2 * _WIDE_GAP, _SIDE
+"""Of the picture, in pixels."""
+_QUALITY = 80  # of WebP, 0 to 100
+
+
+def save_strip(path: Path, source: Volume, translation: Volume, segmentation: Segmentation) -> None:
+    """Write nine planes through the middle of the head side by side, axial, coronal and sagittal ones, as WebP.
+
+    Args:
+        path: where it goes.
+        source: in [0, 1].
+        translation: in [0, 1], on the same grid.
+        segmentation: of the translation.
+    """
+    centre = head_centre(source)
+    # Class 1 of a whole head is its air.
+    first_label = 1 if segmentation.names == TISSUES else 2
+    strip = Image.new("RGB", (WIDTH, HEIGHT))
+    for axis, place in zip((2, 1, 0), range(3), strict=True):
+        arrays = (source.array, translation.array, segmentation.labels)
+        planes = [plane(each, source.affine, axis, centre[axis]) for each in arrays]
+        (before, after, labels), spacing = [each for each, _ in planes], planes[0][1]
+        pictures = (grey(before), grey(after), overlay(after, labels, first_label=first_label))
+        for group, colours in enumerate(pictures):
+            left = group * (3 * _SIDE + 2 * _GAP + _WIDE_GAP) + place * (_SIDE + _GAP)
+            _paste(strip, colours, spacing, left)
+    strip.save(path, quality=_QUALITY)
+
+
+def _paste(strip: Image.Image, colours: Colours, spacing: tuple[float, float], left: int) -> None:
+    """Draw a plane as large as its square allows, at true proportions."""
+    height, width = colours.shape[0] * spacing[1], colours.shape[1] * spacing[0]
+    scale = _SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    pixels = (np.clip(colours, 0, 1) * 255).round().astype(np.uint8)
+    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    strip.paste(picture, (left + (_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))

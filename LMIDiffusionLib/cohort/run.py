@@ -1,0 +1,204 @@
+"""A whole cohort: what is missing is shared out over devices and nodes, and what has come of it is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..brain import check_brain_finder
+from ..checkpoint import Checkpoint, load_checkpoint
+from ..devices import select_device, select_precision
+from ..errors import UserError
+from ..files import atomic_path, intended
+from ..label_maps import check_classes
+from ..shared_work import check_shared_device, kept_failure, launch, share
+from . import bids
+from .inputs import Cohort
+from .meter import progress_bar
+from .pipeline import Pipeline
+from .recipe import Recipe, State, state
+from .scans import Outputs
+
+FAILURES = "failures.csv"
+_HEARTBEAT = 0.2  # seconds
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class CohortOptions:
+    """What the user chooses; see `lmidiffusion translate-cohort --help`."""
+
+    cohort: Cohort
+    output: Path
+    recipe: Recipe = Recipe()
+    device: str = "auto"
+    devices: str = "auto"
+    nodes: int = 1
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class CohortReport:
+    """What has come of the chosen scans.
+
+    Attributes:
+        done: how many have results, those of earlier calls too.
+        failures: a name and a reason for each other one.
+    """
+
+    done: int
+    failures: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The chosen scans to translate, and those whose results are of another recipe."""
+
+    missing: list[Outputs]
+    refused: list[Outputs]
+
+
+def translate_cohort(options: CohortOptions) -> CohortReport | None:
+    """Translate the chosen scans of a cohort, or what is missing of them; write failures.csv.
+
+    Returns:
+        None in all processes but the first.
+
+    Raises:
+        UserError: something is wrong with the checkpoint, the device or the output folder.
+    """
+    check_shared_device(options.device)
+    select_precision(options.recipe.precision, select_device(options.device))
+    checkpoint = load_checkpoint(options.recipe.checkpoint)
+    _check_recipe(options, checkpoint)
+    _open_output(options)
+    every = [Outputs(options.output, scan, checkpoint.modality) for scan in options.cohort.scans]
+    chosen = [outputs for outputs in every if outputs.scan.is_chosen]
+    fabric = launch(options.device, devices=options.devices, nodes=options.nodes)
+    if fabric.local_rank > 0:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # One process looks, so that all see the same scans missing.
+    plan = fabric.broadcast(_plan(options, every, chosen) if fabric.is_global_zero else _Plan([], []))
+    pipeline = Pipeline(checkpoint, options.recipe, fabric.device)
+    if not fabric.is_global_zero:
+        pipeline.do(share(plan.missing, fabric))
+        fabric.barrier()
+        return None
+    with progress_bar(len(chosen), [outputs.is_finished for outputs in plan.missing]):
+        pipeline.do(share(plan.missing, fabric))
+        fabric.barrier()
+    return _report(options, every, plan)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent has been killed: the next call must not find it at work."""
+    while os.getppid() == parent:
+        time.sleep(_HEARTBEAT)
+    os._exit(1)
+
+
+def _check_recipe(options: CohortOptions, checkpoint: Checkpoint) -> None:
+    recipe = options.recipe
+    masked = {scan.mask is not None for scan in options.cohort.scans if scan.is_chosen}
+    if recipe.find_brain and recipe.clusters is not None:
+        raise UserError("A brain gives three tissues; leave out --find-brain or --clusters.")
+    if recipe.find_brain:
+        check_brain_finder()
+    if True in masked:
+        check_classes(checkpoint, clusters=None, brain_from="the masks")
+    if False in masked:
+        brain_from = "--find-brain" if recipe.find_brain else None
+        check_classes(checkpoint, clusters=recipe.clusters, brain_from=brain_from)
+
+
+def _open_output(options: CohortOptions) -> None:
+    """Make the folder of the results, and find what stands in the way before minutes are spent."""
+    output, cohort = options.output, options.cohort
+    if output.resolve() == cohort.root.resolve():
+        raise UserError(f"The output {output} is the folder of the scans; choose another.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise UserError(f"The folder {output} cannot be written to ({error.strerror}); choose another.") from error
+    if cohort.is_bids:
+        bids.check_derivatives(output)
+
+
+def _plan(options: CohortOptions, every: list[Outputs], chosen: list[Outputs]) -> _Plan:
+    """Clear away what is left of killed calls and what is not to be kept, and see what there is to do."""
+    _remove_leftovers(options.output, {path for outputs in chosen for path in (*outputs.results(), outputs.failure)})
+    if options.cohort.is_bids:
+        for name, text in bids.derivatives_files(options.cohort.root).items():
+            _write(options.output / name, text)
+    record = options.recipe.record()
+    plan = _Plan([], [])
+    for outputs in chosen:
+        if options.overwrite:
+            # What is stopped half-way goes on without --overwrite: a scan without its sidecar is not done.
+            outputs.sidecar.unlink(missing_ok=True)
+        outputs.failure.unlink(missing_ok=True)
+        found = state(outputs, record)
+        if found is not State.DONE:
+            (plan.refused if found is State.OTHER else plan.missing).append(outputs)
+    return plan
+
+
+def _remove_leftovers(output: Path, results: set[Path]) -> None:
+    """Remove temporary files of the cohort and of these results; those of other scans may be another call's."""
+    for place, _, files in os.walk(output):
+        for name in files:
+            path = Path(place, name)
+            final = intended(path)
+            if final is not None and (final in results or Path(place) == output):
+                path.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the cohort as a whole. Another call that begins may take the temporary file for a leftover."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
+            return
+        except FileNotFoundError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+
+
+def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> CohortReport:
+    """Write what has come of all scans, those of other calls too, and tell what has come of the chosen ones."""
+    listed = [*options.cohort.problems, *_failures(every, plan)]
+    text = io.StringIO()
+    csv.writer(text).writerows([("scan", "reason"), *listed])
+    path = options.output / FAILURES
+    if listed:
+        _write(path, text.getvalue())
+    else:
+        path.unlink(missing_ok=True)
+    chosen = {outputs.scan.name for outputs in every if outputs.scan.is_chosen}
+    failures = [
+        (name, reason) for name, reason in listed if name in chosen or (name, reason) in options.cohort.problems
+    ]
+    return CohortReport(len(chosen) - sum(name in chosen for name, _ in failures), failures)
+
+
+def _failures(every: list[Outputs], plan: _Plan) -> Iterator[tuple[str, str]]:
+    refused = {outputs.scan.name for outputs in plan.refused}
+    missing = {outputs.scan.name for outputs in plan.missing}
+    for outputs in every:
+        name = outputs.scan.name
+        if name in refused:
+            yield name, f"{outputs.sidecar} tells of another checkpoint, other options or other files; add --overwrite."
+        elif outputs.failure.exists() and not outputs.sidecar.exists():
+            yield name, kept_failure(outputs.failure)
+        elif name in missing and not outputs.sidecar.exists():
+            yield name, "It has not been translated; call again."
