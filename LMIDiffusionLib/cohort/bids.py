@@ -54,7 +54,7 @@ def is_data_set(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
-def find_scans(root: Path, choice: Choice) -> list[Scan]:
+def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
     """All anatomical scans with the chosen suffixes; those of other participants and sessions are not chosen.
 
     Raises:

@@ -11,8 +11,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..file_lists import read_file_list
 from ..files import NIFTI_ENDINGS, stem
-from . import bids
-from .bids import Choice
+from .bids import Choice, find_bids_scans, is_data_set
 from .scans import Scan
 
 
@@ -45,8 +44,8 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice()) -> Cohort:
         UserError: there is no scan, or the choice cannot be made.
     """
     path = Path(source)
-    if bids.is_data_set(path):
-        return _distinct(Cohort(path, True, bids.find_scans(path, choice), []))
+    if is_data_set(path):
+        return _distinct(Cohort(path, True, find_bids_scans(path, choice), []))
     if choice != Choice():
         raise UserError(
             f"{source} is no BIDS data set, of which participants, sessions and suffixes can be chosen;"

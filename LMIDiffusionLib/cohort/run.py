@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..files import atomic_path, intended
 from ..label_maps import check_classes
 from ..shared_work import check_shared_device, kept_failure, launch, share
-from . import bids
+from .bids import check_derivatives, derivatives_files
 from .inputs import Cohort
 from .meter import progress_bar
 from .pipeline import Pipeline
@@ -130,14 +130,14 @@ def _open_output(options: CohortOptions) -> None:
     except OSError as error:
         raise UserError(f"The folder {output} cannot be written to ({error.strerror}); choose another.") from error
     if cohort.is_bids:
-        bids.check_derivatives(output)
+        check_derivatives(output)
 
 
 def _plan(options: CohortOptions, every: list[Outputs], chosen: list[Outputs]) -> _Plan:
     """Clear away what is left of killed calls and what is not to be kept, and see what there is to do."""
     _remove_leftovers(options.output, {path for outputs in chosen for path in (*outputs.results(), outputs.failure)})
     if options.cohort.is_bids:
-        for name, text in bids.derivatives_files(options.cohort.root).items():
+        for name, text in derivatives_files(options.cohort.root).items():
             _write(options.output / name, text)
     record = options.recipe.record()
     plan = _Plan([], [])
