@@ -98,15 +98,13 @@ class Checkpoint:
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON types."""
-        kernel = self.condition.kernel
-        kernel_name = next(name for name, kind in KERNELS.items() if isinstance(kernel, kind))
         return {
             "format_version": FORMAT_VERSION,
             "modality": self.modality,
             "pixel_size": self.pixel_size,
             "intensity_scale": SCALE_NAME,
             "network": dataclasses.asdict(self.network),
-            "condition": {**dataclasses.asdict(self.condition), "kernel": {"name": kernel_name, **vars(kernel)}},
+            "condition": condition_metadata(self.condition),
             "sde": dataclasses.asdict(self.sde),
             "class_centres": {str(count): centres.tolist() for count, centres in self.class_centres.items()},
             "tissue_centres": self.tissue_centres,
@@ -138,11 +136,10 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint
 def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
     if metadata["intensity_scale"] != SCALE_NAME:
         raise UserError(f"{path} uses another intensity scale ({metadata['intensity_scale']}); train it again.")
-    network = metadata["network"]
     checkpoint = Checkpoint(
         weights=weights,
-        network=NetworkSettings(**{**network, "channels": tuple(network["channels"])}),
-        condition=_condition(metadata["condition"]),
+        network=network_settings(metadata["network"]),
+        condition=condition_of(metadata["condition"]),
         sde=VarianceExplodingSDE(**metadata["sde"]),
         modality=metadata["modality"],
         pixel_size=metadata["pixel_size"],
@@ -199,7 +196,20 @@ def _check_settings(settings: Any) -> None:
             raise ValueError(f"{name} is {value!r}")
 
 
-def _condition(settings: dict[str, Any]) -> Condition:
+def network_settings(metadata: dict[str, Any]) -> NetworkSettings:
+    """The shape of a network out of its plain JSON types."""
+    return NetworkSettings(**{**metadata, "channels": tuple(metadata["channels"])})
+
+
+def condition_metadata(condition: Condition) -> dict[str, Any]:
+    """A condition as plain JSON types."""
+    kernel = condition.kernel
+    name = next(name for name, kind in KERNELS.items() if isinstance(kernel, kind))
+    return {**dataclasses.asdict(condition), "kernel": {"name": name, **vars(kernel)}}
+
+
+def condition_of(settings: dict[str, Any]) -> Condition:
+    """What `condition_metadata` has made plain."""
     kernel = dict(settings["kernel"])
     if not all(type(size) is int for size in settings["patch_sizes"]):
         raise TypeError(f"patch_sizes is {settings['patch_sizes']!r}")

@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from . import __version__
-from .commands import demo, doctor, downstream, info, prepare, quality, speed, train, translate, translate_cohort
+from .commands import (
+    demo,
+    doctor,
+    downstream,
+    info,
+    prepare,
+    quality,
+    speed,
+    train,
+    train_cyclegan,
+    train_regression,
+    translate,
+    translate_cohort,
+)
 from .events import Error, ErrorKind, failure
 from .terminal import prepare_process
 
@@ -32,6 +45,8 @@ COMMANDS: dict[str, Command] = {
     "translate-cohort": translate_cohort,
     "prepare": prepare,
     "train": train,
+    "train-regression": train_regression,
+    "train-cyclegan": train_cyclegan,
     "info": info,
     "demo": demo,
     "doctor": doctor,

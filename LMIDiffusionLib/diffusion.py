@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from . import devices
-from .axial_slices import pad_to, padded_shape
 from .checkpoint import Checkpoint
 from .denoisers import conditional_denoiser
 from .options import TranslationOptions
@@ -53,6 +52,10 @@ class DiffusionMethod(ABC):
             options: how the volume is translated.
         """
 
+    def seen(self, source: SlicedSource) -> SlicedSource:
+        """What the method sees of a source."""
+        return source
+
     @property
     def batch_size(self) -> int:
         return devices.batch_size(self.device)
@@ -69,8 +72,7 @@ class DiffusionMethod(ABC):
         options: TranslationOptions,
         on_step: Callable[[], None],
     ) -> Tensor:
-        slices = source.slices[indices]
-        padded = pad_to(slices, padded_shape(source.grid.slice_shape, self.network.settings.stride)).to(self.device)
+        padded = self.seen(source).padded(indices, stride=self.network.settings.stride).to(self.device)
         # Neighbouring slices that start from one noise end alike: the volume flickers less from slice to slice.
         draw_noise = shared_noise(_noise_seed(options.seed, number), padded)
         start = self.begin(padded, number=number, draw_noise=draw_noise, options=options)
@@ -78,9 +80,7 @@ class DiffusionMethod(ABC):
         for state in sampler.solve(start.denoise, start.state, start.noise_levels, draw_noise=draw_noise):
             on_step()
             last = state
-        # Air has no contrast to translate, but the scan's own noise.
-        translated = pad_to(last.clamp(0, 1).cpu(), source.grid.slice_shape)
-        return torch.where(source.outlines(indices), translated, slices)
+        return source.with_air(last, indices)
 
 
 class LMIDiffusion(DiffusionMethod):

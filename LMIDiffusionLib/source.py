@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .axial_slices import AxialGrid
+from .axial_slices import AxialGrid, pad_to, padded_shape
 from .errors import UserError
 from .intensity import head_mask, head_outlines, otsu_threshold, to_unit_scale
 from .upsampling import guided_upsampling
@@ -49,8 +49,8 @@ class SlicedSource:
         """
         grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
         scaled = to_unit_scale(volume.array)
-        plane_slices = grid.plane_slices(scaled)
-        return cls(grid, scaled, plane_slices, grid.to_slices(plane_slices), pixel_size, otsu_threshold(scaled))
+        planes = grid.plane_slices(scaled)
+        return cls(grid, scaled, planes, grid.to_slices(planes), pixel_size, otsu_threshold(scaled))
 
     def head_slices(self, chosen: tuple[int, int] | None = None) -> list[int]:
         """Indices of the slices in [first, stop), of all if None, that show some of the head.
@@ -72,6 +72,25 @@ class SlicedSource:
         """Pixels (B, 1, H, W) of the head, bool; all others show air."""
         outlines = head_outlines(self.scaled, self.slices[indices, 0].numpy(), otsu=self.otsu)
         return torch.from_numpy(outlines)[:, None]
+
+    def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedSource:
+        """The same slices of a volume (I, J, K) in [0, 1] in place of `scaled`."""
+        planes = self.grid.plane_slices(scaled)
+        return SlicedSource(
+            self.grid, scaled, planes, self.grid.to_slices(planes), self.pixel_size, otsu_threshold(scaled)
+        )
+
+    def padded(self, indices: list[int], *, stride: int) -> Tensor:
+        """These slices (B, 1, H, W), padded to multiples of a network's stride."""
+        return pad_to(self.slices[indices], padded_shape(self.grid.slice_shape, stride))
+
+    def with_air(self, images: Tensor, indices: list[int]) -> Tensor:
+        """Images of these slices, padded as by `padded`, cropped and put in [0, 1]; around the head, the source itself.
+
+        Air has no contrast to translate, but the scan's own noise.
+        """
+        cropped = pad_to(images.clamp(0, 1).float().cpu(), self.grid.slice_shape)
+        return torch.where(self.outlines(indices), cropped, self.slices[indices])
 
     def enlarged(self, images: Tensor, indices: list[int]) -> Tensor:
         """Images (B, 1, H, W) in place of these slices, on the volume's own pixels: with its detail where it has more.

@@ -1,6 +1,6 @@
-"""What LMIDiffusion is compared with. CycleGAN and StyleGAN2-ADA inversion of the paper's table are not here yet."""
+"""What LMIDiffusion is compared with, and how rivals are trained; what needs Lightning is imported when it is used."""
 
-from .intensity_mapping import HistogramMatching, Identity
+from .intensity_mapping import HistogramMatching, Identity, Inversion
 from .sdedit import SDEdit
 
-__all__ = ["HistogramMatching", "Identity", "SDEdit"]
+__all__ = ["HistogramMatching", "Identity", "Inversion", "SDEdit"]

@@ -1,4 +1,4 @@
-"""Methods that change intensities alone: none of them, and histogram matching."""
+"""Methods that change intensities alone: none of them, inversion, and histogram matching."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ class Identity(IntensityMapping):
 
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         return volume
+
+
+class Inversion(IntensityMapping):
+    """Turns the tones of the head over, on the common scale of intensity; what is darker, air and bone, stays dark."""
+
+    def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        return to_unit_scale(np.where(head_mask(volume), 1 - volume, volume))
 
 
 class HistogramMatching(IntensityMapping):

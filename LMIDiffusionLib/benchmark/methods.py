@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..baselines import HistogramMatching
+    from ..baselines.intensity_mapping import IntensityMapping
     from ..baselines.rival_checkpoint import RivalCheckpoint
     from ..checkpoint import Checkpoint
     from ..method import Method
@@ -98,6 +99,22 @@ def _histogram_matching(checkpoint: Checkpoint, setting: str, setup: Setup, devi
 
 
 def _sdedit(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    return _started(checkpoint, setting, setup, device, None)
+
+
+def _sdedit_matched(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    return _started(checkpoint, setting, setup, device, setup.histogram_matching)
+
+
+def _sdedit_inverted(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines import Inversion
+
+    return _started(checkpoint, setting, setup, device, Inversion())
+
+
+def _started(
+    checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device, mapping: IntensityMapping | None
+) -> Runnable:
     from ..baselines import SDEdit
 
     try:
@@ -105,9 +122,9 @@ def _sdedit(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.de
     except ValueError:
         start = 0.0
     if not 0 < start <= 1:
-        raise UserError(f"SDEdit cannot start at {setting or 'no time'}; give sdedit-T with T in (0, 1].")
+        raise UserError(f"SDEdit cannot start at {setting or 'no time'}; give -T with T in (0, 1].")
     options = dataclasses.replace(setup.options, steps=max(_SDEDIT_STEPS, setup.options.steps or 0))
-    return SDEdit(checkpoint, device=device, start=start), options
+    return SDEdit(checkpoint, device=device, start=start, mapping=mapping), options
 
 
 def _lmidiffusion(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
@@ -128,11 +145,33 @@ def _sampling(setting: str, options: TranslationOptions) -> TranslationOptions:
     return dataclasses.replace(options, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
 
 
+def _regression(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines.regression import Regression
+
+    return Regression(checkpoint, device=device), dataclasses.replace(setup.options, samples=_count(setting))
+
+
+def _count(setting: str) -> int:
+    if setting and (not setting.isdigit() or int(setting) == 0):
+        raise UserError(f"{setting} is no number of samples; give a whole number above 0.")
+    return int(setting or 1)
+
+
+def _cyclegan(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines.cyclegan import CycleGAN
+
+    return CycleGAN(checkpoint, device=device), dataclasses.replace(setup.options, samples=1)
+
+
 METHODS = {
     "identity": MethodKind(_identity),
     "histogram-matching": MethodKind(_histogram_matching),
     "sdedit": MethodKind(_sdedit, setting="-T"),
+    "sdedit-matched": MethodKind(_sdedit_matched, setting="-T"),
+    "sdedit-inverted": MethodKind(_sdedit_inverted, setting="-T"),
     OURS: MethodKind(_lmidiffusion, setting="[-SAMPLING]"),
+    "regression": MethodKind(_regression, setting="[-SAMPLES]", trained=True),
+    "cyclegan": MethodKind(_cyclegan, trained=True),
     # No translation into a checkpoint's contrast can be expected to come closer to a scan of another contrast.
     "ceiling": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
 }

@@ -3,104 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from pathlib import Path
-from typing import Any, TypeVar
 
 from ..training.options import DataOptions, FitOptions, ModelOptions
-from .arguments import positive, positive_real
-
-_Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
+from .training_arguments import add_contrast, add_data, add_fit, add_folders, add_model, chosen
 
 SUMMARY = "Train a checkpoint on scans of the target modality alone."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path, help="folder of NAME_<modality>.nii.gz files")
-    parser.add_argument("--output", type=Path, required=True, help="folder for logs, pictures and the checkpoint")
-    _add_data(parser.add_argument_group("data"))
-    _add_model(parser.add_argument_group("model"))
-    _add_fit(parser.add_argument_group("training"))
-    parser.add_argument("--resume", action="store_true", help="go on where the training in --output was stopped")
-
-
-def _add_data(group: argparse._ArgumentGroup) -> None:
-    default = DataOptions()
-    group.add_argument("--modality", default=default.modality, help="target modality, as file names have it")
-    group.add_argument(
-        "--brain-suffix", default=default.brain_suffix, help="NAME_<suffix>.nii.gz is a brain mask, where it exists"
-    )
-    group.add_argument(
-        "--label-suffix",
-        help="NAME_<suffix>.nii.gz is a label map of the brain drawn on the scan, where it exists (DLMUSE's are known)",
-    )
-    group.add_argument(
-        "--tissue-levels",
-        type=positive_real,
-        nargs=4,
-        metavar=("FLUID", "GREY", "WHITE", "SCALP"),
-        help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
-    )
-    group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")
-    group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
-    group.add_argument("--held-out", type=positive, default=default.held_out, help="subjects for validation")
-
-
-def _add_model(group: argparse._ArgumentGroup) -> None:
-    from ..checkpoint import KERNELS
     from ..condition import MAPS
 
-    default = ModelOptions()
-    group.add_argument("--name", default=default.name, help="of the exported checkpoint file")
-    group.add_argument("--maps", nargs="+", default=[*default.maps], help=f"that steer the network: {', '.join(MAPS)}")
-    group.add_argument(
-        "--patch-sizes", type=positive, nargs="+", default=[*default.patch_sizes], help="sides of the LMI's patches"
-    )
-    group.add_argument(
-        "--search-size", type=positive, default=default.search_size, help="side of the LMI's search window"
-    )
-    group.add_argument("--kernel", choices=list(KERNELS), default=default.kernel, help="of the LMI")
-    group.add_argument("--start-from", metavar="NAME_OR_PATH", help="checkpoint whose weights training starts with")
-    group.add_argument(
-        "--channels", type=positive, nargs="+", default=[*default.channels], help="features of the U-Net's levels"
-    )
-    group.add_argument("--blocks", type=positive, default=default.blocks, help="residual blocks a level")
-    group.add_argument("--training-data", default="", help="what the data are, for the checkpoint's description")
-    group.add_argument("--licence", default="", help="of the weights, for the checkpoint's description")
-
-
-def _add_fit(group: argparse._ArgumentGroup) -> None:
-    from ..training.augmentation import AUGMENTATIONS
-
-    default = FitOptions()
-    group.add_argument(
-        "--contrast",
-        choices=list(AUGMENTATIONS),
-        default=default.contrast,
-        help="of the copies the maps are made of",
-    )
-    group.add_argument("--steps", type=positive, default=default.steps, help="optimiser steps in all")
-    group.add_argument(
-        "--steps-per-epoch",
-        type=positive,
-        default=default.steps_per_epoch,
-        help="steps between two states to resume from",
-    )
-    group.add_argument("--batch-size", type=positive, default=default.batch_size, help="slices a step and device")
-    group.add_argument(
-        "--learning-rate", type=positive_real, default=default.learning_rate, help="largest of the schedule"
-    )
-    group.add_argument(
-        "--seed", type=int, default=default.seed, help="of all that is random; the split does not depend on it"
-    )
-    group.add_argument("--devices", default=default.devices, help="how many, or which, as Lightning takes it")
-    group.add_argument("--nodes", type=positive, default=default.nodes, help="machines")
-    group.add_argument(
-        "--precision",
-        default=default.precision,
-        help="as Lightning takes it; auto: bf16-mixed where the device has it",
-    )
-    group.add_argument("--workers", type=int, default=default.workers, help="processes that read slices")
+    add_folders(parser)
+    add_data(parser.add_argument_group("data"))
+    add_model(parser.add_argument_group("model"), ModelOptions(), maps=MAPS)
+    fit = parser.add_argument_group("training")
+    add_contrast(fit, FitOptions())
+    add_fit(fit, FitOptions())
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -109,18 +27,9 @@ def run(parsed: argparse.Namespace) -> None:
     path = train(
         parsed.data,
         parsed.output,
-        reading=_chosen(DataOptions, parsed),
-        model=_chosen(ModelOptions, parsed),
-        fit=_chosen(FitOptions, parsed),
+        reading=chosen(DataOptions, parsed),
+        model=chosen(ModelOptions, parsed),
+        fit=chosen(FitOptions, parsed),
         resume=parsed.resume,
     )
     print(f"Wrote {path}")
-
-
-def _chosen(kind: type[_Options], parsed: argparse.Namespace) -> _Options:
-    """Options of one kind out of all that were parsed; lists become the tuples that options hold."""
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        value = getattr(parsed, field.name)
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -10,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..checkpoint import Checkpoint, Provenance, save_checkpoint
 from ..denoisers import conditional_denoiser
@@ -81,8 +83,13 @@ class SamplePictures(Callback):
         denoise = conditional_denoiser(module.network, module.condition, copy)
         levels = module.sde.noise_levels(_PICTURE_STEPS)
         *_, translation = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
-        rows = torch.cat([torch.cat(list(part[:, 0]), 1) for part in (copy, translation, slices)]).float().cpu()
-        self._folder.mkdir(exist_ok=True)
-        save_picture(self._folder / f"step-{trainer.global_step:07d}.png", rows.numpy())
-        assert isinstance(trainer.logger, TensorBoardLogger)
-        trainer.logger.experiment.add_image("translations", rows[None].clamp(0, 1), trainer.global_step)
+        save_rows(trainer, self._folder, [copy, translation, slices])
+
+
+def save_rows(trainer: lightning.Trainer, folder: Path, rows: Sequence[Tensor]) -> None:
+    """Write rows of slices, (B, 1, H, W) each, as FOLDER/step-STEP.png and show them in TensorBoard."""
+    sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
+    folder.mkdir(exist_ok=True)
+    save_picture(folder / f"step-{trainer.global_step:07d}.png", sheet.numpy())
+    assert isinstance(trainer.logger, TensorBoardLogger)
+    trainer.logger.experiment.add_image("translations", sheet[None].clamp(0, 1), trainer.global_step)

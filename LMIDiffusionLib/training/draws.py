@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lightning
 import torch
 from torch import Tensor
 
@@ -25,3 +26,12 @@ class SliceDraws:
         """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
         everyones = torch.randn(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
         return everyones[self._rank :: self._ranks]
+
+
+def step_draws(module: lightning.LightningModule, *seeds: int) -> SliceDraws:
+    """Draws of a training's step on its device and rank that depend on the seeds alone, one of them the step's."""
+    mixed = 0
+    for seed in seeds:
+        mixed = (mixed * 1_000_003 + seed) % 2**63
+    generator = torch.Generator(module.device).manual_seed(mixed)
+    return SliceDraws(generator, rank=module.global_rank, ranks=module.trainer.world_size)

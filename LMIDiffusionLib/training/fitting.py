@@ -25,7 +25,8 @@ from .slices import EpochSampler, SliceSet, find_subjects, read_slices, split_su
 
 _EMA_DECAY = 0.999
 _VALIDATION_SLICES = 32
-_GRADIENT_NORM = 1.0
+GRADIENT_NORM = 1.0
+"""To which gradients are clipped as a rule."""
 RESUME_FILE = "last.ckpt"
 
 
@@ -73,7 +74,9 @@ def spread(slices: Tensor, count: int) -> Tensor:
     return slices[torch.arange(count) * (len(slices) - 1) // max(1, count - 1)]
 
 
-def make_trainer(output: Path, options: FitOptions, callbacks: list[Callback]) -> lightning.Trainer:
+def make_trainer(
+    output: Path, options: FitOptions, callbacks: list[Callback], *, gradient_norm: float | None = GRADIENT_NORM
+) -> lightning.Trainer:
     """A trainer that averages the weights and keeps a state to resume from after every epoch."""
     ema = WeightAveraging(use_buffers=False, avg_fn=_warmed_up_average)
     resume = ModelCheckpoint(output, Path(RESUME_FILE).stem, enable_version_counter=False, save_on_train_epoch_end=True)
@@ -83,7 +86,7 @@ def make_trainer(output: Path, options: FitOptions, callbacks: list[Callback]) -
         devices=options.devices,
         num_nodes=options.nodes,
         precision=_precision(options.precision),
-        gradient_clip_val=_GRADIENT_NORM,
+        gradient_clip_val=gradient_norm,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,

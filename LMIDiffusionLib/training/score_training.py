@@ -14,7 +14,7 @@ from ..condition import Condition
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation, SliceBatch
-from .draws import SliceDraws
+from .draws import SliceDraws, step_draws
 from .muon import MuonAdamW
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
@@ -24,7 +24,8 @@ _LOG_SIGMA_DEVIATION = 1.8
 _PURE_NOISE_SHARE = 0.3
 _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
-_VALIDATION_SEED = 1
+VALIDATION_SEED = 1
+"""Of what is drawn for the validation of any training."""
 
 
 class ScoreTraining(lightning.LightningModule):
@@ -66,14 +67,12 @@ class ScoreTraining(lightning.LightningModule):
         self.seed = seed
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon and AdamW with a linear warm-up and a cosine decay to a hundredth, stepped every batch."""
-        optimizer = MuonAdamW(self.parameters(), self.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(self.steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """Muon and AdamW, scheduled."""
+        return scheduled(MuonAdamW(self.parameters(), self.learning_rate), self.steps)
 
     def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
-        draws = self._draws(self.seed, self.global_step)
+        draws = step_draws(self, self.seed, self.global_step)
         # Half precision is for the network alone.
         with torch.autocast(self.device.type, enabled=False):
             slices, copies = self.augmentation(batch, draws)
@@ -88,7 +87,7 @@ class ScoreTraining(lightning.LightningModule):
         """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
         slices = batch.images
         for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):
-            draws = self._draws(_VALIDATION_SEED, batch_index)
+            draws = step_draws(self, VALIDATION_SEED, batch_index)
             sigma = torch.full((len(slices),), level, device=self.device)
             with torch.autocast(self.device.type, enabled=False):
                 maps, noisy = self._perturb(slices, self.augmentation.copies(batch, draws), sigma, draws)
@@ -96,13 +95,6 @@ class ScoreTraining(lightning.LightningModule):
         error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
         psnr = -10 * error.clamp(min=1e-10).log10().mean()
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
-
-    def _draws(self, *seeds: int) -> SliceDraws:
-        mixed = 0
-        for seed in seeds:
-            mixed = (mixed * 1_000_003 + seed) % 2**63
-        generator = torch.Generator(self.device).manual_seed(mixed)
-        return SliceDraws(generator, rank=self.global_rank, ranks=self.trainer.world_size)
 
     def _draw_sigma(self, slices: Tensor, draws: SliceDraws) -> Tensor:
         normal = draws.normal(slices)
@@ -118,6 +110,12 @@ class ScoreTraining(lightning.LightningModule):
     def _losses(self, slices: Tensor, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
         error = (self.network(noisy, maps, sigma) - slices).square().mean((1, 2, 3))
         return self.network.loss_weight(sigma) * error
+
+
+def scheduled(optimizer: torch.optim.Optimizer, steps: int) -> OptimizerLRSchedulerConfig:
+    """An optimizer with a linear warm-up and a cosine decay to a hundredth, stepped every batch."""
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(steps))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def warm_up_and_cosine(steps: int) -> Callable[[int], float]:

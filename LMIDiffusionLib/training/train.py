@@ -53,7 +53,7 @@ def train(
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
-    condition = _condition(model)
+    condition = condition_of_options(model)
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
     training, held_out = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
@@ -66,23 +66,32 @@ def train(
     return exporter.path
 
 
-def _condition(model: ModelOptions) -> Condition:
+def condition_of_options(model: ModelOptions) -> Condition:
+    """The maps of a model.
+
+    Raises:
+        UserError: they cannot be made.
+    """
     try:
         return Condition(model.maps, model.patch_sizes, model.search_size, KERNELS[model.kernel]())
     except ValueError as error:
         raise UserError(f"The maps cannot be made ({error}); choose others.") from error
 
 
-def _module(training: SliceSet, condition: Condition, model: ModelOptions, fit: FitOptions) -> ScoreTraining:
-    slices = spread(training.images(), _STATISTICS_SLICES)
-    network = NetworkSettings(
+def settings_for(training: SliceSet, condition: Condition, model: ModelOptions) -> NetworkSettings:
+    """The shape of a model's network for some slices and maps."""
+    return NetworkSettings(
         channels=model.channels,
         blocks=model.blocks,
-        sigma_data=round(float(slices.std()), 4),
+        sigma_data=round(float(spread(training.images(), _STATISTICS_SLICES).std()), 4),
         condition_channels=len(condition.channels),
     )
+
+
+def _module(training: SliceSet, condition: Condition, model: ModelOptions, fit: FitOptions) -> ScoreTraining:
+    slices = spread(training.images(), _STATISTICS_SLICES)
     module = ScoreTraining(
-        network=network,
+        network=settings_for(training, condition, model),
         condition=condition,
         sde=VarianceExplodingSDE(_SIGMA_MIN, round(largest_distance(slices), 1)),
         augmentation=AUGMENTATIONS[fit.contrast],

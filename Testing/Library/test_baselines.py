@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 from skimage.exposure import match_histograms
 from torch import Tensor
 
-from LMIDiffusionLib.baselines import HistogramMatching, Identity, SDEdit
+from LMIDiffusionLib.baselines import HistogramMatching, Identity, Inversion, SDEdit
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.intensity import head_mask, to_unit_scale
@@ -80,6 +80,14 @@ def test_matching_keeps_the_order_of_intensities_and_dark_air(
     assert (matched[source == 0] == 0).all()
 
 
+def test_inversion_turns_the_head_over_and_leaves_what_is_darker_dark(head: Volume) -> None:
+    source = to_unit_scale(head.array)
+    inverted, inside = Inversion().map(source), head_mask(source)
+    assert (np.diff(inverted[inside][np.argsort(source[inside], kind="stable")]) <= 0).all()
+    assert inverted[~inside].max() <= source[~inside].max() * 1.5
+    np.testing.assert_allclose(np.median(inverted[head_mask(inverted)]), 0.5, atol=0.01)
+
+
 def denoised_towards(image: float) -> Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]:
     def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
         assert not maps.any(), "SDEdit must not see the source's maps"
@@ -110,6 +118,25 @@ def test_sdedit_leaves_a_source_that_fits_the_prior(
 
     monkeypatch.setattr(ScoreNetwork, "forward", forward)
     torch.testing.assert_close(slices_of(translator, head), source)
+
+
+def test_sdedit_of_a_mapped_source_starts_from_the_mapped_one_and_keeps_the_air_of_the_source(
+    tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = list[Tensor]()
+
+    def forward(self: ScoreNetwork, state: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+        noisy.append(state)
+        return torch.full_like(state, 0.4)
+
+    monkeypatch.setattr(ScoreNetwork, "forward", forward)
+    result = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=0.01, mapping=Inversion()), head)
+    source = SlicedSource.of(head, pixel_size=2.0)
+    inverted = source.grid.slices(Inversion().map(source.scaled))[INDICES]
+    assert float((noisy[0] - inverted).abs().mean()) < 0.02 < float((noisy[0] - source.slices[INDICES]).abs().mean())
+    outlines = source.outlines(INDICES)
+    assert torch.equal(result[~outlines], source.slices[INDICES][~outlines])
+    assert (result[outlines] == 0.4).all()
 
 
 def test_sdedit_changes_more_the_later_it_starts(tiny_checkpoint: Checkpoint, head: Volume) -> None:

@@ -163,7 +163,7 @@ class TestStartFrom:
     def test_a_network_of_another_size_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
         network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, channels=(8, 24)))
         with pytest.raises(UserError, match=r"\(8, 16\)"):
-            start_from(network, ("noisy", "self", "cross"), tiny_checkpoint)
+            start_from(network, ("noisy", *Condition().channels), tiny_checkpoint)
 
 
 def test_a_second_training_in_the_same_folder_and_resuming_nothing_are_refused(data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Regression in the manner of SynthSR (Iglesias et al. 2023): one pass from a slice of any contrast to the target's.
+
+The network is the score network's U-Net without a noisy slice: what diffusion adds is the difference between the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import condition_metadata, condition_of, network_settings
+from ..condition import Condition
+from ..score_network import NetworkSettings, UNet
+from ..test_time_augmentation import sample_view
+from .one_pass import OnePass
+from .rival_checkpoint import RivalCheckpoint
+
+KIND = "regression"
+
+
+class RegressionNetwork(nn.Module):
+    """Estimate of the target slice from maps of the source alone: sigma_data U(maps / sigma_data)."""
+
+    def __init__(self, settings: NetworkSettings, *, noise_level: float) -> None:
+        """
+        Args:
+            settings: shape of the U-Net.
+            noise_level: the constant that the U-Net is told in place of the noise's level.
+        """
+        super().__init__()
+        self.settings = settings
+        self.noise_level = noise_level
+        # The score network's first channel is the noisy slice; here the maps are all there is.
+        self.unet = UNet(dataclasses.replace(settings, condition_channels=settings.condition_channels - 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Slices (B, 1, H, W) for maps (B, C, H, W), H and W multiples of the settings' stride."""
+        level = torch.full((len(maps),), self.noise_level, device=maps.device, dtype=maps.dtype)
+        sigma_data = self.settings.sigma_data
+        return sigma_data * self.unet(maps / sigma_data, level).to(maps.dtype)
+
+
+def regression_settings(network: RegressionNetwork, condition: Condition) -> dict[str, Any]:
+    """What a checkpoint of this kind keeps beside the weights."""
+    return {
+        "network": dataclasses.asdict(network.settings),
+        "noise_level": network.noise_level,
+        "condition": condition_metadata(condition),
+    }
+
+
+def _build(settings: dict[str, Any]) -> RegressionNetwork:
+    return RegressionNetwork(network_settings(settings["network"]), noise_level=float(settings["noise_level"]))
+
+
+class Regression(OnePass):
+    """The method: sample after sample sees the source in the views that LMIDiffusion sees it in."""
+
+    def __init__(self, checkpoint: RivalCheckpoint, *, device: torch.device) -> None:
+        super().__init__(device=device)
+        network = checkpoint.network(_build)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.condition = condition_of(checkpoint.settings["condition"])
+        self.stride = network.settings.stride
+
+    def translated(self, source: Tensor, *, number: int) -> Tensor:
+        view = sample_view(number)
+        return self.network(self.condition.source_maps(view.of(source))).flip(view.flips)

@@ -1,0 +1,127 @@
+"""`train-regression`: from a folder of target-modality scans to the checkpoint of a regression."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..checkpoint import load_checkpoint
+from ..condition import SOURCE_MAPS, Condition
+from ..errors import UserError
+from ..score_network import NetworkSettings
+from ..training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
+from ..training.draws import SliceDraws, step_draws
+from ..training.fitting import GRADIENT_NORM, read_split, resume_file
+from ..training.muon import MuonAdamW
+from ..training.options import DataOptions, FitOptions, ModelOptions
+from ..training.score_training import VALIDATION_SEED, scheduled
+from ..training.slices import SliceSet
+from ..training.start import start_from
+from ..training.train import condition_of_options, settings_for
+from .regression import KIND, RegressionNetwork, regression_settings
+from .rival_training import RivalTraining, fit_rival
+
+DEFAULT_MODEL = ModelOptions(name=KIND, maps=("self", "intensity"))
+"""The default checkpoint's maps, but for the one that needs a noisy slice."""
+
+
+def train_regression(
+    data: Path,
+    output: Path,
+    *,
+    reading: DataOptions = DataOptions(),
+    model: ModelOptions = DEFAULT_MODEL,
+    fit: FitOptions = FitOptions(),
+    resume: bool = False,
+) -> Path:
+    """Train, or go on training, and export the checkpoint; all is as in `training.train.train`.
+
+    Raises:
+        UserError: the data cannot be used, a map needs a noisy slice, or the output folder holds another training.
+    """
+    condition = condition_of_options(model)
+    if "cross" in condition.maps:
+        raise UserError(f"A regression has no noisy slice for the map cross; choose of {', '.join(SOURCE_MAPS)}.")
+    resume_from = resume_file(output, resume=resume)
+    lightning.seed_everything(fit.seed, verbose=False)
+    slices = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
+    return fit_rival(
+        RegressionTraining(_network(slices[0], condition, model), condition, fit),
+        slices,
+        output / f"{model.name}.safetensors",
+        reading=reading,
+        fit=fit,
+        resume_from=resume_from,
+        training_data=model.training_data,
+        licence=model.licence,
+    )
+
+
+def _network(training: SliceSet, condition: Condition, model: ModelOptions) -> RegressionNetwork:
+    settings = settings_for(training, condition, model)
+    if model.start_from is None:
+        return RegressionNetwork(settings, noise_level=0.0)
+    # At pure noise, a score network is the regression that there can be: it is told that level from then on.
+    checkpoint = load_checkpoint(model.start_from)
+    network = RegressionNetwork(settings, noise_level=math.log(checkpoint.sde.sigma_max) / 4)
+    start_from(network, condition.channels, checkpoint)
+    return network
+
+
+class RegressionTraining(RivalTraining):
+    """Trains a regression on target-modality slices and copies of them in other contrasts, by the L1 error."""
+
+    kind = KIND
+    gradient_norm = GRADIENT_NORM
+
+    def __init__(self, network: RegressionNetwork, condition: Condition, fit: FitOptions) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.condition = condition
+        self.augmentation: Augmentation = AUGMENTATIONS[fit.contrast]
+        self.fit = fit
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Muon and AdamW, scheduled."""
+        return scheduled(MuonAdamW(self.parameters(), self.fit.learning_rate), self.fit.steps)
+
+    def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
+        """Mean absolute error of the estimated slices."""
+        with torch.autocast(self.device.type, enabled=False):
+            slices, copies = self.augmentation(batch, step_draws(self, self.fit.seed, self.global_step))
+            maps = self.condition.source_maps(copies)
+        loss = functional.l1_loss(self.network(maps), slices)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
+        """Mean absolute error and PSNR on held-out slices in contrasts that are always the same."""
+        _, estimate = self._estimate(batch, step_draws(self, VALIDATION_SEED, batch_index))
+        self.log("validation/loss", functional.l1_loss(estimate, batch.images), sync_dist=True)
+        error = (estimate.clamp(0, 1) - batch.images).square().mean((1, 2, 3))
+        psnr = -10 * error.clamp(min=1e-10).log10().mean()
+        self.log("validation/psnr", psnr, sync_dist=True, prog_bar=True)
+
+    def _estimate(self, batch: SliceBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            copies = self.augmentation.copies(batch, draws)
+            maps = self.condition.source_maps(copies)
+        return copies, self.network(maps)
+
+    def translator(self) -> nn.Module:
+        return self.network
+
+    def settings(self) -> dict[str, Any]:
+        return regression_settings(self.network, self.condition)
+
+    def pictures(self, batch: SliceBatch) -> list[Tensor]:
+        """Copies in another contrast, estimates, truth."""
+        copies, estimates = self._estimate(batch, step_draws(self, VALIDATION_SEED))
+        return [copies, estimates, batch.images]

@@ -1,0 +1,61 @@
+"""`train-cyclegan`: the checkpoint of a CycleGAN, to compare with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..training.options import DataOptions, FitOptions, ModelOptions
+from .arguments import positive
+from .training_arguments import add_data, add_description, add_fit, add_folders, chosen
+
+SUMMARY = (
+    "Train a CycleGAN, to compare with: the one command that takes scans of the source modality to learn from;"
+    " the rest of LMIDiffusion never does."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..baselines.cyclegan import KIND
+    from ..baselines.cyclegan_training import DEFAULT_FIT, CycleGANOptions
+
+    add_folders(parser)
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--source-scans",
+        type=Path,
+        required=True,
+        help="folder of NAME_<source modality>.nii.gz files: a few are enough, of anybody, registered to nothing",
+    )
+    data.add_argument("--source-modality", required=True, help="such as FLAIR, as file names have it")
+    add_data(data)
+    model = parser.add_argument_group("model")
+    add_description(model, ModelOptions(name=KIND))
+    generator = CycleGANOptions.generator
+    model.add_argument("--features", type=positive, default=generator.features, help="of the generators' finest level")
+    model.add_argument("--blocks", type=positive, default=generator.blocks, help="residual blocks of the generators")
+    model.add_argument(
+        "--discriminator-features",
+        type=positive,
+        default=CycleGANOptions.discriminator_features,
+        help="of the discriminators' first layer",
+    )
+    add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..baselines.cyclegan import GeneratorSettings
+    from ..baselines.cyclegan_training import CycleGANOptions, train_cyclegan
+
+    options = CycleGANOptions(
+        source_scans=parsed.source_scans,
+        source_modality=parsed.source_modality,
+        name=parsed.name,
+        generator=GeneratorSettings(parsed.features, parsed.blocks),
+        discriminator_features=parsed.discriminator_features,
+        training_data=parsed.training_data,
+        licence=parsed.licence,
+    )
+    reading, fit = chosen(DataOptions, parsed), chosen(FitOptions, parsed)
+    path = train_cyclegan(parsed.data, parsed.output, options, reading=reading, fit=fit, resume=parsed.resume)
+    print(f"Wrote {path}")
