@@ -30,8 +30,9 @@ def run_demo(folder: Path, *, device: str) -> None:
         UserError: a bundled file is missing, or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    source = sample_scan("sri24_PDw")
     job = TranslationJob(
-        source=sample_scan("sri24_PDw"),
+        source=source,
         output=folder / "translation.nii.gz",
         checkpoint=DEFAULT_CHECKPOINT,
         segmentation=folder / "segmentation.nii.gz",
@@ -40,7 +41,7 @@ def run_demo(folder: Path, *, device: str) -> None:
         processor=Processor(device),
         overwrite=True,
     )
-    print(f"Translating {job.source.name} (PDw to T1w, {job.options.samples} samples averaged) ...")
+    print(f"Translating {source.name} (PDw to T1w, {job.options.samples} samples averaged) ...")
     job.run(TerminalReporter())
     _draw(job, folder / "demo.png")
     print(f"Wrote {folder / 'demo.png'}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .dicom_series import Series
 from .errors import ScanWarning
 
 # Shares and correlations that scans stay far away from: their neighbours are alike, and never the same by the dozen.
@@ -35,11 +36,11 @@ def _neighbours(array: NDArray[np.number], axis: int) -> tuple[NDArray[np.number
     return moved[:-1], moved[1:]
 
 
-def question(array: NDArray[np.number], path: Path) -> None:
+def question(array: NDArray[np.number], source: Path | Series) -> None:
     """Warn of a volume (I, J, K) that does not look like a scan."""
     kind = resembles(array)
     if kind is not None:
-        message = f"{path} does not look like a scan of a head but like {kind}; the result means little."
+        message = f"{source} does not look like a scan of a head but like {kind}; the result means little."
         warnings.warn(message, ScanWarning, stacklevel=3)
 
 

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from .errors import ScanWarning, UserError
 
-NIFTI_ENDINGS = (".nii", ".nii.gz")
-"""What the name of a volume's file ends in."""
+ITK_ENDINGS = (".nrrd", ".mha")
+MGH_ENDINGS = (".mgz",)
+VOLUME_ENDINGS = (".nii.gz", ".nii", *ITK_ENDINGS, *MGH_ENDINGS)
+"""What the name of a volume's file ends in, the commonest first."""
 
 
 def ending(path: Path) -> str:
     """The ending of a file's name: all of a volume's, else what follows the last dot."""
-    return next((each for each in NIFTI_ENDINGS if path.name.endswith(each)), path.suffix)
+    return next((each for each in VOLUME_ENDINGS if path.name.endswith(each)), path.suffix)
 
 
 def stem(path: Path) -> str:
@@ -30,10 +32,10 @@ def stem(path: Path) -> str:
 def named_volumes(folder: Path, suffix: str) -> dict[str, Path]:
     """Files NAME_<suffix> of a folder that end as volumes do, by NAME in alphabetical order.
 
-    Where a name is there both compressed and not, the compressed file stands for it, with a `ScanWarning`.
+    Where a name is there with several endings, the commonest stands for it, with a `ScanWarning`.
     """
     found: dict[str, Path] = {}
-    for each in NIFTI_ENDINGS:
+    for each in reversed(VOLUME_ENDINGS):
         for path in sorted(folder.glob(f"*_{suffix}{each}")):
             name = stem(path).removesuffix(f"_{suffix}")
             if name in found:

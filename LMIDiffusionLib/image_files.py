@@ -1,10 +1,16 @@
-"""Image files opened by what they hold, not by their names: NIfTI and Analyze, in one file or two, packed or not."""
+"""Image files opened by what they hold, not by their names: which format it is, and the ones that nibabel reads.
+
+NIfTI and Analyze, in one file or two, and FreeSurfer's MGH, each packed or not; NRRD and MetaImage; DICOM series.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
+import math
+import re
+import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -16,14 +22,20 @@ import numpy as np
 from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
+from .dicom_series import Series, read_series
+from .dicom_slices import is_dicom
 from .errors import ScanWarning, UserError
 from .files import is_file
+from .itk_files import METAIMAGE, NRRD, not_scalar, read_itk
 
 _GZIP = b"\x1f\x8b"
 _MOST_COMPRESSIONS = 3
 _NIFTI1, _NIFTI1_PAIR = (b"n+1\0", b"ni1\0")
 _NIFTI2, _NIFTI2_PAIR = (b"n+2\0", b"ni2\0")
 _ANALYZE_SIZE = 348
+_MGH_VERSION, _MGH_TYPES = b"\0\0\0\1", (0, 1, 3, 4)
+_NRRD_MARK = b"NRRD000"
+_METAIMAGE_MARK = re.compile(rb"\s*(Comment|ObjectType|ObjectSubType|NDims)\s*=")
 _UNIT_BITS, _METRE, _MICRON = 7, 1, 3  # of NIfTI's xyzt_units
 # Smallest and largest extent, in millimetres, of something that may be a head.
 _PLAUSIBLE = (15.0, 3000.0)
@@ -35,28 +47,75 @@ _READ_ERRORS = (
 )
 
 
-def read_image(path: Path) -> tuple[NDArray[np.number], NDArray[np.float64], nib.Nifti1Header | None]:
-    """The voxels of an image file, its affine in millimetres (right-anterior-superior), and its header if it is NIfTI.
+def read_image(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.float64], nib.Nifti1Header | None]:
+    """The voxels of an image, its affine in millimetres (right-anterior-superior), and its header if it is NIfTI.
+
+    Args:
+        source: a file, a folder of DICOM files, or one of several series in it.
 
     Raises:
-        UserError: the file is missing, unreadable, of no known format, truncated, without voxels or not scalar.
+        UserError: it is missing, unreadable, of no known format, truncated, without voxels or not scalar.
     """
-    if not is_file(path):
-        raise UserError(f"{path} does not exist or is no file; give the path of a NIfTI file.")
+    if isinstance(source, Series) or source.is_dir():
+        return *read_series(source), None
+    if not is_file(source):
+        raise UserError(f"{source} does not exist or is no file; give the path of a scan.")
     with _without_remarks(), np.errstate(all="ignore"):
-        try:
-            image = _open(path)
-        except (EOFError, zlib.error) as error:
-            raise _damage(path, error) from error
-        except _READ_ERRORS as error:
-            raise UserError(
-                f"{path} is no readable NIfTI file ({_first_line(error)}); convert it to .nii.gz."
-            ) from error
-        _check_kind(image, path)
-        try:
-            array = np.asanyarray(image.dataobj)
-        except _READ_ERRORS as error:
-            raise _damage(path, error) from error
+        stored = _stored(source)
+        reader_name = _itk_reader(stored)
+        if reader_name is not None:
+            return *_read_by_itk(source, stored, reader_name), None
+        if is_dicom(stored):
+            return *read_series(source), None
+        return _read_by_nibabel(source, stored)
+
+
+def _stored(path: Path) -> bytes:
+    """What a file holds, unpacked."""
+    try:
+        return _unpacked(path.read_bytes())
+    except (EOFError, zlib.error) as error:
+        raise _damage(path, error) from error
+    except (OSError, MemoryError) as error:
+        raise UserError(f"{path} cannot be read ({_first_line(error)}); ask for its permissions.") from error
+
+
+def _itk_reader(data: bytes) -> str | None:
+    if data.startswith(_NRRD_MARK):
+        return NRRD
+    return METAIMAGE if _METAIMAGE_MARK.match(data) else None
+
+
+def _read_by_itk(path: Path, data: bytes, reader_name: str) -> tuple[NDArray[np.number], NDArray[np.float64]]:
+    if not _is_compressed(path):
+        return read_itk(path, reader_name, known_as=path)
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = Path(folder) / path.name
+        unpacked.write_bytes(data)
+        return read_itk(unpacked, reader_name, known_as=path)
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
+
+
+def _read_by_nibabel(
+    path: Path, data: bytes
+) -> tuple[NDArray[np.number], NDArray[np.float64], nib.Nifti1Header | None]:
+    try:
+        image = _open(path, data)
+    except (EOFError, zlib.error) as error:
+        raise _damage(path, error) from error
+    except _READ_ERRORS as error:
+        raise UserError(f"{path} is no readable scan ({_first_line(error)}); convert it to .nii.gz.") from error
+    _check_kind(image, path)
+    if isinstance(image, nib.Nifti1Image | nib.MGHImage):
+        _check_size(image, len(data), path)
+    try:
+        array = np.asanyarray(image.dataobj)
+    except _READ_ERRORS as error:
+        raise _damage(path, error) from error
     header = image.header if isinstance(image.header, nib.Nifti1Header) else None
     return array, _in_millimetres(image), header
 
@@ -77,14 +136,15 @@ def _without_remarks() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, data: bytes) -> Any:
     """An image whose voxels have not been read yet."""
-    data = _unpacked(path.read_bytes())
     ending = path.name.lower().removesuffix(".gz")[-4:]
     if data[344:348] == _NIFTI1:
         return nib.Nifti1Image.from_bytes(_with_intercept(data, nib.Nifti1Header))
     if data[4:8] == _NIFTI2:
         return nib.Nifti2Image.from_bytes(_with_intercept(data, nib.Nifti2Header))
+    if data.startswith(_MGH_VERSION) and int.from_bytes(data[20:24], "big") in _MGH_TYPES:
+        return nib.MGHImage.from_bytes(data)
     if ending == ".img":
         return _open_pair(_unpacked(_partner(path, ".hdr").read_bytes()), data, path)
     if ending == ".hdr":
@@ -158,9 +218,15 @@ def _partner(path: Path, ending: str) -> Path:
 def _check_kind(image: Any, path: Path) -> None:
     dtype = image.get_data_dtype()
     if dtype.names or dtype.kind not in "iuf":
-        raise UserError(f"{path} holds colours or complex numbers; give a scalar grey-value volume.")
+        raise not_scalar(path)
     if 0 in image.shape:
         raise UserError(f"{path} has no voxels (size {image.shape}); give a volume with an image in it.")
+
+
+def _check_size(image: Any, stored: int, path: Path) -> None:
+    """Refuse a file that cannot hold what its header tells, before memory is taken for that."""
+    if math.prod(image.shape) * image.get_data_dtype().itemsize > stored:
+        raise _damage(path, EOFError("it has fewer voxels than its header says"))
 
 
 def _in_millimetres(image: Any) -> NDArray[np.float64]:

@@ -13,18 +13,19 @@ from typing import Literal, TypeVar
 from .brain import check_brain_finder, find_brain
 from .checkpoint import load_checkpoint
 from .devices import Processor, select_device, select_precision
+from .dicom_series import Series
 from .diffusion import LMIDiffusion
 from .doubts import question
 from .errors import ScanWarning, UserError
 from .events import Result, Stage
-from .files import NIFTI_ENDINGS, atomic_path, check_output, unused
+from .files import VOLUME_ENDINGS, atomic_path, check_output, unused
 from .label_maps import check_classes, class_volumes, segment
 from .masks import read_mask
 from .options import TranslationOptions
 from .reporting import Reporter
 from .segmentation import Segmentation
 from .translation import Translation, translate
-from .volume import read_volume, save_nifti
+from .volume import read_volume, save_volume
 
 FOUND: Literal["found"] = "found"
 
@@ -34,7 +35,7 @@ class TranslationJob:
     """Which files to read and to write, and how to translate.
 
     Attributes:
-        source: volume to translate.
+        source: volume to translate: a file, a folder of DICOM files, or one of several series in it.
         output: where the translation goes.
         checkpoint: name or path.
         segmentation: where the label map goes, if wanted.
@@ -47,7 +48,7 @@ class TranslationJob:
         options: of the translation itself.
     """
 
-    source: Path
+    source: Path | Series
     output: Path
     checkpoint: str
     segmentation: Path | None = None
@@ -114,7 +115,7 @@ class TranslationJob:
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:
-            check_output(path, overwrite=self.overwrite, endings=NIFTI_ENDINGS)
+            check_output(path, overwrite=self.overwrite, endings=VOLUME_ENDINGS)
 
     @property
     def _mask_option(self) -> str:
@@ -143,7 +144,7 @@ class TranslationJob:
         try:
             with contextlib.ExitStack() as stack:
                 for path, volume in files.items():
-                    save_nifti(stack.enter_context(atomic_path(path)), volume)
+                    save_volume(stack.enter_context(atomic_path(path)), volume)
         except OSError as error:
             message = f"The result cannot be written ({error.strerror}); free space or choose another folder."
             raise UserError(message) from error

@@ -1,4 +1,4 @@
-"""Volumes: array and affine, read from files and written to NIfTI."""
+"""Volumes: array and affine, read from files of many formats and written to them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .background import with_zero_background
+from .dicom_series import Series
 from .errors import ScanWarning, UserError
-from .files import atomic_path
+from .files import ITK_ENDINGS, MGH_ENDINGS, atomic_path
 from .image_files import read_image
 from .intensity import head_mask
+from .itk_files import write_itk
 
 _GRID_TOLERANCE = 0.01  # millimetres
 # Share of the head that may be lost to NaN or infinite voxels.
@@ -51,16 +53,19 @@ class Volume:
         return self.array.shape == other.array.shape and np.allclose(self.affine, other.affine, atol=_GRID_TOLERANCE)
 
 
-def read_volume(path: str | Path) -> Volume:
-    """Read a scan.
+def read_volume(path: str | Path | Series) -> Volume:
+    """Read a scan: NIfTI, Analyze, NRRD, MetaImage, MGH, or a DICOM series.
 
     NaN and infinite voxels count as air, with a `ScanWarning`.
 
+    Args:
+        path: a file, whatever its name; a folder of DICOM files; one of several series in it.
+
     Raises:
         UserError: the file is missing, unreadable, of no known format, truncated, not scalar, not 3-D, constant, lacks
-            a part of the head, or has no usable affine.
+            a part of the head, or has no usable affine; or the folder holds several series, or one with gaps.
     """
-    path = Path(path)
+    path = path if isinstance(path, Series) else Path(path)
     volume = read_any_volume(path)
     finite = np.isfinite(volume.array)
     if not finite.all():
@@ -70,7 +75,7 @@ def read_volume(path: str | Path) -> Volume:
     return volume
 
 
-def read_any_volume(path: Path) -> Volume:
+def read_any_volume(path: Path | Series) -> Volume:
     """`read_volume` of a mask or a label map too: voxels may all be the same, NaN and infinite."""
     array, affine, header = read_image(path)
     volume = Volume(_as_three_dimensional(array, path), affine, header)
@@ -79,7 +84,7 @@ def read_any_volume(path: Path) -> Volume:
     return volume
 
 
-def _as_three_dimensional(array: NDArray[np.number], path: Path) -> NDArray[np.number]:
+def _as_three_dimensional(array: NDArray[np.number], path: Path | Series) -> NDArray[np.number]:
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 3:
@@ -93,7 +98,7 @@ def _is_invertible(affine: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(io_orientation(affine)).all())  # NaN where an axis is lost beside far longer ones
 
 
-def _without_gaps(array: NDArray[np.number], finite: NDArray[np.bool_], path: Path) -> NDArray[np.number]:
+def _without_gaps(array: NDArray[np.number], finite: NDArray[np.bool_], path: Path | Series) -> NDArray[np.number]:
     """The array with air instead of what is not finite.
 
     Raises:
@@ -131,15 +136,26 @@ def _share_of_head(values: NDArray[np.float64], gaps: NDArray[np.bool_]) -> floa
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:
-    """Write a NIfTI file, first under a temporary name in the same folder, then renamed."""
+    """Write a volume in the format of the path's ending, under a temporary name in the same folder, then renamed."""
     with atomic_path(Path(path)) as temporary:
-        save_nifti(temporary, volume)
+        save_volume(temporary, volume)
+
+
+def save_volume(path: Path, volume: Volume) -> None:
+    """Write a volume in place: NRRD, MetaImage or MGH, if the path ends so, else NIfTI."""
+    if path.name.endswith(ITK_ENDINGS):
+        write_itk(path, volume.array, volume.affine)
+    elif path.name.endswith(MGH_ENDINGS):
+        nib.save(nib.MGHImage(volume.array, volume.affine), path)
+    else:
+        save_nifti(path, volume)
 
 
 def save_nifti(path: Path, volume: Volume) -> None:
     """Write a NIfTI file in place, with the geometry of the header that the volume was read with."""
     image_class: Any = nib.Nifti2Image if isinstance(volume.header, nib.Nifti2Header) else nib.Nifti1Image
     image = image_class(volume.array, volume.affine, dtype=volume.array.dtype)  # nibabel asks for a word on int64
+    image.header.set_xyzt_units("mm")
     if volume.header is not None:
         for field in _GEOMETRY_FIELDS:
             image.header[field] = volume.header[field]

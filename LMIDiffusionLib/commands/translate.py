@@ -13,9 +13,12 @@ SUMMARY = "Translate a volume and segment the result."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..devices import PRECISIONS
+    from ..files import VOLUME_ENDINGS
 
-    parser.add_argument("source", type=Path, help="NIfTI volume of any MR contrast")
-    parser.add_argument("output", type=Path, help="where the translated volume goes (.nii or .nii.gz)")
+    kinds = "NIfTI, Analyze, NRRD, MetaImage, MGH, or a folder of DICOM files"
+    parser.add_argument("source", type=Path, help=f"volume of any MR contrast: {kinds}")
+    parser.add_argument("output", type=Path, help=f"where the translated volume goes ({', '.join(VOLUME_ENDINGS)})")
+    parser.add_argument("--series", type=positive, metavar="N", help="which one of several DICOM series in the source")
     parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
     brain = parser.add_mutually_exclusive_group()
     brain.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
@@ -40,11 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ..devices import Processor
+    from ..dicom_series import Series
     from ..reporting import EventReporter, TerminalReporter
     from ..translation_job import FOUND, TranslationJob
 
     job = TranslationJob(
-        source=parsed.source,
+        source=parsed.source if parsed.series is None else Series(parsed.source, parsed.series),
         output=parsed.output,
         checkpoint=parsed.checkpoint,
         segmentation=parsed.segmentation,

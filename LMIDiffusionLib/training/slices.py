@@ -1,4 +1,4 @@
-"""Axial slices of one target modality, read from a folder of NIfTI files and split by subject."""
+"""Axial slices of one target modality, read from a folder of volumes and split by subject."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..axial_slices import AxialGrid, pad_to, padded_shape
 from ..errors import UserError
-from ..files import named_volumes
+from ..files import VOLUME_ENDINGS, named_volumes
 from ..intensity import head_mask, head_median, to_unit_scale
 from ..masks import read_labels, read_mask
 from ..volume import Volume, read_volume
@@ -41,7 +41,9 @@ class Subject:
 
 
 def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffix: str | None = None) -> list[Subject]:
-    """Subjects of a folder: NAME_<modality>.nii[.gz] with, optionally, NAME_<suffix>.nii[.gz] of mask and labels.
+    """Subjects of a folder: NAME_<modality>.nii.gz with, optionally, NAME_<suffix>.nii.gz of mask and labels.
+
+    They may have any ending of volumes.
 
     Raises:
         UserError: there is no such folder or file.
@@ -50,7 +52,7 @@ def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffi
         raise UserError(f"{folder} is no folder; give one that holds files named *_{modality}.nii.gz.")
 
     def find(name: str, suffix: str | None) -> Path | None:
-        files = [folder / f"{name}_{suffix}{ending}" for ending in (".nii.gz", ".nii")]
+        files = [folder / f"{name}_{suffix}{ending}" for ending in VOLUME_ENDINGS]
         return next((file for file in files if file.is_file()), None)
 
     subjects = []

@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
-from LMIDiffusionLib.files import NIFTI_ENDINGS, atomic_path, check_output, ending, is_file, named_volumes, stem, unused
+from LMIDiffusionLib.files import (
+    VOLUME_ENDINGS,
+    atomic_path,
+    check_output,
+    ending,
+    is_file,
+    named_volumes,
+    stem,
+    unused,
+)
 
 
-@pytest.mark.parametrize("each", NIFTI_ENDINGS)
+@pytest.mark.parametrize("each", VOLUME_ENDINGS)
 def test_a_volumes_name_is_split_before_its_whole_ending(each: str) -> None:
     path = Path("folder.d") / f"anna.b_T1w{each}"
     assert ending(path) == each

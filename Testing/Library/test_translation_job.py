@@ -1,13 +1,17 @@
 """From files to files: what is said of odd sources, and where results go."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dicom_files import save_series
+from grids import assert_same_in_space
 
 from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.devices import Processor
+from LMIDiffusionLib.dicom_series import Series
 from LMIDiffusionLib.errors import ScanWarning, UserError
 from LMIDiffusionLib.events import Event, Result, Stage
 from LMIDiffusionLib.options import TranslationOptions
@@ -45,6 +49,28 @@ def _job(folder: Path, **options: Any) -> TranslationJob:
     return TranslationJob(source, output, str(checkpoint), processor=Processor("cpu"), options=chosen)
 
 
+def test_a_chosen_dicom_series_is_translated_into_the_formats_of_the_outputs(
+    job: TranslationJob, head: Volume, tmp_path: Path
+) -> None:
+    """As the same scan is that comes from NIfTI, and in the same place."""
+    whole = head.with_array(head.array.astype(np.int16))
+    write_volume(tmp_path / "scan.nii", whole)
+    save_series(tmp_path / "dicom", head.with_array(whole.array[::-1].copy()), SeriesNumber=1)
+    save_series(tmp_path / "dicom", whole, SeriesNumber=2)
+    write_volume(tmp_path / "mask.nrrd", head.with_array((head.array > 700).astype(np.uint8)))
+    results = []
+    for source, ending in ((tmp_path / "scan.nii", ".nii"), (Series(tmp_path / "dicom", 2), ".nrrd")):
+        paths = [tmp_path / f"{name}{ending}" for name in ("translation", "segmentation", "spread")]
+        options = dataclasses.replace(job.options, samples=2)
+        chosen = dataclasses.replace(job, source=source, mask=tmp_path / "mask.nrrd", options=options)
+        output, segmentation, spread = paths
+        dataclasses.replace(chosen, output=output, segmentation=segmentation, uncertainty=spread).run(_Listener())
+        results.append([read_volume(path) for path in paths])
+    for from_nifti, from_dicom in zip(*results, strict=True):
+        assert from_nifti.array.any()
+        assert_same_in_space(from_dicom, from_nifti)
+
+
 def test_an_output_that_appears_during_the_run_is_kept_and_the_result_too(job: TranslationJob, tmp_path: Path) -> None:
     listener = _Listener(rival=job.output)
     with pytest.warns(ScanWarning, match=r"t1w-2\.nii\.$"):
@@ -62,15 +88,16 @@ def test_where_no_head_is_found_nothing_is_written(
     if slices is None:
         specks = np.zeros(head.array.shape, np.float32)
         specks[3:5, 4, 5:8] = np.arange(1000, 1006).reshape(2, 3)
-        write_volume(job.source, head.with_array(specks))
+        write_volume(tmp_path / "scan.nii", head.with_array(specks))
     with pytest.raises(UserError, match="No head was found"):
         _job(tmp_path, slices=slices).run(_Listener())
     assert not job.output.exists()
 
 
-def test_a_label_map_as_source_is_translated_with_a_word(job: TranslationJob, head: Volume) -> None:
+def test_a_label_map_as_source_is_translated_with_a_word(job: TranslationJob, head: Volume, tmp_path: Path) -> None:
     write_volume(
-        job.source, head.with_array(np.digitize(head.array.astype(float), [150, 500, 900, 1500]).astype(np.int16))
+        tmp_path / "scan.nii",
+        head.with_array(np.digitize(head.array.astype(float), [150, 500, 900, 1500]).astype(np.int16)),
     )
     with pytest.warns(ScanWarning, match="like a label map"):
         job.run(_Listener())

@@ -10,7 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from grids import SHAPE, Affine, affine_of, counting_array, rotation
+from grids import AFFINES, SHAPE, Affine, affine_of, counting_array, rotation
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
@@ -26,15 +26,6 @@ IMAGE_CLASSES = pytest.mark.parametrize("image_class", [nib.Nifti1Image, nib.Nif
 def load(path: Path) -> Any:
     """A NIfTI image, as nibabel reads it."""
     return nib.load(path)
-
-
-AFFINES = {
-    "straight": affine_of((0.9, 1.1, 3.3)),
-    "left-handed": affine_of((-0.9, 1.1, 3.3)),
-    "oblique": rotation((1, 2, 3), 25) @ affine_of((0.9, 1.1, 3.3)),
-    "oblique left-handed": rotation((3, -1, 2), 33) @ affine_of((0.9, -1.1, 3.3)),
-    "permuted": affine_of((0.9, 1.1, 3.3))[:, [2, 0, 1, 3]],
-}
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -151,11 +142,6 @@ def with_flipped_bit(path: Path) -> Path:
     return path
 
 
-def mgh_file(path: Path) -> Path:
-    nib.save(nib.MGHImage(counting_array(), np.eye(4)), path)
-    return path
-
-
 def half_of_a_pair(path: Path) -> Path:
     nib.save(nib.Nifti1Pair(counting_array(), np.eye(4)), path)
     path.with_suffix(".hdr").unlink()
@@ -184,7 +170,6 @@ BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "negative size": lambda folder: patched(folder / "scan.nii.gz", 42, "<h", -7),
     "size beyond all memory": lambda folder: patched(folder / "scan.nii.gz", 40, "<4h", 3, 32767, 32767, 32767),
     "data inside the header": lambda folder: patched(folder / "scan.nii.gz", 108, "<f", 8.0),
-    "MGH": lambda folder: mgh_file(folder / "scan.mgz"),
     "four dimensions": lambda folder: saved(folder / "scan.nii.gz", counting_array((5, 6, 7, 2))),
     "two dimensions": lambda folder: saved(folder / "scan.nii.gz", counting_array((5, 6))),
     "colours": lambda folder: saved(folder / "scan.nii.gz", np.zeros(SHAPE, COLOUR)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import UserError
-from ...files import NIFTI_ENDINGS, named_volumes
+from ...files import VOLUME_ENDINGS, named_volumes
 
 # Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
 _IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")
@@ -21,7 +21,7 @@ _IXI_MODALITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
 
 @dataclass(frozen=True)
 class Scan:
-    """A NIfTI file, or a member of a tar archive."""
+    """A file, or a member of a tar archive."""
 
     path: Path
     member: str | None = None
@@ -51,10 +51,10 @@ Subjects = dict[str, dict[str, Scan]]
 
 
 def find_scans(folder: Path, modalities: list[str]) -> Subjects:
-    """Scans of the given modalities: all of IXI's, NAME_<modality>.nii[.gz] and NAME/<modality>.nii[.gz].
+    """Scans of the given modalities: all of IXI's, NAME_<modality>.nii.gz and NAME/<modality>.nii.gz.
 
-    IXI's archives lie in the folder itself, its files anywhere below. What is there several times is taken where it
-    comes first in this order.
+    IXI's archives lie in the folder itself, its files anywhere below; other files may have any ending of volumes. What
+    is there several times is taken where it comes first in this order.
 
     Raises:
         UserError: there is no such folder, an archive is damaged, or nothing is found.
@@ -97,6 +97,6 @@ def _named_files(folder: Path, modalities: list[str]) -> list[tuple[str, str, Sc
     named, in_folders = [], []
     for modality in modalities:
         named += [(name, modality, Scan(path)) for name, path in named_volumes(folder, modality).items()]
-        paths = (path for each in reversed(NIFTI_ENDINGS) for path in sorted(folder.glob(f"*/{modality}{each}")))
+        paths = (path for each in VOLUME_ENDINGS for path in sorted(folder.glob(f"*/{modality}{each}")))
         in_folders += [(path.parent.name, modality, Scan(path)) for path in paths]
     return named + in_folders

@@ -1,0 +1,231 @@
+"""Properties of DICOM series as sources: where their voxels lie, which one is read, and what is refused."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_files import save_enhanced, save_series
+from grids import Affine, affine_of, assert_same_in_space, rotation
+from pydicom.data import get_testdata_file
+from pydicom.uid import RLELossless
+
+from LMIDiffusionLib.dicom_series import Series
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.masks import read_mask
+from LMIDiffusionLib.volume import Volume, read_volume
+
+Orientations = Callable[[Volume], Iterator[tuple[Volume, Any]]]
+
+OBLIQUE = rotation((1, 2, 3), 25) @ affine_of((0.9, 1.1, 3.3))
+
+
+def random_volume(affine: Affine = OBLIQUE, shape: tuple[int, int, int] = (5, 6, 7)) -> Volume:
+    return Volume(np.random.default_rng(0).integers(-99, 999, shape).astype(np.int16), affine)
+
+
+def by_itk(folder: Path) -> Volume:
+    """A series as ITK reads it, independently of our headers."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = reader.Execute()
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return Volume(sitk.GetArrayFromImage(image).T, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+# Where voxels lie -----------------------------------------------------------------------------------------------------
+
+
+def test_a_series_lies_where_its_volume_and_itk_say_in_every_orientation(
+    tmp_path: Path, orientations: Orientations
+) -> None:
+    for number, (turned, _) in enumerate(orientations(random_volume())):
+        folder = tmp_path / f"{number}"
+        save_series(folder, turned)
+        found = read_volume(folder)
+        assert_same_in_space(found, turned)
+        assert_same_in_space(found, by_itk(folder))
+
+
+def test_an_enhanced_file_lies_where_its_volume_does_in_every_orientation_and_order_of_frames(
+    tmp_path: Path, orientations: Orientations
+) -> None:
+    generator = np.random.default_rng(1)
+    for turned, _ in orientations(random_volume()):
+        order = generator.permutation(turned.array.shape[2]).tolist()
+        path = save_enhanced(tmp_path / "enhanced.dcm", turned, order)
+        assert_same_in_space(read_volume(path), turned)
+        assert_same_in_space(read_volume(tmp_path), turned)
+
+
+def test_a_tilted_gantry_gives_a_sheared_volume(tmp_path: Path) -> None:
+    affine = OBLIQUE.copy()
+    affine[:3, 2] += 0.6 * affine[:3, 1]
+    save_series(tmp_path / "tilted", random_volume(affine))
+    assert_same_in_space(read_volume(tmp_path / "tilted"), random_volume(affine))
+
+
+def test_a_single_slice_is_as_thick_as_its_header_says(tmp_path: Path) -> None:
+    volume = random_volume(shape=(5, 6, 1))
+    save_series(tmp_path / "slice", volume, SliceThickness=3.3)
+    assert_same_in_space(read_volume(tmp_path / "slice"), volume)
+
+
+def test_each_file_is_scaled_by_its_own_slope(tmp_path: Path) -> None:
+    volume = random_volume()
+    first, *others = save_series(tmp_path / "scaled", volume, RescaleSlope=1.0, RescaleIntercept=0.0)
+    for path in others:
+        dataset = pydicom.dcmread(path)
+        dataset.RescaleSlope, dataset.RescaleIntercept = 0.25, -7.5
+        dataset.save_as(path)
+    expected = volume.array * 0.25 - 7.5
+    expected[:, :, 0] = volume.array[:, :, 0]
+    assert_same_in_space(read_volume(tmp_path / "scaled"), volume.with_array(expected))
+    assert first.exists()
+
+
+def test_a_compressed_series_is_read(tmp_path: Path) -> None:
+    volume = random_volume(shape=(64, 64, 3))
+    for path in save_series(tmp_path / "rle", volume):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(RLELossless)
+        dataset.save_as(path)
+    assert_same_in_space(read_volume(tmp_path / "rle"), volume)
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless"])
+def test_compressed_slices_of_a_scanner_equal_the_uncompressed_one(tmp_path: Path, name: str) -> None:
+    arrays = []
+    for each in ("MR_small", name):
+        folder = tmp_path / each
+        folder.mkdir()
+        shutil.copy(str(get_testdata_file(f"{each}.dcm")), folder)
+        arrays.append(read_volume(folder).array)
+    assert arrays[0].std() > 100
+    np.testing.assert_array_equal(arrays[0], arrays[1])
+
+
+def test_a_mask_may_be_a_series(tmp_path: Path, head: Volume) -> None:
+    brain = np.asarray(head.array > 700)
+    save_series(tmp_path / "mask", Volume(brain.astype(np.int16), head.affine))
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask", head), brain)
+
+
+# Which series ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_series_is_found_below_other_files_and_once_where_it_is_there_twice(tmp_path: Path) -> None:
+    volume = random_volume()
+    paths = save_series(tmp_path / "disk" / "PA0" / "SE0", volume)
+    for path in paths[::2]:
+        shutil.copy(path, tmp_path / "disk")
+    for name in ("test-SR.dcm", "reportsi.dcm", "SC_rgb_rle.dcm"):
+        shutil.copy(str(get_testdata_file(name)), tmp_path / "disk")
+    (tmp_path / "disk" / "README.txt").write_text("The patient moved.\n" * 50)
+    (tmp_path / "disk" / "cut").write_bytes(paths[0].read_bytes()[:300])
+    assert_same_in_space(read_volume(tmp_path / "disk"), volume)
+
+
+def test_of_several_series_one_is_chosen_by_its_number_in_the_refusal(tmp_path: Path) -> None:
+    volumes = [random_volume(), random_volume(affine_of((1.0, 2.0, 3.0)))]
+    save_series(tmp_path, volumes[0], SeriesNumber=12, SeriesDescription="pd_tse")
+    save_series(tmp_path, volumes[1], SeriesNumber=3, SeriesDescription="localizer")
+    with pytest.raises(UserError, match=r"2 DICOM series.*--series.* 1: localizer .*number 3.* 2: pd_tse .*7 slices"):
+        read_volume(tmp_path)
+    assert_same_in_space(read_volume(Series(tmp_path, 2)), volumes[0])
+    assert_same_in_space(read_volume(Series(tmp_path, 1)), volumes[1])
+    with pytest.raises(UserError, match="2 DICOM series"):
+        read_volume(Series(tmp_path, 3))
+
+
+def test_two_echoes_or_orientations_of_one_series_are_told_apart(tmp_path: Path) -> None:
+    first, second = random_volume(), random_volume().with_array(random_volume().array[::-1].copy())
+    for echo_time, volume in ((11, first), (96, second)):
+        save_series(tmp_path / "echoes", volume, SeriesInstanceUID="1.2.3", EchoTime=echo_time)
+    with pytest.raises(UserError, match=r"1: .*echo time 11.*; 2: .*echo time 96"):
+        read_volume(tmp_path / "echoes")
+    assert_same_in_space(read_volume(Series(tmp_path / "echoes", 1)), first)
+    assert_same_in_space(read_volume(Series(tmp_path / "echoes", 2)), second)
+    for volume in (first, random_volume(affine_of((1.0, 1.0, 2.0)))):
+        save_series(tmp_path / "localizer", volume, SeriesInstanceUID="1.2.3")
+    assert_same_in_space(read_volume(Series(tmp_path / "localizer", 1)), first)
+
+
+def test_echoes_of_an_enhanced_file_are_told_apart(tmp_path: Path) -> None:
+    volume = random_volume()
+    frames = [{"EffectiveEchoTime": time} for time in (11.0, 96.0) for _ in range(4)]
+    path = save_enhanced(tmp_path / "enhanced", volume, [0, 1, 2, 3, 3, 1, 0, 2], frames=frames)
+    with pytest.raises(UserError, match=r"1: .*echo time 11.*; 2: .*echo time 96"):
+        read_volume(path)
+    assert_same_in_space(read_volume(Series(path, 2)), volume.with_array(volume.array[:, :, :4]))
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+def refusal_of(source: Path | Series) -> str:
+    with pytest.raises(UserError) as refusal:
+        read_volume(source)
+    message = str(refusal.value)
+    assert message.endswith(".") and "\n" not in message and ". " not in message
+    return message
+
+
+def test_missing_slices_are_named(tmp_path: Path) -> None:
+    volume = random_volume(shape=(5, 6, 12))
+    paths = save_series(tmp_path / "gap", volume, skip=[4, 8, 9])
+    message = refusal_of(tmp_path / "gap")
+    for first, second in ((3, 4), (6, 7)):  # of the files that are left
+        names = {paths[first].name, paths[second].name}
+        assert any(f"between {one} and {two}" in message for one in names for two in names)
+    path = save_enhanced(tmp_path / "gap.dcm", volume, [5, 0, 1, 2, 4])
+    assert "between frame 4 and frame 5" in refusal_of(path) or "between frame 5 and frame 4" in refusal_of(path)
+
+
+def moved(paths: list[Path], by: Callable[[int], list[float]]) -> None:
+    for index, path in enumerate(paths):
+        dataset = pydicom.dcmread(path)
+        dataset.ImagePositionPatient = (np.array(dataset.ImagePositionPatient, float) + by(index)).tolist()
+        dataset.save_as(path)
+
+
+def test_slices_that_make_no_grid_are_refused(tmp_path: Path) -> None:
+    volume = random_volume(affine_of((1.0, 1.0, 3.0)))
+    moved(save_series(tmp_path / "uneven", volume), lambda index: [0, 0, 0.1 * index**2])
+    assert "mm apart" in refusal_of(tmp_path / "uneven")
+    moved(save_series(tmp_path / "crooked", volume), lambda index: [index % 2, 0, 0])
+    assert "in line" in refusal_of(tmp_path / "crooked")
+    moved(save_series(tmp_path / "rounded", volume), lambda index: [0.001 * (index % 2), 0, 0])
+    assert_same_in_space(read_volume(tmp_path / "rounded"), volume, tolerance=0.002)
+
+
+def test_what_is_no_volume_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    volume = random_volume()
+    (tmp_path / "empty").mkdir()
+    assert "no DICOM image" in refusal_of(tmp_path / "empty")
+    paths = save_series(tmp_path / "scan", volume)
+    assert "give the folder" in refusal_of(paths[0])
+    save_series(tmp_path / "twice", volume, SeriesInstanceUID="1.2.3")
+    save_series(tmp_path / "twice", volume, SeriesInstanceUID="1.2.3")
+    assert "several images of one place" in refusal_of(tmp_path / "twice")
+    save_series(tmp_path / "mosaic", volume, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    assert "mosaic" in refusal_of(tmp_path / "mosaic")
+    frames = [{"RescaleSlope": slope, "RescaleIntercept": 0.0} for slope in (1.0, 2.0, 1.0)]
+    assert "different scales" in refusal_of(save_enhanced(tmp_path / "slopes", volume, [0, 1, 2], frames=frames))
+    for path in save_series(tmp_path / "cut", volume):
+        path.write_bytes(path.read_bytes()[:-20])
+    assert "damaged" in refusal_of(tmp_path / "cut")
+    for path in save_series(tmp_path / "colours", volume):
+        dataset = pydicom.dcmread(path)
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+        dataset.BitsAllocated = dataset.BitsStored = 8
+        dataset.HighBit, dataset.PixelRepresentation = 7, 0
+        dataset.PixelData = bytes(dataset.Rows * dataset.Columns * 3)
+        dataset.save_as(path)
+    assert "colours" in refusal_of(tmp_path / "colours")
