@@ -41,6 +41,7 @@ TRANSLATION = Purpose(
 )
 PURPOSES = (
     TRANSLATION,
+    Purpose("translate from and to NRRD, MetaImage, DICOM", ("SimpleITK", "pydicom"), "pip install LMIDiffusionLib"),
     Purpose("demo", ("pillow",), "pip install LMIDiffusionLib"),
     Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
     Purpose(

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from .errors import ScanWarning, UserError
 
+NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".mha")
 MGH_ENDINGS = (".mgz",)
-VOLUME_ENDINGS = (".nii.gz", ".nii", *ITK_ENDINGS, *MGH_ENDINGS)
+VOLUME_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, *MGH_ENDINGS)
 """What the name of a volume's file ends in, the commonest first."""
 
 
