@@ -135,7 +135,9 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int, count: int = 16) -> None:
         super().__init__()
-        self.register_buffer("frequencies", 2 * math.pi * torch.logspace(-1, 1, count, 2) / 2, persistent=False)
+        # torch.logspace would load torch's compiler where weights are checked on the device "meta".
+        octaves = [2 * step / (count - 1) - 1 for step in range(count)]
+        self.register_buffer("frequencies", torch.tensor([math.pi * 2**each for each in octaves]), persistent=False)
         self.perceptron = nn.Sequential(nn.Linear(2 * count, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, noise_level: Tensor) -> Tensor:

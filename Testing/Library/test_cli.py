@@ -259,6 +259,20 @@ def test_the_list_of_commands_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_translation_loads_no_more_than_it_needs(tmp_path: Path, volume: Path, model: Path) -> None:
+    arguments = ["translate", str(volume), str(tmp_path / "out.nii.gz"), "--checkpoint", str(model), *_FAST]
+    code = (
+        "import atexit, sys; from LMIDiffusionLib.cli import main;"
+        "atexit.register(lambda: print(*sorted(sys.modules))); main(sys.argv[1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "torch" in loaded
+    # Torch's compiler and what it computes with take longer to load than a slice takes.
+    slow = {"torch._dynamo", "sympy", "sklearn", "lightning", "matplotlib", "SimpleITK", "deepbet"}
+    assert not slow & set(loaded)
+
+
 def test_the_library_imports_nothing_of_slicer() -> None:
     forbidden = ("slicer", "qt", "ctk", "vtk")
     library = Path(__file__).parents[2] / "LMIDiffusionLib"
