@@ -19,6 +19,7 @@ from .commands import (
     train,
     train_cyclegan,
     train_regression,
+    train_stylegan,
     translate,
     translate_cohort,
 )
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "train": train,
     "train-regression": train_regression,
     "train-cyclegan": train_cyclegan,
+    "train-stylegan": train_stylegan,
     "info": info,
     "demo": demo,
     "doctor": doctor,

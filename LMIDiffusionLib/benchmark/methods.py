@@ -38,6 +38,7 @@ OURS = "lmidiffusion"
 # Without a condition, few steps give the mean of all heads.
 _SDEDIT_STEPS = 25
 _SAMPLING_FORMS = f"SAMPLING is {', '.join(PRESETS)} or STEPSxSAMPLES[wGUIDANCE]"
+_INVERSION = re.compile(r"(?:(sobel)(?:-(?=\d)|$))?(\d+)?")
 _SAMPLING = re.compile(r"(\d+)x(\d+)(?:w(\d+(?:\.\d+)?))?")
 
 
@@ -163,6 +164,17 @@ def _cyclegan(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: t
     return CycleGAN(checkpoint, device=device), dataclasses.replace(setup.options, samples=1)
 
 
+def _stylegan_inversion(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines.stylegan.inversion import DEFAULT_STEPS, StyleGANInversion
+
+    match = _INVERSION.fullmatch(setting)
+    steps = int((match and match[2]) or DEFAULT_STEPS)
+    if not match or not steps:
+        raise UserError(f"A StyleGAN inversion cannot be {setting}; give [sobel][-STEPS] with 1 step or more.")
+    method = StyleGANInversion(checkpoint, device=device, steps=steps, features=match[1] or "intensity")
+    return method, dataclasses.replace(setup.options, samples=1)
+
+
 METHODS = {
     "identity": MethodKind(_identity),
     "histogram-matching": MethodKind(_histogram_matching),
@@ -172,6 +184,7 @@ METHODS = {
     OURS: MethodKind(_lmidiffusion, setting="[-SAMPLING]"),
     "regression": MethodKind(_regression, setting="[-SAMPLES]", trained=True),
     "cyclegan": MethodKind(_cyclegan, trained=True),
+    "stylegan-inversion": MethodKind(_stylegan_inversion, setting="[-sobel][-STEPS]", trained=True),
     # No translation into a checkpoint's contrast can be expected to come closer to a scan of another contrast.
     "ceiling": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
 }

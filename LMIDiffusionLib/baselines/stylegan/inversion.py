@@ -1,0 +1,129 @@
+"""Inversion: the code whose image comes closest to a source slice; its image stands for the translation.
+
+The optimiser is the projector of Karras et al. 2020: one code w a slice from the mean code on, Adam, a learning rate
+that rises and falls, and noise on the code that fades. In place of LPIPS, whose network was trained on photographs, the
+loss compares images at several scales; noise inputs are zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ... import devices
+from ...condition import sobel
+from ...options import TranslationOptions
+from ...source import SlicedSource
+from ..rival_checkpoint import RivalCheckpoint
+from .fields import HeadWindow, field_shape, to_fields, to_images
+from .generator import Generator, StyleGANSettings
+
+KIND = "stylegan-inversion"
+DEFAULT_STEPS = 500
+FEATURES: dict[str, Callable[[Tensor], Tensor]] = {"intensity": lambda images: images, "sobel": sobel}
+"""What of two images (B, 1, H, W) the loss compares: the paper's, and one that contrast changes less."""
+
+_SCALES = 4
+_LEARNING_RATE = 0.1
+_RISE, _FALL = 0.05, 0.25  # shares of the steps
+_NOISE, _NOISE_SHARE = 0.05, 0.75  # in standard deviations of w, and of the steps
+_CODES_FOR_MEAN = 10_000
+
+
+def build_generator(settings: dict[str, Any]) -> Generator:
+    """The generator of a checkpoint's settings."""
+    return Generator(StyleGANSettings(channels=tuple(settings["channels"]), latent=settings["latent"]))
+
+
+class StyleGANInversion:
+    """A `Method` that optimises the code of every slice on its own."""
+
+    def __init__(self, rival: RivalCheckpoint, *, device: torch.device, steps: int, features: str) -> None:
+        """
+        Args:
+            rival: a checkpoint of this kind.
+            device: to compute on.
+            steps: of the optimiser.
+            features: name in `FEATURES`.
+        """
+        self.device = device
+        self.generator = rival.network(build_generator).to(device)
+        self._steps = steps
+        self._features = FEATURES[features]
+
+    @property
+    def batch_size(self) -> int:
+        return devices.batch_size(self.device)
+
+    def steps(self, options: TranslationOptions) -> int:
+        return self._steps
+
+    def sample(
+        self,
+        source: SlicedSource,
+        indices: list[int],
+        *,
+        number: int,
+        options: TranslationOptions,
+        on_step: Callable[[], None],
+    ) -> Tensor:
+        window = HeadWindow.about(source)
+        targets = to_images(window.cut(source.slices[indices]), self.generator.settings.size).to(self.device)
+        draws = torch.Generator(self.device).manual_seed(options.seed * 1_000_003 + number)
+        images = self.invert(targets, draws, on_step=on_step)
+        translated = window.put_back(to_fields(images.cpu(), field_shape(source.pixel_size)))
+        return source.with_air(translated, indices)
+
+    def invert(self, targets: Tensor, draws: torch.Generator, *, on_step: Callable[[], None]) -> Tensor:
+        """The generator's images (B, 1, size, size) that come closest to targets of that shape in [-1, 1].
+
+        `draws` is for the noise on the codes, which all slices share, so that none depends on its batch.
+        """
+        mean, deviation = self._spread_of_codes(draws)
+        codes = mean.repeat(len(targets), 1).requires_grad_()
+        wanted = [self._features(each) for each in _pyramid(targets)]
+        optimizer = torch.optim.Adam([codes], betas=(0.9, 0.999))
+        for step in range(self._steps):
+            done = step / self._steps
+            optimizer.param_groups[0]["lr"] = _LEARNING_RATE * _learning_rate_factor(done)
+            noise = torch.randn(mean.shape, generator=draws, device=self.device)
+            strength = _NOISE * deviation * max(0.0, 1 - done / _NOISE_SHARE) ** 2
+            loss = self._loss(self._draw(codes + strength * noise), wanted)
+            (codes.grad,) = torch.autograd.grad(loss, codes)
+            optimizer.step()
+            on_step()
+        with torch.no_grad():
+            return self._draw(codes)
+
+    def _draw(self, codes: Tensor) -> Tensor:
+        return self.generator(codes[:, None].expand(-1, self.generator.layers, -1))
+
+    def _loss(self, images: Tensor, wanted: list[Tensor]) -> Tensor:
+        """Squared error, averaged over the pixels of a slice and summed over scales and slices."""
+        pairs = zip(_pyramid(images), wanted, strict=True)
+        errors = [(self._features(each) - target).square().mean((1, 2, 3)).sum() for each, target in pairs]
+        return torch.stack(errors).sum()
+
+    @torch.no_grad()
+    def _spread_of_codes(self, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Mean of the codes w (1, D), and how far they lie from it."""
+        shape = (_CODES_FOR_MEAN, self.generator.settings.latent)
+        codes = self.generator.mapping(torch.randn(shape, generator=draws, device=self.device))
+        mean = codes.mean(0, keepdim=True)
+        return mean, (codes - mean).square().sum(1).mean().sqrt()
+
+
+def _pyramid(images: Tensor) -> list[Tensor]:
+    """Images of whole, half, quarter and eighth size."""
+    return [functional.avg_pool2d(images, 1 << scale) for scale in range(_SCALES)]
+
+
+def _learning_rate_factor(done: float) -> float:
+    """From 0 to 1 and back, at a share of the steps."""
+    fall = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) / _FALL))
+    return fall * min(1.0, done / _RISE)

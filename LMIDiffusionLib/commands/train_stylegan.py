@@ -1,0 +1,49 @@
+"""`train-stylegan`: the checkpoint of a StyleGAN2-ADA whose codes are searched for source slices, to compare with."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..training.options import DataOptions, FitOptions, ModelOptions
+from .arguments import positive
+from .training_arguments import add_data, add_description, add_fit, add_folders, chosen
+
+SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone, to compare its inversion with."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..baselines.stylegan.train import DEFAULT_FIT, StyleGANOptions
+
+    default = StyleGANOptions()
+    add_folders(parser)
+    add_data(parser.add_argument_group("data"))
+    model = parser.add_argument_group("model")
+    add_description(model, ModelOptions(name=default.name))
+    model.add_argument(
+        "--channels",
+        type=positive,
+        nargs="+",
+        default=[*default.networks.channels],
+        help="features at 4, 8, 16, ... pixels: five numbers make images of 64 x 64 pixels, of 256 mm each way",
+    )
+    add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..baselines.stylegan.generator import StyleGANSettings
+    from ..baselines.stylegan.train import StyleGANOptions, train_stylegan
+
+    path = train_stylegan(
+        parsed.data,
+        parsed.output,
+        StyleGANOptions(
+            name=parsed.name,
+            networks=StyleGANSettings(channels=tuple(parsed.channels)),
+            training_data=parsed.training_data,
+            licence=parsed.licence,
+        ),
+        reading=chosen(DataOptions, parsed),
+        fit=chosen(FitOptions, parsed),
+        resume=parsed.resume,
+    )
+    print(f"Wrote {path}")
