@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         nargs="+",
         default=[*default.networks.channels],
-        help="features at 4, 8, 16, ... pixels: five numbers make images of 64 x 64 pixels, of 256 mm each way",
+        help="features at 4, 8, 16, ... pixels: five numbers make images of 64 x 64 pixels, of 224 mm each way",
     )
     add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
 
