@@ -44,12 +44,14 @@ class Provenance:
         licence: of the weights.
         training_steps: optimiser steps.
         library_version: of this library, when they were written.
+        training_seconds: that the steps took by the clock; None where nobody noted it.
     """
 
     training_data: str
     licence: str
     training_steps: int
     library_version: str = __version__
+    training_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
             int(count): _centres(centres, int(count)) for count, centres in metadata["class_centres"].items()
         },
         tissue_centres=_tissue_centres(metadata["tissue_centres"], metadata["format_version"]),
-        provenance=Provenance(**{field.name: metadata[field.name] for field in dataclasses.fields(Provenance)}),
+        provenance=_provenance(metadata),
     )
     condition = checkpoint.condition
     for settings in (
@@ -163,6 +165,14 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         raise ValueError("there are no classes")
     _check_weights(checkpoint)
     return checkpoint
+
+
+def _provenance(metadata: dict[str, Any]) -> Provenance:
+    told = {**metadata, "training_seconds": metadata.get("training_seconds")}  # older files have none
+    seconds = told["training_seconds"]
+    if seconds is not None and not (type(seconds) in (int, float) and 0 <= seconds < math.inf):
+        raise ValueError(f"training_seconds is {seconds!r}")
+    return Provenance(**{field.name: told[field.name] for field in dataclasses.fields(Provenance)})
 
 
 def _tissue_centres(values: Any, version: int) -> dict[str, float] | None:

@@ -12,6 +12,7 @@ from .commands import (
     demo,
     doctor,
     downstream,
+    figure,
     info,
     prepare,
     quality,
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": quality,  # its former name
     "benchmark quality": quality,
     "benchmark downstream": downstream,
+    "benchmark figure": figure,
     "benchmark speed": speed,
 }
 _GROUPS = {"benchmark": "Measure."}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ _ROWS = 6
 _ENLARGEMENT, _CLOSE_UP = 2, 4
 _TITLE_HEIGHT, _MARGIN, _NAME_WIDTH = 24, 4, 170
 _TARGET = "true target"
+_FRAME = (0.45, 0.4, 0.1)
 _CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
 _MARKERS = "os^Dv"
 
@@ -70,24 +71,41 @@ def _save(
     rows: list[Row] = []
     for pair, index in chosen:
         slices = [*(images[pair, method][index] for method in methods), truths[pair][index]]
-        upright = [np.rot90(each) for each in slices]
-        rows.append((f"{pair} ({index})", _ENLARGEMENT, [grey(each) for each in upright]))
-        rows.append(("close-up", _CLOSE_UP, [grey(_centre(each)) for each in upright]))
-        rows.append(("classes", _ENLARGEMENT, [_classes(each, checkpoint) for each in upright]))
-    _save_sheet(path, [*methods, _TARGET], rows)
+        rows += rows_of(f"{pair} ({index})", slices, checkpoint)
+    save_sheet(path, [*methods, _TARGET], rows)
 
 
-def _centre(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def rows_of(name: str, slices: Sequence[NDArray[np.float32]], checkpoint: Checkpoint) -> list[Row]:
+    """Slices (H, W) in [0, 1] beside one another, their close-ups, and their K-Means classes."""
+    upright = [np.rot90(each) for each in slices]
+    return [
+        (name, _ENLARGEMENT, [_framed(each) for each in upright]),
+        ("close-up", _CLOSE_UP, [grey(each[_centre(each)]) for each in upright]),
+        ("classes", _ENLARGEMENT, [_classes(each, checkpoint) for each in upright]),
+    ]
+
+
+def _centre(image: NDArray[np.float32]) -> tuple[slice, slice]:
     """The middle of an image, half as wide and high."""
     top, left = image.shape[0] // 4, image.shape[1] // 4
-    return image[top : top + image.shape[0] // 2, left : left + image.shape[1] // 2]
+    return slice(top, top + image.shape[0] // 2), slice(left, left + image.shape[1] // 2)
+
+
+def _framed(image: NDArray[np.float32]) -> Colours:
+    """An image in grey with a frame around what the close-up shows."""
+    colours = grey(image)
+    middle = colours[_centre(image)]
+    for edge in (middle[0], middle[-1], middle[:, 0], middle[:, -1]):
+        edge[:] = _FRAME
+    return colours
 
 
 def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:
     return overlay(image, nearest_centre(image, checkpoint.class_centres[CLASSES]))
 
 
-def _save_sheet(path: Path, titles: list[str], rows: list[Row]) -> None:
+def save_sheet(path: Path, titles: Sequence[str], rows: Sequence[Row]) -> None:
+    """Draw rows of pictures under the titles of their columns."""
     width = max(colours.shape[1] * enlargement for _, enlargement, row in rows for colours in row) + _MARGIN
     heights = [max(colours.shape[0] for colours in row) * enlargement + _MARGIN for _, enlargement, row in rows]
     sheet = Image.new("RGB", (_NAME_WIDTH + len(titles) * width, _TITLE_HEIGHT + sum(heights)))

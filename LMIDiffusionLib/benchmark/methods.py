@@ -197,6 +197,35 @@ def method_forms() -> str:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a method costs before it is used; all None where there is no network.
+
+    Attributes:
+        parameters: of the network that it runs.
+        training_steps: that its checkpoint tells of: those of the last training, where it started from other weights.
+        training_seconds: of these; None where the checkpoint does not tell.
+    """
+
+    parameters: int | None = None
+    training_steps: int | None = None
+    training_seconds: float | None = None
+
+    @classmethod
+    def of(cls, method: Method, weights: Weights) -> Cost:
+        """A method that has a network calls it `network`."""
+        from torch import nn
+
+        from ..baselines.rival_checkpoint import RivalCheckpoint
+
+        network = getattr(method, "network", None)
+        if not isinstance(network, nn.Module):
+            return cls()
+        told = weights.record if isinstance(weights, RivalCheckpoint) else weights.provenance
+        parameters = sum(each.numel() for each in network.parameters())
+        return cls(parameters, told.training_steps, told.training_seconds)
+
+
+@dataclass(frozen=True)
 class NamedMethod:
     """A method of the benchmark.
 
@@ -204,12 +233,14 @@ class NamedMethod:
         title: how tables call it: a checkpoint by its name, wherever it lies.
         version: tells weights of one name apart; empty for those of the benchmark.
         sees_target: whether it is given the true target in place of the source.
+        cost: what it costs before it is used.
         make: the method and its options, on a device.
     """
 
     title: str
     version: str
     sees_target: bool
+    cost: Cost
     make: Callable[[torch.device], Runnable]
 
 
@@ -232,9 +263,10 @@ def find_method(name: str, setup: Setup) -> NamedMethod:
     def make(device: torch.device) -> Runnable:
         return kind.make(weights, setting, setup, device)
 
-    make(torch.device("cpu"))  # what is wrong with it is told before anything is done
+    method, _ = make(torch.device("cpu"))  # what is wrong with it is told before anything is done
     title = f"{plain}@{Path(other).stem}" if at else plain
-    return NamedMethod(title, checkpoint_hash(other)[:12] if at else "", kind.sees_target, make)
+    version = checkpoint_hash(other)[:12] if at else ""
+    return NamedMethod(title, version, kind.sees_target, Cost.of(method, weights), make)
 
 
 def _weights(name: str | None, setup: Setup) -> Checkpoint:

@@ -27,16 +27,13 @@ from ..options import TranslationOptions
 from ..progress import Progress
 from ..resources import DEFAULT_CHECKPOINT, checkpoint_hash
 from ..shared_work import check_shared_device, failures_kept, kept_failure, launch, share
-from ..source import SlicedSource
-from ..translation import translate_slices
-from ..volume import read_volume
 from ..work_folder import open_work_folder
 from .figures import save_comparison, save_curve, save_worst_cases
 from .methods import OURS, NamedMethod, Setup, find_method
+from .opened import OpenPair
 from .pairs import Pair
 from .scores import Scores, measured
 from .tables import Report, format_tables, methods_of, write_scans, write_slices
-from .truth import Truth, read_truth
 
 # Raised whenever scores of the same name come to mean something else: kept ones are then no longer used.
 _VERSION = 2
@@ -138,13 +135,6 @@ class Job:
         return f"{self.pair.name}, {self.method.title}: {kept_failure(self.failure_path)}"
 
 
-@dataclass(frozen=True)
-class _OpenPair:
-    source: SlicedSource
-    target: SlicedSource
-    truth: Truth
-
-
 class _Worker:
     """Does jobs on the device of its process."""
 
@@ -167,30 +157,20 @@ class _Worker:
                     self._score(job, opened, bar).write(job.path)
             bar.update()
 
-    def _open(self, job: Job) -> _OpenPair:
-        pair = job.pair
-        source, target = read_volume(pair.source), read_volume(pair.target)
-        if not source.shares_grid_with(target):
-            raise UserError(
-                f"{pair.source} and {pair.target} lie on different grids; register and resample one to the other."
-            )
-        pixel_size = self._checkpoint.pixel_size
-        sliced_target = SlicedSource.of(target, pixel_size=pixel_size)
-        truth = read_truth(pair, target, sliced_target, every=job.options.every)
+    def _open(self, job: Job) -> OpenPair:
+        opened = OpenPair.of(job.pair, pixel_size=self._checkpoint.pixel_size, every=job.options.every)
         with atomic_path(job.truth_path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=(truth.images * 255).round().astype(np.uint8))
-        return _OpenPair(SlicedSource.of(source, pixel_size=pixel_size), sliced_target, truth)
+            np.savez_compressed(file, images=(opened.truth.images * 255).round().astype(np.uint8))
+        return opened
 
-    def _score(self, job: Job, opened: _OpenPair, bar: tqdm[Any]) -> Scores:
-        method, translation = job.method.make(self._device)
-        source, indices = opened.target if job.method.sees_target else opened.source, opened.truth.indices
+    def _score(self, job: Job, opened: OpenPair, bar: tqdm[Any]) -> Scores:
+        indices = opened.truth.indices
 
         def show(progress: Progress) -> None:
             bar.set_postfix_str(f"{progress.fraction:.0%}")
 
         start = time.monotonic()
-        batches = translate_slices(source, indices, method, translation, on_progress=show)
-        images = torch.cat([batch.samples.mean(0)[:, 0] for batch in batches]).numpy()
+        images = opened.drawn(job.method, indices, self._device, on_progress=show)
         seconds = (time.monotonic() - start) / len(indices)
         values, scan = measured(images, opened.truth, self._checkpoint)
         return Scores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, images)
@@ -206,7 +186,8 @@ def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) ->
     results, pairs = [job.read() for job in chosen], [pair for pair in options.pairs if pair.name not in failed]
     write_slices(results, options.output / "scores.csv")
     write_scans(results, options.output / "scans.csv")
-    tables = format_tables(results, pairs, reference=OURS)
+    costs = {job.method.title: job.method.cost for job in jobs}
+    tables = format_tables(results, pairs, reference=OURS, costs=costs)
     with atomic_path(options.output / "tables.md") as temporary:
         temporary.write_text(tables + "\n", encoding="utf-8")
     truths = {job.pair.name: job.read_truth() for job in chosen}

@@ -12,6 +12,7 @@ from scipy.stats import wilcoxon
 
 from ..files import atomic_path
 from ..segmentation import TISSUES
+from .methods import Cost
 from .metrics import Scores as Values
 from .pairs import Pair
 from .scores import BRAIN, CEILINGS, MEAN, MEASURES, OUTSIDE, TISSUE_MEASURES, TRUE_MEAN, WHOLE, Scores
@@ -32,13 +33,22 @@ class Report:
     failures: list[str]
 
 
-def format_tables(results: Sequence[Scores], pairs: Sequence[Pair], *, reference: str) -> str:
-    """Means and standard deviations of every method, by region and by pair, and how methods differ from a reference."""
+def format_tables(
+    results: Sequence[Scores], pairs: Sequence[Pair], *, reference: str, costs: Mapping[str, Cost]
+) -> str:
+    """Means and standard deviations of every method, by region and by pair, and how methods differ from a reference.
+
+    Args:
+        results: of every method on every pair.
+        pairs: which have been scored.
+        reference: name of the method that others are tested against.
+        costs: of every method.
+    """
     slices = sum(len(result) for result in results if result.method == results[0].method)
     subjects = len({pair.target for pair in pairs})
     parts = [f"{subjects} subjects, {len(pairs)} pairs, {slices} slices; mean ± standard deviation", ""]
     for title, columns in _regions(results):
-        parts += [title, "", *_methods_table(results, columns), ""]
+        parts += [title, "", *_methods_table(results, columns, costs), ""]
         parts += _differences(results, pairs, columns, reference)
     if any("dice_csf" in result.values for result in results):
         parts += [ceiling(results), ""]
@@ -63,13 +73,22 @@ def _columns(prefix: str) -> dict[str, str]:
     return {prefix + name: title for name, title in MEASURES.items()}
 
 
-def _methods_table(results: Sequence[Scores], columns: Columns) -> list[str]:
+def _methods_table(results: Sequence[Scores], columns: Columns, costs: Mapping[str, Cost]) -> list[str]:
     rows = []
     for method in methods_of(results):
         own = [result for result in results if result.method == method]
         seconds = sum(result.seconds * len(result) for result in own) / sum(len(result) for result in own)
-        rows.append([method, *(mean_and_deviation(own, name) for name in columns), f"{seconds:.3f}"])
-    return markdown(["method", *columns.values(), "s/slice"], rows)
+        scores = (mean_and_deviation(own, name) for name in columns)
+        rows.append([method, *scores, f"{seconds:.3f}", *_cost(costs[method])])
+    return markdown(["method", *columns.values(), "s/slice", "Parameters", "Training"], rows)
+
+
+def _cost(cost: Cost) -> tuple[str, str]:
+    """Parameters, and steps with their time where it is known."""
+    if cost.parameters is None:
+        return "-", "-"
+    time = "" if cost.training_seconds is None else f", {cost.training_seconds / 3600:.2f} h"
+    return f"{cost.parameters:,}", f"{cost.training_steps:,} steps{time}"
 
 
 def ceiling(results: Sequence[Scores]) -> str:

@@ -52,10 +52,15 @@ def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) 
 
 def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
     """What is compared, on which pairs, and where the results go."""
+    add_methods(parser, methods=methods)
+    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+
+
+def add_methods(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
+    """What is compared, and on which pairs."""
     from ..benchmark.methods import method_forms
 
     parser.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
-    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
     parser.add_argument("--methods", nargs="+", default=methods, metavar="METHOD", help=f"of {method_forms()}")
     parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans, whose histogram is matched")
     add_sampling(parser)

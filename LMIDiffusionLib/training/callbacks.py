@@ -8,7 +8,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor
@@ -36,10 +36,12 @@ class CheckpointExporter(Callback):
         model: ModelOptions,
         class_centres: dict[int, NDArray[np.float64]],
         tissue_centres: dict[str, float] | None,
+        timer: Timer,
     ) -> None:
         self.path = output / f"{model.name}.safetensors"
         self._reading, self._model = reading, model
         self._class_centres, self._tissue_centres = class_centres, tissue_centres
+        self._timer = timer
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Export, so that an interrupted training leaves a usable checkpoint."""
@@ -59,7 +61,12 @@ class CheckpointExporter(Callback):
             pixel_size=self._reading.pixel_size,
             class_centres=self._class_centres,
             tissue_centres=self._tissue_centres,
-            provenance=Provenance(self._model.training_data, self._model.licence, trainer.global_step),
+            provenance=Provenance(
+                self._model.training_data,
+                self._model.licence,
+                trainer.global_step,
+                training_seconds=round(self._timer.time_elapsed(), 1),
+            ),
         )
         save_checkpoint(checkpoint, self.path)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Timer
 from numpy.typing import NDArray
 
 from ..checkpoint import KERNELS, load_checkpoint
@@ -58,8 +59,9 @@ def train(
     lightning.seed_everything(fit.seed, verbose=False)
     training, held_out = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
     module = _module(training, condition, model, fit)
-    exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality))
-    trainer = make_trainer(output, fit, [exporter, SamplePictures(held_out, output / "pictures")])
+    timer = Timer(verbose=False)
+    exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality), timer)
+    trainer = make_trainer(output, fit, [timer, exporter, SamplePictures(held_out, output / "pictures")])
     loaders = TrainingData(training, held_out, fit)
     fit_module(trainer, module, loaders, resume_from)
     exporter.export(trainer, module)

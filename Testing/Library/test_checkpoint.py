@@ -291,7 +291,17 @@ KEYS = [
 
 
 def test_the_keys_under_test_are_all_there_are(tiny_checkpoint: Checkpoint) -> None:
-    assert set(tiny_checkpoint.metadata()) == set(KEYS)
+    assert set(tiny_checkpoint.metadata()) == {*KEYS, "training_seconds"}
+
+
+def test_a_checkpoint_may_tell_how_long_its_training_took_or_not(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    provenance = dataclasses.replace(tiny_checkpoint.provenance, training_seconds=12.5)
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, provenance=provenance), path)
+    assert load_checkpoint(str(path)).provenance == provenance
+    older = tiny_checkpoint.metadata()
+    del older["training_seconds"]
+    save_raw(path, tiny_checkpoint.weights, older)
+    assert load_checkpoint(str(path)).provenance.training_seconds is None
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -307,6 +317,7 @@ WRONG: dict[tuple[str, ...], list[Any]] = {
     ("pixel_size",): [None, "2", 0, -2.0, True, [2.0], float("nan"), float("inf")],
     ("modality",): [None, 1, ["T1w"]],
     ("training_steps",): [None, "many", -1, 1.5],
+    ("training_seconds",): ["long", -1, True, float("inf"), float("nan")],
     ("network",): [None, [], {}, "unet"],
     ("network", "channels"): [None, [], 8, ["8", "16"], [8, 32], [8, 16, 16]],
     ("network", "blocks"): [None, "1", 2, 0],

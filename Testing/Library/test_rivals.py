@@ -23,7 +23,7 @@ from LMIDiffusionLib.baselines.image_pool import ImagePool
 from LMIDiffusionLib.baselines.regression import RegressionNetwork
 from LMIDiffusionLib.baselines.regression_training import train_regression
 from LMIDiffusionLib.baselines.rival_checkpoint import HEADER, RivalCheckpoint, load_rival, save_rival
-from LMIDiffusionLib.benchmark.methods import Setup, find_method
+from LMIDiffusionLib.benchmark.methods import Cost, Setup, find_method
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
@@ -111,6 +111,8 @@ def test_a_trained_rival_translates_as_a_method_of_the_benchmark(
     assert named.title == f"{kind}@rival" and named.version
     method, options = named.make(CPU)
     assert options.samples == 1
+    rival = load_rival(path, kind=kind)
+    assert named.cost == Cost(rival.parameters, 6, rival.record.training_seconds)
     result = translate(head, tiny_checkpoint, options, method=method).volume
     assert result.array.shape == head.array.shape
     np.testing.assert_array_equal(result.affine, head.affine)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.benchmark import metrics
+from LMIDiffusionLib.benchmark.methods import Cost
 from LMIDiffusionLib.benchmark.pairs import Pair
 from LMIDiffusionLib.benchmark.scores import Scores, measured
 from LMIDiffusionLib.benchmark.tables import format_tables, write_scans, write_slices
@@ -191,6 +192,9 @@ def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read.values[name], values)
 
 
+COSTS = {"identity": Cost(), "halved": Cost(), "lmidiffusion": Cost(1_327_000, 12_900, 4500.0)}
+
+
 def test_table_and_files_hold_the_same_means(tmp_path: Path) -> None:
     results = [
         scores(name, method, [20.0 + shift, 30.0 + shift, np.inf][: 3 - shift], gradient=1.0 + shift)
@@ -198,11 +202,14 @@ def test_table_and_files_hold_the_same_means(tmp_path: Path) -> None:
         for method in ("identity", "lmidiffusion")
     ]
     results = [dataclasses.replace(r, values={"psnr": r.values["psnr"]}) for r in results]
-    table = format_tables(results, [pair("a", "ta"), pair("b", "tb")], reference="lmidiffusion")
+    table = format_tables(results, [pair("a", "ta"), pair("b", "tb")], reference="lmidiffusion", costs=COSTS)
     assert table.startswith("2 subjects, 2 pairs, 5 slices")
     row = next(line for line in table.splitlines() if line.startswith("| identity"))
     assert "25.50 ± 5.02" in row
     assert "1.500 ± 0.500" in row
+    assert [cell.strip() for cell in row.split("|")[-3:-1]] == ["-", "-"]
+    ours = next(line for line in table.splitlines() if line.startswith("| lmidiffusion"))
+    assert [cell.strip() for cell in ours.split("|")[-3:-1]] == ["1,327,000", "12,900 steps, 1.25 h"]
     write_slices(results, tmp_path / "scores.csv")
     write_scans(results, tmp_path / "scans.csv")
     with (tmp_path / "scores.csv").open() as file:
@@ -231,7 +238,7 @@ def test_methods_are_compared_over_subjects_not_slices() -> None:
         for index, each in enumerate(pairs)
         for method, shift in (("identity", -1 - 0.1 * index), ("lmidiffusion", 0.0))
     ]
-    table = format_tables(results, pairs, reference="lmidiffusion")
+    table = format_tables(results, pairs, reference="lmidiffusion", costs=COSTS)
     assert table.startswith("7 subjects, 14 pairs, 28 slices")
     psnr, ssim, *_ = p_values(table, "identity")
     assert float(psnr) == pytest.approx(2 / 2**7, rel=0.05)
@@ -241,14 +248,14 @@ def test_methods_are_compared_over_subjects_not_slices() -> None:
 def test_too_few_subjects_are_not_tested() -> None:
     pairs = [pair(f"s{i}", f"t{i}") for i in range(5)]
     results = [scores(p.name, method, [20.0, 21.0]) for p in pairs for method in ("identity", "lmidiffusion")]
-    assert "Wilcoxon" not in format_tables(results, pairs, reference="lmidiffusion")
+    assert "Wilcoxon" not in format_tables(results, pairs, reference="lmidiffusion", costs=COSTS)
 
 
 def test_mean_intensities_stand_beside_the_truth(anatomical: Truth, tiny_checkpoint: Checkpoint) -> None:
     images: NDArray[np.float32] = 0.5 * anatomical.images
     values, scan = measured(images, anatomical, tiny_checkpoint)
     result = Scores("a", "halved", np.array(anatomical.indices), values, scan, 0.1, images)
-    lines = format_tables([result], [pair("a", "ta")], reference="halved").splitlines()
+    lines = format_tables([result], [pair("a", "ta")], reference="halved", costs=COSTS).splitlines()
     start = lines.index("Mean intensity of parts of the brain")
     true, halved = (
         [float(cell.split("±")[0]) for cell in line.split("|")[2:-1]] for line in lines[start + 4 : start + 6]

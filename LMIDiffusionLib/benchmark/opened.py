@@ -1,0 +1,58 @@
+"""A pair read, scaled and cut once, whatever the methods that draw its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from ..progress import Progress
+from ..source import SlicedSource
+from ..translation import translate_slices
+from ..volume import read_volume
+from .methods import NamedMethod
+from .pairs import Pair
+from .truth import Truth, read_truth
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """The slices of a pair's source and target, and what is known of the target."""
+
+    source: SlicedSource
+    target: SlicedSource
+    truth: Truth
+
+    @classmethod
+    def of(cls, pair: Pair, *, pixel_size: float, every: int) -> OpenPair:
+        """Read a pair; every `every`-th slice counts.
+
+        Raises:
+            UserError: a scan or the map of the brain cannot be used, or the scans lie on different grids.
+        """
+        source, target = read_volume(pair.source), read_volume(pair.target)
+        if not source.shares_grid_with(target):
+            raise UserError(
+                f"{pair.source} and {pair.target} lie on different grids; register and resample one to the other."
+            )
+        sliced = SlicedSource.of(target, pixel_size=pixel_size)
+        truth = read_truth(pair, target, sliced, every=every)
+        return cls(SlicedSource.of(source, pixel_size=pixel_size), sliced, truth)
+
+    def drawn(
+        self,
+        named: NamedMethod,
+        indices: list[int],
+        device: torch.device,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> NDArray[np.float32]:
+        """What a method makes of some slices, (N, H, W) in [0, 1]."""
+        method, options = named.make(device)
+        source = self.target if named.sees_target else self.source
+        batches = translate_slices(source, indices, method, options, on_progress=on_progress)
+        return torch.cat([batch.samples.mean(0)[:, 0] for batch in batches]).numpy()
