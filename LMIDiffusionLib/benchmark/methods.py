@@ -212,16 +212,15 @@ class Cost:
 
     @classmethod
     def of(cls, method: Method, weights: Weights) -> Cost:
-        """A method that has a network calls it `network`."""
-        from torch import nn
-
+        """Of a method with the weights that it was given, whether it uses them or not."""
         from ..baselines.rival_checkpoint import RivalCheckpoint
+        from ..diffusion import DiffusionMethod
 
-        network = getattr(method, "network", None)
-        if not isinstance(network, nn.Module):
+        if isinstance(weights, RivalCheckpoint):
+            return cls(weights.parameters, weights.record.training_steps, weights.record.training_seconds)
+        if not isinstance(method, DiffusionMethod):
             return cls()
-        told = weights.record if isinstance(weights, RivalCheckpoint) else weights.provenance
-        parameters = sum(each.numel() for each in network.parameters())
+        told, parameters = weights.provenance, sum(each.numel() for each in method.network.parameters())
         return cls(parameters, told.training_steps, told.training_seconds)
 
 

@@ -124,6 +124,14 @@ def test_a_trained_rival_translates_as_a_method_of_the_benchmark(
     assert (drawn - source.slices[indices])[~air].abs().mean() > 0.01
 
 
+def test_a_methods_cost_is_that_of_the_weights_it_uses(tiny_checkpoint: Checkpoint) -> None:
+    setup = Setup(tiny_checkpoint, TranslationOptions(), None)
+    parameters = sum(each.numel() for each in tiny_checkpoint.score_network().parameters())
+    for name in ("lmidiffusion", "ceiling", "sdedit-0.5", "sdedit-inverted-0.5"):
+        assert find_method(name, setup).cost == Cost(parameters, 0, None)
+    assert find_method("identity", setup).cost == Cost(None, None, None)
+
+
 def test_a_rival_without_its_own_weights_or_with_other_pixels_is_refused(
     trained: tuple[str, Path], tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
