@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ class SlicedSource:
     slices: Tensor
     pixel_size: float
     otsu: float
+    _outlines: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, volume: Volume, *, pixel_size: float) -> SlicedSource:
@@ -64,14 +66,21 @@ class SlicedSource:
                 f"The slice range {first}:{stop} does not fit the volume;"
                 f" its axial slices are 0:{self.grid.slice_count}."
             )
+        return [index for index in range(first, stop) if self._head_areas[index] >= _MINIMUM_HEAD_AREA]
+
+    @cached_property
+    def _head_areas(self) -> Tensor:
+        """Of each slice, in square millimetres."""
         pixels = self.grid.slices(head_mask(self.scaled, otsu=self.otsu)).sum((1, 2, 3))
-        areas = pixels * self.pixel_size**2
-        return [index for index in range(first, stop) if areas[index] >= _MINIMUM_HEAD_AREA]
+        return pixels * self.pixel_size**2
 
     def outlines(self, indices: list[int]) -> Tensor:
         """Pixels (B, 1, H, W) of the head, bool; all others show air."""
-        outlines = head_outlines(self.scaled, self.slices[indices, 0].numpy(), otsu=self.otsu)
-        return torch.from_numpy(outlines)[:, None]
+        new = [index for index in indices if index not in self._outlines]
+        if new:
+            outlines = head_outlines(self.scaled, self.slices[new, 0].numpy(), otsu=self.otsu)
+            self._outlines.update(zip(new, torch.from_numpy(outlines), strict=True))
+        return torch.stack([self._outlines[index] for index in indices])[:, None]
 
     def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedSource:
         """The same slices of a volume (I, J, K) in [0, 1] in place of `scaled`."""
@@ -92,11 +101,35 @@ class SlicedSource:
         cropped = pad_to(images.clamp(0, 1).float().cpu(), self.grid.slice_shape)
         return torch.where(self.outlines(indices), cropped, self.slices[indices])
 
-    def enlarged(self, images: Tensor, indices: list[int]) -> Tensor:
-        """Images (B, 1, H, W) in place of these slices, on the volume's own pixels: with its detail where it has more.
+    def between(self, images: tuple[Tensor, Tensor], around: list[tuple[int, int]], indices: list[int]) -> Tensor:
+        """Images of slices between others of which there are images: interpolated, with the detail of the slices.
+
+        Args:
+            images: of the lower and of the upper neighbours, (B, 1, H, W) each.
+            around: which slices these are; both may be the slice itself.
+            indices: the slices between them.
 
         Returns:
-            (B, 1, rows, columns).
+            (B, 1, H, W) in [0, 1].
+        """
+        result = images[0].clone()
+        inner = [place for place, (below, above) in enumerate(around) if below < above]
+        if not inner:
+            return result
+        chosen = [indices[place] for place in inner]
+        below, above = map(list, zip(*(around[place] for place in inner), strict=True))
+        low, high = torch.tensor(below), torch.tensor(above)
+        shares = ((torch.tensor(chosen) - low) / (high - low)).view(-1, 1, 1, 1)
+        interpolated = torch.lerp(images[0][inner], images[1][inner], shares)
+        guide = torch.lerp(self.slices[below], self.slices[above], shares)
+        result[inner] = self.with_air(guided_upsampling(interpolated, guide, self.slices[chosen]), chosen)
+        return result
+
+    def enlarged(self, images: Tensor, indices: list[int]) -> Tensor:
+        """Images (B, C, H, W) in place of these slices, on the volume's own pixels: with its detail where it has more.
+
+        Returns:
+            (B, C, rows, columns).
         """
         grid = self.grid
         if not all(fine > coarse for fine, coarse in zip(grid.plane_shape, grid.slice_shape, strict=True)):

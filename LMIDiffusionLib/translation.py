@@ -17,6 +17,7 @@ from .method import Method
 from .options import TranslationOptions
 from .progress import Clock, Progress
 from .source import SlicedSource
+from .staggering import StaggeredSample, Staggering
 from .volume import Volume
 
 
@@ -100,10 +101,11 @@ def translate_source(
     spread = torch.zeros_like(mean)
     for batch in translate_slices(source, indices, method, options, on_progress=on_progress):
         # Averaged on the volume's own pixels: a standard deviation cannot be resampled.
-        samples = torch.stack([source.enlarged(sample, batch.indices) for sample in batch.samples])
-        mean[batch.indices] = samples.mean(0)
+        samples = source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
+        mean[batch.indices] = samples.mean(1, keepdim=True)
         if options.samples > 1:
-            spread[batch.indices] = samples.std(0)
+            deviations = samples.sub_(mean[batch.indices]).square_()
+            spread[batch.indices] = deviations.sum(1, keepdim=True).div_(options.samples - 1).sqrt_()
     uncertainty = volume.with_array(source.grid.volume(spread)) if options.samples > 1 else None
     return Translation(volume.with_array(source.grid.volume(mean)), uncertainty)
 
@@ -116,22 +118,31 @@ def translate_slices(
     *,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> Iterator[SliceBatch]:
-    """As `translate`, but of given axial slices of a source, in batches on the checkpoint's grid."""
+    """As `translate`, but of given axial slices of a source, in batches on the checkpoint's grid.
+
+    Slices thinner than the checkpoint's pixels are wide are drawn in some of the samples (`staggering`).
+    """
     clock = Clock(slices=len(indices), samples=options.samples, steps=method.steps(options))
 
     def on_step() -> None:
         on_progress(clock.step())
 
-    def draw(batch: list[int]) -> Tensor:
-        clock.begin(len(batch))
-        return torch.stack(
-            [
-                method.sample(source, batch, number=number, options=options, on_step=on_step)
-                for number in range(options.samples)
-            ]
-        )
+    def draw(indices: list[int], number: int) -> Tensor:
+        if indices:
+            return method.sample(source, indices, number=number, options=options, on_step=on_step)
+        for _ in range(clock.steps):
+            on_step()
+        return source.slices[:0]
 
-    size = options.batch_size or method.batch_size
-    for batch, samples in in_batches(indices, draw, size=size, device=method.device):
+    staggering = Staggering.of(source, samples=options.samples)
+    numbers = range(options.samples)
+    samples = [StaggeredSample(staggering, source, number=number, draw=draw) for number in numbers]
+
+    def work(batch: list[int]) -> Tensor:
+        clock.begin(len(batch))
+        return torch.stack([sample.of(batch) for sample in samples])
+
+    size = (options.batch_size or method.batch_size) * staggering.step
+    for batch, images in in_batches(indices, work, size=size, device=method.device):
         clock.finish()
-        yield SliceBatch(batch, samples)
+        yield SliceBatch(batch, images)

@@ -16,12 +16,12 @@ def guided_upsampling(images: Tensor, guide: Tensor, fine_guide: Tensor) -> Tens
     slope turns the guide's missing detail into the image's. Flat neighbourhoods have a slope of 0.
 
     Args:
-        images: (B, 1, h, w) in [0, 1].
-        guide: the source on the same pixels.
+        images: (B, C, h, w) in [0, 1].
+        guide: the source (B, 1, h, w) on the same pixels.
         fine_guide: the source (B, 1, H, W) on its own pixels, of the same field of view.
 
     Returns:
-        (B, 1, H, W) in [0, 1].
+        (B, C, H, W) in [0, 1].
     """
     image_mean, guide_mean = _mean(images), _mean(guide)
     covariance = _mean(guide * images) - guide_mean * image_mean

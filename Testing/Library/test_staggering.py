@@ -1,0 +1,127 @@
+"""Samples of thin slices: which slices are drawn, and what lies between them."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.diffusion import LMIDiffusion
+from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.staggering import Staggering
+from LMIDiffusionLib.translation import translate, translate_slices
+from LMIDiffusionLib.volume import Volume
+
+Affine = NDArray[np.float64]
+HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
+Centred = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
+
+SHAPE = (40, 48, 40)
+
+
+class Counting(LMIDiffusion):
+    """Keeps which slices are drawn of each sample."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint, device=torch.device("cpu"))
+        self.drawn: dict[int, list[int]] = {}
+
+    def sample(self, source: SlicedSource, indices: list[int], *, number: int, **rest: Any) -> Tensor:
+        self.drawn.setdefault(number, []).extend(indices)
+        return super().sample(source, indices, number=number, **rest)
+
+
+@pytest.fixture
+def method(tiny_checkpoint: Checkpoint) -> Counting:
+    return Counting(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def thin(head_on: HeadMaker, centred: Centred) -> Volume:
+    """A head in slices of 1 mm, for a checkpoint with pixels of 2 mm."""
+    return head_on(SHAPE, centred(SHAPE, (2.0, 2.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "samples", "step"),
+    [
+        (1.0, 4, 2),
+        (1.0, 2, 2),
+        (1.0, 1, 1),
+        (0.5, 4, 4),
+        (0.5, 8, 4),
+        (0.5, 3, 3),
+        (0.67, 4, 2),
+        (1.2, 4, 1),
+        (3.3, 4, 1),
+    ],
+)
+def test_slices_of_a_sample_lie_no_farther_apart_than_a_pixel_is_wide_and_each_is_drawn_in_some_sample(
+    head: Volume, spacing: float, samples: int, step: int
+) -> None:
+    affine = np.diag([2.0, 2.0, spacing, 1.0])
+    source = SlicedSource.of(Volume(head.array, affine), pixel_size=2.0)
+    staggering = Staggering.of(source, samples=samples)
+    assert staggering.step == step
+    for index in source.head_slices():
+        around = [staggering.around(index, number=number) for number in range(samples)]
+        assert (index, index) in around
+        assert all(below <= index <= above and (above - below) * spacing <= 2.01 for below, above in around)
+
+
+def test_half_of_all_slices_of_half_the_thickness_are_drawn(method: Counting, thin: Volume) -> None:
+    translate(thin, method.checkpoint, TranslationOptions(samples=4), method=method)
+    count = len(SlicedSource.of(thin, pixel_size=2.0).head_slices())
+    for indices in method.drawn.values():
+        assert len(indices) == len(set(indices)), "no slice is drawn twice"
+        assert count / 2 <= len(indices) <= count / 2 + 2
+    assert len(method.drawn) == 4
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_part_of_the_slices_in_any_batches_is_that_part_of_the_whole(
+    method: Counting, thin: Volume, samples: int
+) -> None:
+    options = TranslationOptions(samples=samples)
+    whole = translate(thin, method.checkpoint, options, method=method)
+    for chosen, size in (((17, 18), 8), ((10, 21), 1), ((11, 20), 3)):
+        some = dataclasses.replace(options, slices=chosen, batch_size=size)
+        part = translate(thin, method.checkpoint, some, method=method)
+        inside = np.s_[..., slice(*chosen)]
+        np.testing.assert_allclose(part.volume.array[inside], whole.volume.array[inside], atol=1e-4)
+        if samples > 1:
+            assert part.uncertainty is not None and whole.uncertainty is not None
+            np.testing.assert_allclose(part.uncertainty.array[inside], whole.uncertainty.array[inside], atol=1e-4)
+
+
+def test_what_is_not_drawn_is_close_to_what_would_have_been(method: Counting, thin: Volume) -> None:
+    source = SlicedSource.of(thin, pixel_size=2.0)
+    indices = source.head_slices()[4:-4]
+    options = TranslationOptions(samples=2)
+    (batch,) = translate_slices(source, indices, method, dataclasses.replace(options, batch_size=len(indices)))
+    staggering = Staggering.of(source, samples=2)
+    for number in range(2):
+        drawn = method.sample(source, indices, number=number, options=options, on_step=lambda: None)
+        between = torch.tensor([len({*staggering.around(index, number=number)}) > 1 for index in indices])
+        assert 0.4 < between.float().mean() < 0.6
+        torch.testing.assert_close(batch.samples[number][~between], drawn[~between], atol=1e-4, rtol=0)
+        error = (batch.samples[number] - drawn)[between].abs().mean()
+        neighbour = (drawn[1:] - drawn[:-1]).abs().mean()
+        assert 0 < error < neighbour
+        air = ~source.outlines(indices)
+        torch.testing.assert_close(batch.samples[number][air], source.slices[indices][air])
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_progress_ends_at_one(method: Counting, thin: Volume, size: int) -> None:
+    fractions: list[float] = []
+    options = TranslationOptions(samples=2, slices=(14, 21), batch_size=size)
+    translate(thin, method.checkpoint, options, method=method, on_progress=lambda each: fractions.append(each.fraction))
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
