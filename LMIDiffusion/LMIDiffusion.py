@@ -62,6 +62,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget):
     def onReload(self):
         """Load the module's and the library's packages again too, after ending what runs with the old ones."""
         self.logic.cancel()
+        self.logic.endWorker()
         for name in list(sys.modules):
             if name.partition(".")[0] in ("LMIDiffusionSlicer", "LMIDiffusionLib"):
                 del sys.modules[name]

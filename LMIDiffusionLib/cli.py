@@ -16,6 +16,7 @@ from .commands import (
     info,
     prepare,
     quality,
+    serve,
     speed,
     train,
     train_cyclegan,
@@ -45,6 +46,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "translate": translate,
     "translate-cohort": translate_cohort,
+    "serve": serve,
     "prepare": prepare,
     "train": train,
     "train-regression": train_regression,

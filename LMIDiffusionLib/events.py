@@ -16,6 +16,9 @@ from typing import Any
 from .errors import UserError, is_out_of_memory
 from .progress import Progress
 
+IDLE_SECONDS = 600.0
+"""A process that serves requests ends when it has waited so long for one."""
+
 
 class Stage(Enum):
     """A part of the work that begins; they follow each other in this order."""
@@ -55,6 +58,13 @@ class Result:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Something about a file that the user should know; the work goes on. The message is one sentence."""
+
+    message: str
+
+
 class ErrorKind(Enum):
     """Why there is no result: each asks for something else of the user."""
 
@@ -72,7 +82,27 @@ class Error:
     message: str
 
 
-Event = Stage | Progress | Result | Error
+@dataclass(frozen=True)
+class JobBegun:
+    """A process that serves several requests begins with the one of that number."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """It is done with that one, which had a `Result` or an `Error`.
+
+    Attributes:
+        number: of the request.
+        holds_gpu: whether the process has used a GPU, some of whose memory stays taken up to its end.
+    """
+
+    number: int
+    holds_gpu: bool
+
+
+Event = Stage | Progress | Doubt | Result | Error | JobBegun | JobEnded
 
 
 def to_line(event: Event) -> str:
@@ -150,6 +180,9 @@ def _path(text: str | None) -> Path | None:
 _READERS: dict[str, tuple[type[Event], Callable[[dict[str, Any]], Event]]] = {
     "stage": (Stage, lambda fields: Stage(fields["stage"])),
     "progress": (Progress, _progress),
+    "doubt": (Doubt, lambda fields: Doubt(str(fields["message"]))),
     "result": (Result, _result),
     "error": (Error, lambda fields: Error(ErrorKind(fields["kind"]), str(fields["message"]))),
+    "begun": (JobBegun, lambda fields: JobBegun(int(fields["number"]))),
+    "ended": (JobEnded, lambda fields: JobEnded(int(fields["number"]), bool(fields["holds_gpu"]))),
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from .events import Event, Result, Stage, to_line
+from .errors import ScanWarning
+from .events import Doubt, Event, Result, Stage, to_line
 from .progress import Progress
 
 
@@ -19,6 +23,23 @@ class Reporter(Protocol):
 
     def close(self) -> None:
         """Nothing more will come."""
+
+
+@contextlib.contextmanager
+def doubts_told(reporter: Reporter) -> Iterator[None]:
+    """Every `ScanWarning` becomes an event, also one that another job of the process has given already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ScanWarning)
+        show_others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, ScanWarning):
+                reporter.report(Doubt(str(message)))
+            else:
+                show_others(message, category, *place)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 class EventReporter:
@@ -42,6 +63,8 @@ class TerminalReporter:
             self.close()
         elif isinstance(event, Progress):
             self._show(event)
+        elif isinstance(event, Doubt):
+            print(f"lmidiffusion: {event.message}", file=sys.stderr, flush=True)
         elif isinstance(event, Result):
             _summarise(event)
 

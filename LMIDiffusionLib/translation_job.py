@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from .brain import check_brain_finder, find_brain
-from .checkpoint import load_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
 from .devices import Processor, select_device, select_precision
 from .dicom_series import Series
 from .diffusion import LMIDiffusion
@@ -59,8 +60,12 @@ class TranslationJob:
     overwrite: bool = False
     options: TranslationOptions = TranslationOptions()
 
-    def run(self, reporter: Reporter) -> Translation:
+    def run(self, reporter: Reporter, *, load: Callable[[str], Checkpoint] = load_checkpoint) -> Translation:
         """Translate, segment and write.
+
+        Args:
+            reporter: hears of every event.
+            load: reads the checkpoint.
 
         Raises:
             UserError: something is wrong with the request, a file or the device; nothing has been written then.
@@ -74,7 +79,7 @@ class TranslationJob:
         question(volume.array, self.source)
         brain = read_mask(self.mask, volume) if isinstance(self.mask, Path) else None
         reporter.report(Stage.LOADING)
-        checkpoint = load_checkpoint(self.checkpoint)
+        checkpoint = load(self.checkpoint)
         brain_from = None if self.mask is None else self._mask_option
         check_classes(checkpoint, clusters=self.clusters, brain_from=brain_from)
         reporter.report(Stage.TRANSLATING)

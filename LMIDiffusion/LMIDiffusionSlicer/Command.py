@@ -7,12 +7,16 @@ from pathlib import Path
 
 from .Checkpoints import resolveCheckpoint
 from .Geometry import writeMask, writeVolume
-from .Library import MODULE_FOLDER, pythonCommand
+from .Library import pythonCommand
 from .Request import TranslationRequest
 
 
 def inputFile(folder: Path) -> Path:
     return folder / "source.nii"
+
+
+def maskFile(folder: Path) -> Path:
+    return folder / "mask.nii"
 
 
 def translatedFile(folder: Path) -> Path:
@@ -52,13 +56,27 @@ def _segmentationArguments(request: TranslationRequest, folder: Path) -> list[st
         return ["--find-brain"]
     if request.brainMask is None:
         return ["--clusters", str(request.clusters.value)]
-    mask = folder / "mask.nii"
-    writeMask(request.brainMask, request.sourceVolume, mask)
-    return ["--mask", str(mask)]
+    writeMask(request.brainMask, request.sourceVolume, maskFile(folder))
+    return ["--mask", str(maskFile(folder))]
 
 
-def workerCommand(jobs: list[list[str]], folder: Path) -> list[str]:
-    """The command that works through lists of arguments in one process."""
-    file = folder / "jobs.json"
-    file.write_text(json.dumps(jobs), encoding="utf-8")
-    return [pythonCommand(), str(MODULE_FOLDER / "LMIDiffusionSlicer" / "Worker.py"), str(file)]
+def workerCommand() -> list[str]:
+    """The command that works through requests in one process; `workerEnvironment` and `LIBRARY_FOLDER` go with it."""
+    return [pythonCommand(), "-m", "LMIDiffusionLib", "serve"]
+
+
+def requestLine(number: int, arguments: list[str]) -> str:
+    """A request as that command reads it, of arguments that begin with its name."""
+    return json.dumps({"number": number, "arguments": arguments[1:]})
+
+
+def shownCommand(arguments: list[str]) -> str:
+    """The command as it is logged, without folders."""
+    return " ".join(["lmidiffusion", *(Path(each).name if Path(each).is_absolute() else each for each in arguments)])
+
+
+def withNodeNames(message: str, request: TranslationRequest, folder: Path) -> str:
+    """What the library says of a request's files, said of the nodes that they were written from."""
+    for file, node in ((inputFile(folder), request.sourceVolume), (maskFile(folder), request.brainMask)):
+        message = message.replace(str(file), "" if node is None else node.GetName())
+    return message

@@ -47,6 +47,11 @@ def missingPackages(*, optional: Sequence[str] = ()) -> list[Package]:
     return [Package(each, _downloadSize(each), _installed(each)) for each in requirements if not _isMet(each)]
 
 
+def installedVersions() -> dict[str, str | None]:
+    """Of all that a translation may import; None where a package is missing."""
+    return {each: _installed(each) for each in (TORCH, *_requirementsFile(), BRAIN_FINDER)}
+
+
 def describe(packages: list[Package]) -> str:
     """What is needed and how large it is, in words."""
     names = ", ".join(

@@ -81,9 +81,12 @@ _lastLook: list = []
 
 def _lookAtVoxels(volume) -> str | None:
     array = slicer.util.arrayFromVolume(volume)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return _("{name} holds NaN or infinite values; replace them, for example by 0.").format(name=volume.GetName())
-    if array.min() == array.max():
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    if finite.size == 0:
+        return _("{name} holds nothing but NaN or infinite values; choose a volume with an image in it.").format(
+            name=volume.GetName()
+        )
+    if finite.min() == finite.max():
         return _("{name} has the same value in every voxel; choose a volume with an image in it.").format(
             name=volume.GetName()
         )

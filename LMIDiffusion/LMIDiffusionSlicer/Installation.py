@@ -15,10 +15,14 @@ class Installation:
     """
     :param showMessage: shows the user a sentence.
     :param log: is given each line of pip's output.
+    :param endWorker: ends the process that has the packages in use, whose files could not be replaced on Windows.
     """
 
-    def __init__(self, showMessage: Callable[[str], None], log: Callable[[str], None]):
+    def __init__(
+        self, showMessage: Callable[[str], None], log: Callable[[str], None], *, endWorker: Callable[[], None]
+    ):
         self.isActive = False
+        self._endWorker = endWorker
         self._showMessage = showMessage
         self._log = log
 
@@ -61,6 +65,7 @@ class Installation:
         self.isActive = True
         try:
             onChanged()
+            self._endWorker()
             Dependencies.install(missing, self._log)
         finally:
             self.isActive = False

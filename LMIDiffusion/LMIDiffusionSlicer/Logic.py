@@ -12,12 +12,14 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from . import Settings
 from .Errors import TranslationCancelled, TranslationError
 from .ParameterNode import LMIDiffusionParameterNode, dropUnknownChoices
+from .Progress import Progress
 from .Request import TranslationRequest
 from .Results import TranslationResult
-from .TranslationRun import Outcome, Progress, TranslationRun
-from .WorkerProcess import WorkerProcess
+from .TranslationRun import Outcome, TranslationRun
+from .Workers import Workers
 
 _IS_SET = "LMIDiffusion.isSet"
+_WORKERS = Workers()
 
 
 class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
@@ -31,12 +33,12 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
       result = logic.translate(slicer.util.loadVolume("flair.nii.gz"), samples=8)
       slicer.util.exportNode(result.volume, "t1w.nii.gz")
 
-    :param startProcess: starts the process that translates, with the arguments of `WorkerProcess`.
+    :param workers: the processes that translate; all logics of the application share one that waits for work.
     """
 
-    def __init__(self, *, startProcess: Callable[..., WorkerProcess] = WorkerProcess):
+    def __init__(self, *, workers: Workers = _WORKERS):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._startProcess = startProcess
+        self._workers = workers
         self._run: TranslationRun | None = None
         self._wrapper: LMIDiffusionParameterNode | None = None
 
@@ -97,7 +99,7 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
             raise TranslationError(_("A translation is running already; cancel it or wait for its end."))
         run = TranslationRun(
             requests,
-            startProcess=self._startProcess,
+            workers=self._workers,
             onFinished=self._whenEnded(onFinished),
             onCancelled=self._whenEnded(onCancelled),
             **options,
@@ -124,3 +126,7 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
         """End the translation that runs; harmless if there is none."""
         if self._run is not None:
             self._run.cancel()
+
+    def endWorker(self) -> None:
+        """End the process that waits for the next translation; harmless if there is none."""
+        self._workers.end()

@@ -62,6 +62,7 @@ class Panel(VTKObservationMixin):
 
     def close(self) -> None:
         self.logic.cancel()
+        self.logic.endWorker()
         self._devices.stop()
         self._checkpoints.stop()
         self._setParameterNode(None)

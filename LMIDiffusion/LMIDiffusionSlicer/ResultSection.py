@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .Results import SOURCE_ROLE, TABLE_ROLE
+from .Results import SOURCE_ROLE, TABLE_ROLE, doubtsAbout
 from .Views import Arrangement, SliceViews
 
 
@@ -54,6 +54,7 @@ class ResultSection:
         self._ui.resultCollapsibleButton.setEnabled(self._parameterNode.resultVolume is not None)
         self._ui.show3DButton.setSegmentationNode(segmentation)
         self._showTable(None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE))
+        self._showDoubts()
         self._showStyle(segmentation)
         self._ui.translationOpacitySlider.setEnabled(self._parameterNode.viewMode == ViewMode.BLENDED)
         wanted = self._wantedArrangement()
@@ -74,6 +75,12 @@ class ResultSection:
             sideBySide=node.viewMode == ViewMode.SIDE_BY_SIDE,
         )
         return arrangement.swapped() if node.swapped else arrangement
+
+    def _showDoubts(self) -> None:
+        translation = self._parameterNode.resultVolume
+        doubts = "" if translation is None else doubtsAbout(translation)
+        self._ui.doubtsLabel.setVisible(bool(doubts))
+        self._ui.doubtsLabel.text = _("Look at the source: {doubts}").format(doubts=doubts) if doubts else ""
 
     def _showStyle(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
         node, display = self._parameterNode, None if segmentation is None else segmentation.GetDisplayNode()

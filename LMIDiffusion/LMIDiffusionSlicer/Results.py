@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from LMIDiffusionLib.events import ClassVolume
 # Lead from a translated volume to its source and from a segmentation to its table, also in a scene that was loaded.
 SOURCE_ROLE = "LMIDiffusion.source"
 TABLE_ROLE = "LMIDiffusion.table"
+_DOUBTS = "LMIDiffusion.doubts"
 
 _TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
@@ -53,6 +55,16 @@ class TranslationResult:
     uncertainty: slicer.vtkMRMLScalarVolumeNode | None
     table: slicer.vtkMRMLTableNode
     seconds: float
+
+
+def keepDoubts(volume, doubts: Iterable[str]) -> None:
+    """Keep with a translated volume what was doubtful of its source, each sentence once."""
+    volume.SetAttribute(_DOUBTS, " ".join(dict.fromkeys(doubts)) or None)
+
+
+def doubtsAbout(volume) -> str:
+    """What `keepDoubts` has kept; empty if there was nothing."""
+    return volume.GetAttribute(_DOUBTS) or ""
 
 
 class OutputNodes:

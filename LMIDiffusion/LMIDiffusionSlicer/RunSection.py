@@ -12,13 +12,14 @@ from . import Settings, Views
 from .Errors import TranslationCancelled, TranslationError
 from .Installation import Installation
 from .Logic import LMIDiffusionLogic
+from .Progress import Progress
 from .Report import report
 from .Request import TranslationRequest
-from .Results import TranslationResult
+from .Results import TranslationResult, keepDoubts
 from .ResultSection import ResultSection
 from .Sequences import SequencePublisher, SourceSequence
 from .SeveralDialog import SeveralDialog
-from .TranslationRun import Outcome, Progress
+from .TranslationRun import Outcome
 from .Words import duration, progressText, summaryText
 
 
@@ -36,7 +37,7 @@ class RunSection:
         self._result = result
         self._request = request
         self._parameterNode = None
-        self.installation = Installation(self.showMessage, ui.logTextEdit.appendPlainText)
+        self.installation = Installation(self.showMessage, ui.logTextEdit.appendPlainText, endWorker=logic.endWorker)
         ui.translateButton.connect("clicked()", self._onTranslateOrCancel)
         ui.previewButton.connect("clicked()", self._onPreview)
         ui.severalButton.connect("clicked()", self._onSeveral)
@@ -172,16 +173,19 @@ class RunSection:
             self.showError(outcome.error)
             return
         keep(outcome.result)
+        keepDoubts(outcome.result.volume, outcome.doubts)
         self._show(outcome.result)
         self.showMessage(_("Done in {time}.").format(time=duration(outcome.result.seconds)))
 
     def _onSeveralFinished(self, outcomes: list[Outcome]) -> None:
-        results = [outcome.result for outcome in outcomes if outcome.error is None]
-        if results:
-            self._show(results[-1])
+        done = [outcome for outcome in outcomes if outcome.error is None]
+        for outcome in done:
+            keepDoubts(outcome.result.volume, outcome.doubts)
+        if done:
+            self._show(done[-1].result)
         self._showRunning(False)
         self.showMessage(summaryText(outcomes))
-        self._ui.detailsButton.setVisible(len(results) < len(outcomes))
+        self._ui.detailsButton.setVisible(len(done) < len(outcomes))
 
     def _onFramesFinished(self, outcomes: list[Outcome], publisher: SequencePublisher) -> None:
         failed = next(((n, each.error) for n, each in enumerate(outcomes, 1) if each.error is not None), None)
@@ -191,6 +195,7 @@ class RunSection:
             self.showError(error)
             return
         result = publisher.publish()
+        keepDoubts(result.volume, (doubt for outcome in outcomes for doubt in outcome.doubts))
         self._show(result)
         self.showMessage(_("{count} frames done in {time}.").format(count=len(outcomes), time=duration(result.seconds)))
 

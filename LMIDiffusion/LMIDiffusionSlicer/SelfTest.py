@@ -27,6 +27,7 @@ class LMIDiffusionTest(ScriptedLoadableModuleTest):
 
     def tearDown(self):
         self.logic.cancel()
+        self.logic.endWorker()
 
     def test_sampleScansLoad(self):
         SampleScans.registerSamples()

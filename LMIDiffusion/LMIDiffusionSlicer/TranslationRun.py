@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
-import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,51 +16,30 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib import events, progress
 
-from .Command import inputFile, translateArguments, workerCommand
+from .Command import requestLine, shownCommand, translateArguments, withNodeNames
 from .Dependencies import describe, missingPackages
 from .Errors import TranslationCancelled, TranslationError
-from .Library import workerEnvironment
+from .Failures import whyFailed
+from .Progress import Progress
 from .Publisher import publish
 from .Request import TranslationRequest
 from .Results import TranslationResult
-from .WorkerProcess import WorkerProcess
+from .RunFolder import makeFolder, removeFolder
+from .Workers import Worker, Workers
 
 _LOG_LINES = 1000
 _DETAIL_LINES = 40
 _BATCH_MILLISECONDS = 100
-_REMOVALS, _SECONDS_BETWEEN_REMOVALS = 20, 0.1
-_KILLED_IN_SHELL = 128 + 9
-_CRASH_ON_WINDOWS = 0xC0000000
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Of request `number` of `count`; `stage` is None until the worker has started, `work` until it translates.
-
-    `secondsLeft` is an estimate for all requests, None where there is none yet.
-    """
-
-    stage: events.Stage | None = None
-    work: progress.Progress | None = None
-    number: int = 0
-    count: int = 1
-    secondsLeft: float | None = None
-
-    @property
-    def fraction(self) -> float | None:
-        """Share of all requests, or None where nothing is known yet."""
-        if self.work is None and self.number == 0:
-            return None
-        return (self.number + (0.0 if self.work is None else self.work.fraction)) / self.count
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request: a result or an error."""
+    """What became of a request: a result or an error; `doubts` are sentences about its source and mask."""
 
     request: TranslationRequest
     result: TranslationResult | None = None
     error: TranslationError | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class RunState(Enum):
@@ -83,7 +59,7 @@ class TranslationRun:
 
     A request that fails does not end the others.
 
-    :param startProcess: starts the command, with the arguments of `WorkerProcess`.
+    :param workers: give the process, and keep it for the next run when it has worked through all requests.
     :param publishResult: makes nodes of a request's files.
     :param onProgress: called with each `Progress`.
     :param inputs: nodes whose deletion ends the run; the sources of the requests if not given.
@@ -96,7 +72,7 @@ class TranslationRun:
         self,
         requests: Sequence[TranslationRequest],
         *,
-        startProcess: Callable[..., WorkerProcess] = WorkerProcess,
+        workers: Workers,
         publishResult: Callable[[TranslationRequest, Path, events.Result], TranslationResult] = publish,
         inputs: Sequence[slicer.vtkMRMLNode] | None = None,
         onProgress: Callable[[Progress], None] | None = None,
@@ -108,14 +84,16 @@ class TranslationRun:
         self.outcomes: list[Outcome] = []
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
         self._requests = tuple(requests)
-        self._startProcess, self._publishResult = startProcess, publishResult
+        self._workers, self._publishResult = workers, publishResult
         self._onProgress, self._onFinished = onProgress or _ignore, onFinished or _ignore
         self._onCancelled, self._onLog = onCancelled or _ignore, onLog or _ignore
         self._inputs = [request.sourceVolume for request in requests] if inputs is None else list(inputs)
         self._startTime = time.monotonic()
         self._progress = Progress(count=len(self._requests))
         self._heard: dict[int, events.Result | events.Error] = {}
-        self._worker: WorkerProcess | None = None
+        self._doubts: dict[int, list[str]] = {}
+        self._worker: Worker | None = None
+        self._arguments: list[list[str]] = []
         self._folder: Path | None = None
         self._sceneObservers: list[int] = []
         self._loop = None
@@ -132,7 +110,7 @@ class TranslationRun:
         self._check()
         self.state = RunState.RUNNING
         try:
-            self._folder = _makeFolder()
+            self._folder = makeFolder()
             self._startWorker()
         except BaseException:
             self._end(RunState.FAILED)
@@ -169,21 +147,20 @@ class TranslationRun:
             raise TranslationError(_("Python packages are missing: {packages}.").format(packages=describe(missing)))
 
     def _startWorker(self) -> None:
-        jobs = []
         for number, request in enumerate(self._requests):
             self._folderOf(number).mkdir()
-            jobs.append(translateArguments(request, self._folderOf(number)))
-            self._addToLog(" ".join(["lmidiffusion", *map(_withoutFolder, jobs[-1])]))
+            self._arguments.append(translateArguments(request, self._folderOf(number)))
         try:
-            self._worker = self._startProcess(
-                workerCommand(jobs, self._folder),
-                environment=workerEnvironment(),
-                folder=self._folder,
-                onLine=self._onLine,
-                onExit=self._onExit,
-            )
+            self._worker = self._workers.take()
         except OSError as error:
             raise TranslationError(_("The worker process could not be started."), str(error)) from error
+        self._worker.onLine, self._worker.onExit = self._onLine, self._onExit
+        self._send(0)
+
+    def _send(self, number: int) -> None:
+        arguments = self._arguments[number]
+        self._addToLog(shownCommand(arguments))
+        self._worker.send(requestLine(number, arguments))
 
     def _folderOf(self, number: int) -> Path:
         return self._folder / str(number)
@@ -216,23 +193,30 @@ class TranslationRun:
     def _onLine(self, stream: str, text: str) -> None:
         event = events.parse(text) if stream == "stdout" else None
         if event is None:
-            self._onOtherLine(text)
+            self._addToLog(text)
         elif isinstance(event, events.Stage):
             self._addToLog(event.value)
             self._report(stage=event, work=None)
         elif isinstance(event, progress.Progress):
             self._report(work=event)
+        elif isinstance(event, events.JobBegun):
+            self._report(number=event.number, stage=None, work=None)
+        elif isinstance(event, events.JobEnded):
+            self._onJobEnded(event)
+        elif isinstance(event, events.Doubt):
+            self._addToLog(event.message)
+            self._doubts.setdefault(self._progress.number, []).append(event.message)
         else:
             self._heard[self._progress.number] = event
             if isinstance(event, events.Error):
                 self._addToLog(event.message)
 
-    def _onOtherLine(self, text: str) -> None:
-        number = numberOfJob(text)
-        if number is None or number >= len(self._requests):
-            self._addToLog(text)
+    def _onJobEnded(self, event: events.JobEnded) -> None:
+        if event.number + 1 < len(self._requests):
+            self._send(event.number + 1)
         else:
-            self._report(number=number, stage=None, work=None)
+            # What it has written to standard error before comes with this poll, but after standard output.
+            qt.QTimer.singleShot(0, lambda: self._whenSceneIsRead(lambda: self._finish(0, event)))
 
     def _report(self, **changes) -> None:
         self._progress = dataclasses.replace(self._progress, secondsLeft=None, **changes)
@@ -252,24 +236,38 @@ class TranslationRun:
         self._onLog(line)
 
     def _onExit(self, code: int) -> None:
+        self._whenSceneIsRead(lambda: self._finish(code))
+
+    def _whenSceneIsRead(self, finish: Callable[[], None]) -> None:
         if slicer.mrmlScene.IsBatchProcessing():
             # A scene is being read, with an event loop of its own: wait for its end.
-            qt.QTimer.singleShot(_BATCH_MILLISECONDS, lambda: self._onExit(code))
+            qt.QTimer.singleShot(_BATCH_MILLISECONDS, lambda: self._whenSceneIsRead(finish))
         elif self.isActive:
-            self._finish(code)
+            finish()
 
-    def _finish(self, code: int) -> None:
+    def _finish(self, code: int, lastJob: events.JobEnded | None = None) -> None:
+        """The worker has ended with that code, or it waits for more after the last job."""
+        if lastJob is not None:
+            self._giveBack(lastJob)
         self.outcomes = [self._outcome(number, code) for number in range(len(self._requests))]
         hasFailed = all(outcome.error is not None for outcome in self.outcomes)
         self._end(RunState.FAILED if hasFailed else RunState.FINISHED)
         self._onFinished(self.outcomes)
 
+    def _giveBack(self, lastJob: events.JobEnded) -> None:
+        worker, self._worker = self._worker, None
+        if lastJob.holds_gpu:
+            self._workers.renew(worker)
+        else:
+            self._workers.keep(worker)
+
     def _outcome(self, number: int, code: int) -> Outcome:
         request, event = self._requests[number], self._heard.get(number)
         try:
             if not isinstance(event, events.Result):
-                raise TranslationError(self._whyFailed(event, code, request))
-            return Outcome(request, result=self._publishResult(request, self._folderOf(number), event))
+                raise TranslationError(self._inWordsOf(number, whyFailed(event, code, self.log)))
+            doubts = tuple(self._inWordsOf(number, doubt) for doubt in self._doubts.get(number, ()))
+            return Outcome(request, self._publishResult(request, self._folderOf(number), event), doubts=doubts)
         except TranslationError as error:
             return Outcome(request, error=self._withDetails(error))
         except Exception as error:
@@ -278,26 +276,13 @@ class TranslationRun:
                 request, error=self._withDetails(TranslationError(_("The result could not be put into the scene.")))
             )
 
+    def _inWordsOf(self, number: int, message: str) -> str:
+        return withNodeNames(message, self._requests[number], self._folderOf(number))
+
     def _withDetails(self, error: TranslationError) -> TranslationError:
         error.with_traceback(None)  # it would keep the frames alive, and the nodes in them
         error.details = error.details or "\n".join(list(self.log)[-_DETAIL_LINES:])
         return error
-
-    def _whyFailed(self, event: events.Error | None, code: int, request: TranslationRequest) -> str:
-        if event is not None and event.kind is events.ErrorKind.OUT_OF_MEMORY:
-            return _(
-                "There is too little memory on the device; close other programs, choose a smaller batch size, or"
-                " choose another device under Advanced."
-            )
-        if event is not None:
-            file = str(inputFile(self._folderOf(self._requests.index(request))))
-            return event.message.replace(file, request.sourceVolume.GetName())
-        if wasKilled(code, self.log):
-            return _("The worker process was ended from outside, perhaps because the computer ran out of memory.")
-        if code == 0:
-            return _("The worker process ended without a result.")
-        last = next(filter(None, map(str.strip, reversed(self.log))), "")
-        return _("The worker process failed: {message}").format(message=last)
 
     def _end(self, state: RunState) -> None:
         """Leave no process, file or observer behind."""
@@ -310,42 +295,3 @@ class TranslationRun:
             removeFolder(self._folder)
         if self._loop is not None:
             self._loop.quit()
-
-
-def numberOfJob(text: str) -> int | None:
-    """Of the request that the worker begins with, if a line says that."""
-    try:
-        fields = json.loads(text)
-        return int(fields["number"]) if fields["event"] == "job" else None
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return None
-
-
-def _withoutFolder(argument: str) -> str:
-    return Path(argument).name if Path(argument).is_absolute() else argument
-
-
-def removeFolder(folder: Path) -> None:
-    """On Windows, what a dying process has open cannot be removed yet."""
-    for _attempt in range(_REMOVALS):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(_SECONDS_BETWEEN_REMOVALS)
-
-
-def wasKilled(code: int, log: Iterable[str]) -> bool:
-    """Whether a process ended by a signal or a crash, which the launcher of Slicer's Python tells in words alone."""
-    isBySignal = code < 0 or code == _KILLED_IN_SHELL or code >= _CRASH_ON_WINDOWS
-    return isBySignal or any("exit abnormally" in line for line in log)
-
-
-def _makeFolder() -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix="LMIDiffusion-", dir=slicer.app.temporaryPath))
-    except OSError as error:
-        raise TranslationError(
-            _("The temporary folder {folder} cannot be written to; choose another in the application settings.").format(
-                folder=slicer.app.temporaryPath
-            )
-        ) from error

@@ -6,7 +6,8 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.events import Stage
 
-from .TranslationRun import Outcome, Progress
+from .Progress import Progress
+from .TranslationRun import Outcome
 
 
 def progressText(progress: Progress) -> str:

@@ -48,7 +48,7 @@ class WorkerProcess:
             command,
             env=environment,
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # it ends when the application is gone, and a child that reads it with it
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -60,6 +60,14 @@ class WorkerProcess:
         self._timer.setInterval(_POLL_MILLISECONDS)
         self._timer.connect("timeout()", self._poll)
         self._timer.start()
+
+    def send(self, line: str) -> None:
+        """Give it a line of input, of few enough bytes that it need not read for us to go on.
+
+        One that has ended hears nothing; `onExit` tells of it.
+        """
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(f"{line}\n".encode())
 
     def terminate(self) -> None:
         """End the process and all its children, and wait for them. Nothing is reported afterwards."""
@@ -93,6 +101,8 @@ class WorkerProcess:
         self._timer = None
         for reader in self._outputs.values():
             reader.close()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
 
 
 class _LineReader:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .arguments import add_sampling, positive, sampling, slice_range
+
+if TYPE_CHECKING:
+    from ..translation_job import TranslationJob
 
 SUMMARY = "Translate a volume and segment the result."
 
@@ -42,12 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from ..reporting import EventReporter, TerminalReporter, doubts_told
+
+    with (
+        contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter,
+        doubts_told(reporter),
+    ):
+        job_of(parsed).run(reporter)
+
+
+def job_of(parsed: argparse.Namespace) -> TranslationJob:
+    """What the arguments ask for."""
     from ..devices import Processor
     from ..dicom_series import Series
-    from ..reporting import EventReporter, TerminalReporter
     from ..translation_job import FOUND, TranslationJob
 
-    job = TranslationJob(
+    return TranslationJob(
         source=parsed.source if parsed.series is None else Series(parsed.source, parsed.series),
         output=parsed.output,
         checkpoint=parsed.checkpoint,
@@ -59,5 +73,3 @@ def run(parsed: argparse.Namespace) -> None:
         overwrite=parsed.overwrite,
         options=sampling(parsed, parsed.slices),
     )
-    with contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter:
-        job.run(reporter)

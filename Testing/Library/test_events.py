@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 from LMIDiffusionLib.errors import OutOfMemory, UserError
-from LMIDiffusionLib.events import ClassVolume, Error, ErrorKind, Event, Result, Stage, failure, parse, to_line
+from LMIDiffusionLib.events import (
+    ClassVolume,
+    Doubt,
+    Error,
+    ErrorKind,
+    Event,
+    JobBegun,
+    JobEnded,
+    Result,
+    Stage,
+    failure,
+    parse,
+    to_line,
+)
 from LMIDiffusionLib.progress import Progress
 
 EVENTS: list[Event] = [
@@ -20,6 +33,9 @@ EVENTS: list[Event] = [
         (ClassVolume(1, "CSF", 12.5), ClassVolume(2, "grey matter", 600.0)),
         33.0,
     ),
+    Doubt("It is odd."),
+    JobBegun(3),
+    JobEnded(3, holds_gpu=True),
     *(Error(kind, "It is broken; mend it.") for kind in ErrorKind),
 ]
 PROGRESS = json.loads(to_line(EVENTS[5]))

@@ -63,6 +63,7 @@ def clean_end(module: Any, temporary_folder: Path) -> Iterator[None]:
     was_running, unused = running(), dialogs.unusedAnswers()
     dialogs.clear()
     module.widget.logic.cancel()
+    slicer.modules.LMIDiffusionWidget.logic.endWorker()
     assert host.slotErrors() == []
     assert unused == [], "a dialog was expected that did not come"
     assert not was_running, "the test left a translation running"
@@ -133,7 +134,7 @@ def workers() -> list[int]:
             environment = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        is_worker = any(part.endswith((b"/Worker.py", b"PythonSlicer")) for part in command)
+        is_worker = b"serve" in command or any(part.endswith(b"PythonSlicer") for part in command)
         if is_worker and f"{_MARK}={os.getpid()}".encode() in environment:
             found.append(int(folder.name))
     return found

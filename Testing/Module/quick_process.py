@@ -1,17 +1,30 @@
 """A process that takes the worker's place where a test is about the panel: it answers at once, and needs no PyTorch."""
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
 import qt
+from conftest import package
 
 from LMIDiffusionLib import events
 
 _MILLISECONDS = 20
+
+
+@contextlib.contextmanager
+def quick_runs(logic: Any) -> Iterator[None]:
+    """Meanwhile the logic's runs end at once."""
+    workers = package("Workers").Workers(QuickProcess)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logic, "_workers", workers)
+        yield
+    workers.end()
 
 
 class QuickProcess:
@@ -19,6 +32,8 @@ class QuickProcess:
 
     It is started as `WorkerProcess` is, and speaks the same language.
     """
+
+    holds_gpu = False
 
     def __init__(
         self,
@@ -29,20 +44,20 @@ class QuickProcess:
         onLine: Callable[[str, str], None],
         onExit: Callable[[int], None],
     ):
-        jobs = json.loads(Path(command[-1]).read_text(encoding="utf-8"))
-        self._steps = [step for number, arguments in enumerate(jobs) for step in _steps(number, arguments)]
-        self._onLine, self._onExit = onLine, onExit
+        self._steps: list[Callable[[], str]] = []
+        self._onLine = onLine
         self._timer = qt.QTimer(qt.QApplication.instance())
         self._timer.setInterval(_MILLISECONDS)
         self._timer.connect("timeout()", self._onTimer)
         self._timer.start()
 
+    def send(self, line: str) -> None:
+        request = json.loads(line)
+        self._steps += _steps(request["number"], request["arguments"], holds_gpu=self.holds_gpu)
+
     def _onTimer(self) -> None:
         if self._steps:
             self._onLine("stdout", self._steps.pop(0)())
-        else:
-            self.terminate()
-            self._onExit(0)
 
     def terminate(self) -> None:
         if self._timer is not None:
@@ -51,14 +66,15 @@ class QuickProcess:
             self._timer = None
 
 
-def _steps(number: int, arguments: list[str]) -> list[Callable[[], str]]:
+def _steps(number: int, arguments: list[str], *, holds_gpu: bool) -> list[Callable[[], str]]:
     stages = [lambda stage=stage: events.to_line(stage) for stage in events.Stage]
     progress = events.Progress(slice=3, slices=20, step=1, steps=2, fraction=0.25, seconds_left=30.0)
     stages.insert(3, lambda: events.to_line(progress))
     return [
-        lambda: json.dumps({"event": "job", "number": number}),
+        lambda: events.to_line(events.JobBegun(number)),
         *stages,
         lambda: events.to_line(_translate(arguments)),
+        lambda: events.to_line(events.JobEnded(number, holds_gpu)),
     ]
 
 
@@ -67,12 +83,12 @@ def _option(arguments: list[str], name: str) -> Any:
 
 
 def _translate(arguments: list[str]) -> events.Event:
-    image = nib.load(arguments[1])
+    image = nib.load(arguments[0])
     array = np.asarray(image.dataobj, np.float32)
     array = array / array.max()
     first, stop = map(int, (_option(arguments, "--slices") or f"0:{array.shape[2]}").split(":"))
     array[:, :, [index for index in range(array.shape[2]) if not first <= index < stop]] = 0
-    files = {arguments[2]: array, _option(arguments, "--uncertainty"): array / 9}
+    files = {arguments[1]: array, _option(arguments, "--uncertainty"): array / 9}
     count = 3 if "--mask" in arguments else int(_option(arguments, "--clusters"))
     labels = 1 + np.minimum((array * count).astype(np.uint8), count - 1)
     files[_option(arguments, "--segmentation")] = labels
@@ -83,4 +99,4 @@ def _translate(arguments: list[str]) -> events.Event:
         ["CSF", "grey matter", "white matter"] if "--mask" in arguments else [f"Class {n + 1}" for n in range(count)]
     )
     classes = [events.ClassVolume(n, name, float((labels == n).sum()) * 0.008) for n, name in enumerate(names, 1)]
-    return events.Result(Path(arguments[2]), None, None, tuple(classes), 1.0)
+    return events.Result(Path(arguments[1]), None, None, tuple(classes), 1.0)

@@ -65,8 +65,8 @@ def test_a_python_killed_behind_the_launcher_is_reported_as_killed(
 
 @pytest.mark.parametrize("code", [137, 0xC0000005])
 def test_codes_of_killed_and_crashed_processes_are_known(code: int, module: Any) -> None:
-    assert package("TranslationRun").wasKilled(code, [])
-    assert not package("TranslationRun").wasKilled(1, ["ImportError: no module"])
+    assert package("Failures").wasKilled(code, [])
+    assert not package("Failures").wasKilled(1, ["ImportError: no module"])
 
 
 def test_reload_and_test_passes_where_packages_are_missing(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,5 +214,5 @@ def test_a_folder_that_a_dying_process_still_fills_is_removed(tmp_path: Path, mo
     script = "import pathlib, time\nfor n in range(300):\n pathlib.Path('run', str(n)).touch()\n time.sleep(0.001)"
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stderr=subprocess.DEVNULL):
         host.waitUntil(lambda: any(folder.iterdir()), PATIENCE)
-        package("TranslationRun").removeFolder(folder)
+        package("RunFolder").removeFolder(folder)
     assert not folder.exists()

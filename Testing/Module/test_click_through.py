@@ -92,6 +92,29 @@ def test_of_several_volumes_a_bad_one_is_named_and_the_others_are_done(
     assert node.resultVolume.GetName() == "head as T1w"
 
 
+def test_what_is_odd_about_a_scan_is_said_with_its_result_alone(
+    widget: Any, ui: Any, head: Any, checkpoint: Path
+) -> None:
+    node = choose_fastest(widget, checkpoint)
+    padded = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(head).copy(), None, "padded")
+    array = slicer.util.arrayFromVolume(padded)
+    array[:, :, :2] = -1000
+    array[0, 0, -3:] = np.nan
+    slicer.util.arrayFromVolumeModified(padded)
+    for source in (padded, head, padded):
+        node.sourceVolume = source
+        ui.translateButton.click()
+        host.waitUntil(lambda: not running(), PATIENCE)
+        assert ui.statusLabel.text.startswith("Done in"), ui.statusLabel.text
+        text = ui.doubtsLabel.text
+        assert ui.doubtsLabel.isHidden() == (source is head)
+        if source is padded:
+            assert text.startswith("Look at the source: padded has 3 NaN or infinite voxels")
+            assert "voxels of -1000 count as air" in text
+    node.resultVolume = None
+    assert ui.doubtsLabel.isHidden()
+
+
 def test_without_a_mask_the_brain_is_found_in_the_translation(widget: Any, ui: Any) -> None:
     if importlib.util.find_spec("deepbet") is None:  # importing it would bring PyTorch into this process
         pytest.skip("deepbet is not installed")

@@ -29,6 +29,8 @@ from conftest import (
 from LMIDiffusionLib.resources import user_checkpoint_folder
 
 Launcher = Callable[[str], Path]
+# It waits for its child, which has its standard input; a shell would lead that of a child beside it nowhere.
+_LAUNCHER = f'exec 3<&0; "{sys.executable}" "$@" <&3 & wait'
 
 
 def _is_cancelled(error: Exception | None) -> bool:
@@ -107,7 +109,7 @@ def test_a_killed_worker_is_reported(logic: Any, head: Any, fast: Any) -> None:
 def test_killing_the_launcher_ends_the_python_that_it_started(
     logic: Any, head: Any, fast: Any, launcher: Launcher
 ) -> None:
-    launcher(f'"{sys.executable}" "$@" & wait')
+    launcher(_LAUNCHER)
     heard = start(logic, head, **fast)
     host.waitUntil(lambda: _started(heard), PATIENCE)
     assert len(workers()) >= 2
@@ -118,7 +120,7 @@ def test_killing_the_launcher_ends_the_python_that_it_started(
 
 
 def test_cancel_ends_the_python_behind_a_launcher(logic: Any, head: Any, fast: Any, launcher: Launcher) -> None:
-    launcher(f'"{sys.executable}" "$@" & wait')
+    launcher(_LAUNCHER)
     heard = start(logic, head, **fast)
     host.waitUntil(lambda: _started(heard), PATIENCE)
     logic.cancel()

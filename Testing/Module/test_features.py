@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ import quick_process
 import slicer
 from conftest import PATIENCE, add_head, node_ids, package, running
 from make_sequence import add_sequence
-from quick_process import QuickProcess
+from quick_process import quick_runs
 
 from LMIDiffusionLib.resources import user_checkpoint_folder
 
 
 @pytest.fixture(autouse=True)
-def chosen(widget: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def chosen(widget: Any, checkpoint: Path) -> Iterator[Any]:
     """The parameter node, with the tiny checkpoint; runs end at once."""
-    monkeypatch.setattr(widget.logic, "_startProcess", QuickProcess)
-    return conftest.choose_fastest(widget, checkpoint)
+    with quick_runs(widget.logic):
+        yield conftest.choose_fastest(widget, checkpoint)
 
 
 def _finish() -> None:

@@ -14,17 +14,17 @@ import pytest
 import qt
 import slicer
 from conftest import package, running
-from quick_process import QuickProcess
+from quick_process import quick_runs
 
 
 @pytest.fixture(autouse=True)
-def chosen(widget: Any, head: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def chosen(widget: Any, head: Any, checkpoint: Path) -> Iterator[Any]:
     """The parameter node, ready to translate; dialogs show, and wait for the test's answer."""
-    monkeypatch.setattr(widget.logic, "_startProcess", QuickProcess)
     node = conftest.choose_fastest(widget, checkpoint)
     node.sourceVolume = head
     host.setTesting(False)
-    yield node
+    with quick_runs(widget.logic):
+        yield node
     host.setTesting(True)
 
 
@@ -78,8 +78,7 @@ def test_a_declined_extension_leaves_the_panel_usable(
     _answer(qt.QMessageBox.Cancel)
     ui.translateButton.click()
     assert "Nothing was installed" in ui.statusLabel.text
-    monkeypatch.undo()
-    monkeypatch.setattr(slicer.modules.LMIDiffusionWidget.logic, "_startProcess", QuickProcess)
+    monkeypatch.setattr(package("Dependencies"), "TORCH", "torch")
     ui.translateButton.click()
     host.waitUntil(lambda: not running(), conftest.PATIENCE)
     assert chosen.resultVolume is not None

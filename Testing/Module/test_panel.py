@@ -1,8 +1,10 @@
 """The panel: what it shows and offers, what it refuses, what it remembers."""
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import slicer
 from conftest import PATIENCE, add_head, package, running, workers
-from quick_process import QuickProcess
+from quick_process import quick_runs
 
 from LMIDiffusionLib.resources import user_checkpoint_folder
 
@@ -24,10 +26,10 @@ def chosen(widget: Any, checkpoint: Path) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def quick(request: pytest.FixtureRequest, widget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(request: pytest.FixtureRequest, widget: Any) -> Iterator[None]:
     """The panel's runs end at once; where a test brings a launcher of its own, that is run."""
-    if "launcher" not in request.fixturenames:
-        monkeypatch.setattr(widget.logic, "_startProcess", QuickProcess)
+    with contextlib.nullcontext() if "launcher" in request.fixturenames else quick_runs(widget.logic):
+        yield
 
 
 def _finish(widget: Any) -> None:

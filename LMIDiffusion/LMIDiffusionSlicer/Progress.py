@@ -1,0 +1,28 @@
+"""How far a run is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from LMIDiffusionLib import events, progress
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of request `number` of `count`; `stage` is None until the worker has started, `work` until it translates.
+
+    `secondsLeft` is an estimate for all requests, None where there is none yet.
+    """
+
+    stage: events.Stage | None = None
+    work: progress.Progress | None = None
+    number: int = 0
+    count: int = 1
+    secondsLeft: float | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """Share of all requests, or None where nothing is known yet."""
+        if self.work is None and self.number == 0:
+            return None
+        return (self.number + (0.0 if self.work is None else self.work.fraction)) / self.count

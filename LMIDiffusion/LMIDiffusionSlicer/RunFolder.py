@@ -1,0 +1,38 @@
+"""The folder of a run, in Slicer's temporary one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from .Errors import TranslationError
+
+_REMOVALS, _SECONDS_BETWEEN_REMOVALS = 20, 0.1
+
+
+def makeFolder() -> Path:
+    """
+    :raises TranslationError: it cannot be made.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="LMIDiffusion-", dir=slicer.app.temporaryPath))
+    except OSError as error:
+        raise TranslationError(
+            _("The temporary folder {folder} cannot be written to; choose another in the application settings.").format(
+                folder=slicer.app.temporaryPath
+            )
+        ) from error
+
+
+def removeFolder(folder: Path) -> None:
+    """On Windows, what a dying process has open cannot be removed yet."""
+    for _attempt in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_SECONDS_BETWEEN_REMOVALS)

@@ -1,0 +1,32 @@
+"""The checkpoint that was used last, kept for the next use."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .resources import checkpoint_path
+
+
+class CheckpointCache:
+    """Loads checkpoints, and keeps the last one, on the CPU, while its file stays the same."""
+
+    def __init__(self) -> None:
+        self._file: tuple[Path, int, int, int] | None = None
+        self._checkpoint: Checkpoint | None = None
+
+    def load(self, name_or_path: str) -> Checkpoint:
+        """As `load_checkpoint`."""
+        path = checkpoint_path(name_or_path).resolve()
+        status = path.stat()
+        file = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._checkpoint is None or file != self._file:
+            self._checkpoint = None
+            self._checkpoint, self._file = _in_memory(load_checkpoint(path)), file
+        return self._checkpoint
+
+
+def _in_memory(checkpoint: Checkpoint) -> Checkpoint:
+    """Without a hold on the file, which others may want to replace."""
+    return dataclasses.replace(checkpoint, weights={name: each.clone() for name, each in checkpoint.weights.items()})

@@ -1,0 +1,44 @@
+"""`serve`: translations one after the other, for programs that cannot wait for PyTorch every time."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from ..errors import UserError
+from . import translate
+
+if TYPE_CHECKING:
+    from ..translation_job import TranslationJob
+
+SUMMARY = (
+    'Translate as lines of standard input ask for, such as {"number": 1, "arguments": ["scan.nii", "t1w.nii"]} with the'
+    " arguments of translate, and print one JSON object a line. Ends with its input, or after ten minutes without any."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from ..reporting import EventReporter
+    from ..serving import Requests, Server
+
+    # Unbuffered: the lock of a buffer that a thread waits at would be missed at the end of the process.
+    Server(EventReporter(), _job_of).run(Requests(io.FileIO(sys.stdin.fileno(), closefd=False)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what it would exit with."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"The arguments are not those of translate: {message}.")
+
+
+def _job_of(arguments: list[str]) -> TranslationJob:
+    parser = _Parser(add_help=False)
+    translate.add_arguments(parser)
+    return translate.job_of(parser.parse_args(arguments))

@@ -1,0 +1,220 @@
+"""Translations in one process: as good as in processes of their own, and gone when nobody wants it any more."""
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint_cache import CheckpointCache
+from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.events import IDLE_SECONDS, Doubt, Error, Event, JobBegun, JobEnded, Result, parse
+from LMIDiffusionLib.serving import Requests, Server
+from LMIDiffusionLib.translation_job import TranslationJob
+from LMIDiffusionLib.volume import Volume, write_volume
+
+_SERVE = [sys.executable, "-m", "LMIDiffusionLib", "serve"]
+_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def folder(tiny_checkpoint: Checkpoint, head: Volume, tmp_path: Path) -> Path:
+    """With two scans, one of which has a doubtful voxel, and a checkpoint."""
+    save_checkpoint(tiny_checkpoint, tmp_path / "tiny.safetensors")
+    write_volume(tmp_path / "scan.nii", head)
+    array = head.array.copy()
+    array[0, 0, 0] = np.nan
+    write_volume(tmp_path / "gap.nii", head.with_array(array))
+    return tmp_path
+
+
+def _arguments(folder: Path, source: str, output: str, *more: str) -> list[str]:
+    files = [str(folder / name) for name in (source, output)]
+    options = ["--checkpoint", str(folder / "tiny.safetensors"), "--slices", "9:11", "--device", "cpu"]
+    return [*files, *options, "--segmentation", str(folder / f"labels of {output}"), *more]
+
+
+def _request(number: int, arguments: list[str]) -> str:
+    return json.dumps({"number": number, "arguments": arguments})
+
+
+def _serve(*lines: str) -> tuple[list[Event], subprocess.CompletedProcess[str]]:
+    text = "".join(f"{line}\n" for line in lines)
+    done = subprocess.run(_SERVE, input=text, capture_output=True, text=True, check=False, env=_ENVIRONMENT)
+    return [event for event in map(parse, done.stdout.splitlines()) if event is not None], done
+
+
+def test_results_are_those_of_processes_of_their_own_to_the_byte(folder: Path) -> None:
+    jobs = {"a.nii": ("scan.nii", "--samples", "2"), "b.nii": ("gap.nii", "--seed", "5"), "c.nii": ("scan.nii",)}
+    requests = [_arguments(folder, source, output, *more) for output, (source, *more) in jobs.items()]
+    requests[2:2] = [_arguments(folder, "missing.nii", "d.nii")]
+    events, done = _serve(*(_request(number, request) for number, request in enumerate(requests)))
+    assert [type(event) for event in events if isinstance(event, Result | Error)] == [Result, Result, Error, Result]
+    assert done.returncode == 0
+    together = {path: path.read_bytes() for output in jobs for path in folder.glob(f"*{output}")}
+    assert len(together) == 6
+    for number in (1, 3):
+        command = [*_SERVE[:-1], "translate", *requests[number], "--overwrite"]
+        subprocess.run(command, check=True, capture_output=True, env=_ENVIRONMENT)
+    assert {path: path.read_bytes() for path in together} == together
+
+
+def test_every_request_has_a_beginning_one_answer_and_an_end_and_its_doubts_each_time(folder: Path) -> None:
+    gap = [_arguments(folder, "gap.nii", f"{number}.nii") for number in range(2)]
+    bad = ["--nonsense"]
+    lines = [
+        _request(3, gap[0]),
+        "no request",
+        '{"number": "x", "arguments": []}',
+        _request(4, bad),
+        _request(5, gap[1]),
+    ]
+    events, _ = _serve(*lines)
+    told = [event for event in events if isinstance(event, JobBegun | JobEnded | Doubt | Result | Error)]
+    kinds = [type(event) for event in told]
+    done, refused = [JobBegun, Doubt, Result, JobEnded], [JobBegun, Error, JobEnded]
+    assert kinds == [*done, Error, Error, *refused, *done]
+    assert [event.number for event in told if isinstance(event, JobBegun)] == [3, 4, 5]
+    assert told[-1] == JobEnded(5, holds_gpu=False)
+    assert all("1 NaN" in event.message for event in told if isinstance(event, Doubt))
+
+
+def _is_there(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes there are")
+@pytest.mark.parametrize("moment", ["idle", "busy"])
+def test_it_ends_when_its_parent_is_killed_and_leaves_no_half_written_file(folder: Path, moment: str) -> None:
+    job = _arguments(folder, "scan.nii", "out.nii", *(("--steps", "2000") if moment == "busy" else ()))
+    awaited = "progress" if moment == "busy" else "ended"
+    script = f"""
+import subprocess, sys, time
+serve = subprocess.Popen({_SERVE!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+print(serve.pid, flush=True)
+print({_request(0, job)!r}, file=serve.stdin, flush=True)
+while {awaited!r} not in serve.stdout.readline(): pass
+print("now", flush=True)
+time.sleep(1000)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "now\n"
+        assert _is_there(child)
+        parent.kill()
+    deadline = time.monotonic() + 300
+    while _is_there(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _is_there(child)
+    expected = {"out.nii", "labels of out.nii"} if moment == "idle" else set()
+    assert {path.name for path in folder.iterdir()} == {"tiny.safetensors", "scan.nii", "gap.nii", *expected}
+
+
+class _Requests(Requests):
+    """Notes how long the server would wait for each."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(io.BytesIO(f"{_request(0, ['scan'])}\n".encode() * count))
+        self.patience: list[float] = []
+
+    def next(self, *, seconds: float) -> bytes | None:
+        self.patience.append(seconds)
+        return super().next(seconds=seconds)
+
+
+class _Listener:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def report(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+def _fail(arguments: list[str]) -> Any:
+    raise UserError("No such job.")
+
+
+def test_it_waits_ten_minutes_for_each_request(folder: Path) -> None:
+    requests = _Requests(2)
+    Server(_Listener(), _fail).run(requests)
+    assert requests.patience == [IDLE_SECONDS] * 3 == [600.0] * 3
+
+
+def test_once_a_gpu_has_been_used_it_says_so_and_soon_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("LMIDiffusionLib.serving.select_device", lambda name: torch.device("cuda"))
+    listener, requests = _Listener(), _Requests(1)
+    Server(listener, lambda arguments: TranslationJob(Path("none"), Path("out.nii"), "none")).run(requests)
+    assert listener.events[-1] == JobEnded(0, holds_gpu=True)
+    assert requests.patience[0] == 600.0 and requests.patience[1] < 10.0
+
+
+def test_waiting_ends_where_nothing_comes_and_where_nothing_can_come() -> None:
+    reading, writing = os.pipe()
+    requests = Requests(io.FileIO(reading))
+    os.write(writing, b"one\ntw")
+    assert requests.next(seconds=60) == b"one\n"
+    assert requests.next(seconds=0.01) is None
+    os.write(writing, b"o\n")
+    assert requests.next(seconds=60) == b"two\n"
+    os.close(writing)
+    assert requests.next(seconds=60) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_waiting_process_ends_on_a_signal_without_a_word() -> None:
+    with subprocess.Popen(
+        _SERVE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"no request\n")
+        process.stdin.flush()
+        process.stdout.readline()  # it has begun to wait
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=300)
+    assert (process.returncode, said) == (143, b"")
+
+
+def test_a_checkpoint_is_kept_while_its_file_is_the_same_and_read_anew_where_it_is_not(
+    folder: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    path, cache = folder / "tiny.safetensors", CheckpointCache()
+    first = cache.load(str(path))
+    assert cache.load(str(path)) is first
+    weights = {name: weight + 1 for name, weight in tiny_checkpoint.weights.items()}
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, weights=weights), path)
+    second = cache.load(str(path))
+    name = next(iter(weights))
+    torch.testing.assert_close(second.weights[name], weights[name].half())
+    torch.testing.assert_close(first.weights[name], tiny_checkpoint.weights[name].half())
+    assert cache.load(str(path)) is second
+
+
+def test_a_checkpoint_that_is_gone_or_damaged_is_refused_each_time(folder: Path) -> None:
+    path, cache = folder / "tiny.safetensors", CheckpointCache()
+    cache.load(str(path))
+    path.write_bytes(path.read_bytes()[:-100])
+    for _ in range(2):
+        with pytest.raises(UserError, match="truncated"):
+            cache.load(str(path))
+    path.unlink()
+    with pytest.raises(UserError, match="no checkpoint"):
+        cache.load(str(path))
