@@ -14,15 +14,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from LMIDiffusionLib.benchmark.pairs import read_pairs
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask
 from LMIDiffusionLib.training.prepare import PreparationOptions, prepare
+from LMIDiffusionLib.training.prepare.alignment import Alignment, tissues_on
+from LMIDiffusionLib.training.prepare.alignment_picture import draw_alignment
 from LMIDiffusionLib.training.prepare.images import straightened, to_image
-from LMIDiffusionLib.training.prepare.preparation import _tissues
-from LMIDiffusionLib.training.prepare.registration import register
+from LMIDiffusionLib.training.prepare.registration import Registration, register
 from LMIDiffusionLib.training.prepare.scans import Scan, find_scans
 from LMIDiffusionLib.training.slices import find_subjects
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
@@ -96,6 +98,22 @@ def test_a_known_motion_is_undone_to_less_than_half_a_voxel() -> None:
     assert registration.overlap > 0.95
 
 
+def test_the_picture_of_an_alignment_has_the_edges_of_the_source_over_the_target(tmp_path: Path) -> None:
+    target, source = small("sri24_T1w"), small("sri24_PDw")
+    pictures = []
+    for shown in (source, flipped(source, (1,))):
+        registration = Registration(shown, source > 0, 1.0, 2.0, 2.0)
+        draw_alignment(tmp_path / "picture.png", Alignment(target, {"PDw": registration}))
+        pictures.append(np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).astype(int))
+    coloured = [picture[..., 0] - picture[..., 2] > 60 for picture in pictures]
+    assert all(0.02 < each.mean() < 0.3 for each in coloured)
+    assert (coloured[0] != coloured[1]).mean() > 0.02, "the edges are those of the source"
+    grey_only = ~coloured[0] & ~coloured[1]
+    assert np.abs(pictures[0] - pictures[1])[grey_only].mean() < 8, "the rest is the target"
+    draw_alignment(tmp_path / "picture.webp", Alignment(target, {"PDw": registration}))
+    assert (tmp_path / "picture.webp").stat().st_size < 60_000
+
+
 def far_away(image: sitk.Image) -> sitk.Image:
     """The image with an origin 400 mm away, as scanners and lost headers give it."""
     image = sitk.Image(image)
@@ -120,6 +138,27 @@ def test_a_head_that_lies_far_away_or_the_other_way_round_is_laid_on_its_target(
     assert np.abs(found - wanted)[inside].mean() < 0.9 * shifted
     assert registration.overlap > 0.95
     assert registration.distinction > 1.3
+
+
+def flipped(image: sitk.Image, axes: tuple[int, ...]) -> sitk.Image:
+    """The voxels in the opposite order along some axes, under the same header."""
+    values = sitk.GetImageFromArray(np.flip(sitk.GetArrayFromImage(image), tuple(2 - axis for axis in axes)).copy())
+    values.CopyInformation(image)
+    return values
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_mirror_image_is_told_from_a_head(axes: tuple[int, ...]) -> None:
+    assert register(flipped(small("sri24_PDw"), axes), small("sri24_T1w")).handedness < 0.95
+
+
+@pytest.mark.parametrize("axes", [(), (0, 1), (0, 2), (1, 2)])
+def test_a_head_flipped_along_two_axes_is_turned_back(axes: tuple[int, ...]) -> None:
+    source = small("sri24_PDw")
+    registration = register(flipped(source, axes), small("sri24_T1w"))
+    wanted, found = (sitk.GetArrayFromImage(image) for image in (source, registration.source))
+    assert registration.handedness > 1.05
+    assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.98
 
 
 def symmetric(image: sitk.Image) -> sitk.Image:
@@ -215,9 +254,9 @@ def test_labels_stored_with_a_scale_factor_give_the_same_tissues(tmp_path: Path)
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     nib.save(nib.Nifti1Image(rois.astype(float), labels.affine, header), tmp_path / "labels.nii.gz")
-    tissues, _ = _tissues(Scan(tmp_path / "labels.nii.gz"), target)
+    tissues, _ = tissues_on(target, Scan(tmp_path / "labels.nii.gz"))
     write_volume(tmp_path / "whole.nii.gz", labels.with_array(rois.astype(np.int16)))
-    expected, _ = _tissues(Scan(tmp_path / "whole.nii.gz"), target)
+    expected, _ = tissues_on(target, Scan(tmp_path / "whole.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(tissues), sitk.GetArrayFromImage(expected))
     cut = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labels.nii.gz"), sitk.sitkUInt16))
     assert not np.isin(cut, [0, 51, 207, 95]).all(), "the file shows nothing"
@@ -285,6 +324,7 @@ def test_what_cannot_be_read_or_aligned_is_left_out_by_name_and_the_others_go_on
         "f_noise": noise_like(source),
         "g_symmetric": symmetric(source),
         "h_thin": source,
+        "j_mirrored": flipped(source, (0,)),
     }
     for name, image in sources.items():
         sitk.WriteImage(image, str(data / f"{name}_PDw.nii.gz"))
@@ -293,7 +333,7 @@ def test_what_cannot_be_read_or_aligned_is_left_out_by_name_and_the_others_go_on
         sitk.WriteImage(target, str(data / f"{name}_T1w.nii.gz"))
     write_without_codes(source, data / "d_nowhere_PDw.nii.gz")
     (data / "i_text_PDw.nii.gz").write_bytes(b"not a scan")
-    left_out = prepare(options(data, output, spacing=5.0, held_out=8))
+    left_out = prepare(options(data, output, spacing=5.0, held_out=9))
     assert sorted(manifest_of(output)["subjects"]) == ["a_good", "b_far", "c_turned", "d_nowhere"]
     expected = {
         "e_slice could not be used: PDw cannot be laid on T1w: one of them is less than 4 voxels thick",
@@ -301,13 +341,16 @@ def test_what_cannot_be_read_or_aligned_is_left_out_by_name_and_the_others_go_on
         "g_symmetric could not be registered (PDw has hardly more mutual information than after a half turn: 1.0",
         "h_thin could not be registered: The number of pixels along dimension 2 is less than 4",
         "i_text could not be used: ",
+        "j_mirrored could not be registered (PDw fits better as its mirror image: 1.",
     }
     assert len(left_out) == len(expected)
     assert all(any(line.startswith(start) for start in expected) for line in left_out), left_out
     written = {path.name.rsplit("_", 1)[0] for path in output.rglob("*.nii.gz")}
     assert written == {"a_good", "b_far", "c_turned", "d_nowhere"}
+    drawn = {path.stem for path in (output / "pictures").iterdir()}
+    assert drawn == {*written, "f_noise", "g_symmetric", "j_mirrored"}, "of every registration, failed ones too"
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.nii.gz")}
-    assert prepare(options(data, output, spacing=5.0, held_out=8)) == left_out
+    assert prepare(options(data, output, spacing=5.0, held_out=9)) == left_out
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.nii.gz")} == before
 
 

@@ -6,24 +6,19 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from ...itk_files import image_of
 from ...volume import Volume
 
-_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Cosines between axes below this are rounding in a header.
 _RIGHT_ANGLE = 1e-3
 
 
 def to_image(volume: Volume) -> sitk.Image:
     """The same voxels in the same places; axes that are not at right angles stay so."""
-    affine = _TO_LPS @ volume.affine
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    direction = affine[:3, :3] / spacing
+    image = image_of(volume.array, volume.affine)
+    direction = np.reshape(image.GetDirection(), (3, 3))
     if _has_right_angles(direction):
-        direction = _nearest_rotation(direction)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array.T))
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection(direction.ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
+        image.SetDirection(_nearest_rotation(direction).ravel().tolist())
     return image
 
 

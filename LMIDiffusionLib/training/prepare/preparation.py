@@ -16,24 +16,17 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...background import with_zero_background
 from ...errors import UserError
 from ...files import atomic_path
 from ...intensity import head_mask
-from ...masks import read_label_volume
-from ...volume import read_volume
 from ...work_folder import open_work_folder, write_json
-from ..bias_field import correct_bias_field
-from .images import straightened, to_image
-from .registration import Registration, register
+from .alignment import Alignment, align, tissues_on
+from .alignment_picture import draw_alignment
 from .scans import Scan, Subjects, find_scans
-from .tissues import TISSUE_SUFFIX, tissue_means, tissues_of_dlmuse
+from .tissues import TISSUE_SUFFIX
 
 MANIFEST = "manifest.json"
-# Two scans of one head that overlap less have not been aligned.
-_MINIMUM_OVERLAP = 0.8
-# Two scans of one head have 1.3 to 2.1, whatever their contrasts; other pictures about 1.
-_MINIMUM_DISTINCTION = 1.2
+PICTURES = "pictures"
 _PAPER_TRAINING, _PAPER_TEST = 100, 25
 # Where the head's slices lie, from the feet up, that stand for a subject in the paper's split.
 _PAPER_HEIGHTS = (0.5, 0.6, 0.7)
@@ -67,7 +60,8 @@ def prepare(options: PreparationOptions) -> list[str]:
     """Prepare all subjects, or go on where an earlier call with the same options was stopped.
 
     Writes OUTPUT/train/NAME_<target>.nii.gz, OUTPUT/test/NAME_<modality>.nii.gz for target and sources on one grid,
-    OUTPUT/test/<source>.csv for `evaluate`, and OUTPUT/manifest.json. Anatomical labels, where a test subject has them,
+    OUTPUT/test/<source>.csv for `evaluate`, OUTPUT/pictures/NAME.webp of every registration, failed ones too, and
+    OUTPUT/manifest.json. Anatomical labels, where a test subject has them,
     become OUTPUT/test/NAME_tissue.nii.gz.
 
     Returns:
@@ -114,7 +108,7 @@ def _split(subjects: Subjects, options: PreparationOptions) -> list[tuple[str, s
 
 def _open_manifest(options: PreparationOptions) -> Record:
     open_work_folder(options.output, options.settings())
-    for part in ("train", "test"):
+    for part in ("train", "test", PICTURES):
         (options.output / part).mkdir(exist_ok=True)
     path = options.output / MANIFEST
     if not path.exists():
@@ -130,16 +124,24 @@ def _prepare_subject(
     name: str, part: str, scans: dict[str, Scan], options: PreparationOptions, manifest: Record
 ) -> None:
     try:
-        images, record = _aligned(part, scans, options)
+        alignment = align(
+            scans,
+            target=options.target,
+            sources=options.sources,
+            spacing=options.spacing,
+            correct_bias=options.correct_bias,
+        )
+        draw_alignment(options.output / PICTURES / f"{name}.webp", alignment)
+        doubts = alignment.doubts()
+        if doubts:
+            manifest["left_out"][name] = f"could not be registered ({'; '.join(doubts)})"
+            return
+        images, record = _results(part, alignment, scans, options)
     except UserError as error:
         manifest["left_out"][name] = f"could not be used: {error}"
         return
     except RuntimeError as error:  # all that SimpleITK raises
         manifest["left_out"][name] = f"could not be registered: {_reason(error)}"
-        return
-    doubts = _doubts(record)
-    if doubts:
-        manifest["left_out"][name] = f"could not be registered ({'; '.join(doubts)})"
         return
     record["files"] = _write_all(name, part, images, options)
     manifest["subjects"][name] = record
@@ -151,48 +153,25 @@ def _reason(error: RuntimeError) -> str:
     return last.split("): ")[-1].split(". ")[0].removesuffix(".")
 
 
-def _doubts(record: Record) -> list[str]:
-    """What tells a failed registration, of each modality that has failed."""
-    apart = [
-        f"overlap of the heads: {modality} {overlap:.2f}"
-        for modality, overlap in record["overlap"].items()
-        if overlap < _MINIMUM_OVERLAP
-    ]
-    unclear = [
-        f"{modality} has hardly more mutual information than after a half turn: {ratio:.2f} times as much"
-        for modality, ratio in record["distinction"].items()
-        if ratio < _MINIMUM_DISTINCTION
-    ]
-    return apart + unclear
-
-
-def _aligned(part: str, scans: dict[str, Scan], options: PreparationOptions) -> tuple[dict[str, sitk.Image], Record]:
+def _results(
+    part: str, alignment: Alignment, scans: dict[str, Scan], options: PreparationOptions
+) -> tuple[dict[str, sitk.Image], Record]:
     """The images to write of a subject, by suffix, and what tells how well they are aligned."""
-    target = straightened(_read(scans[options.target], options))
-    if options.spacing is not None:
-        target = _resampled(target, options.spacing)
-    seen = sitk.Image(target.GetSize(), sitk.sitkUInt8) + 1
-    seen.CopyInformation(target)
-    images, record = {options.target: target}, Record(split=part, overlap={}, distinction={})
-    for modality in options.sources:
-        registration = _registered(scans, modality, target, options)
-        images[modality] = registration.source
-        record["overlap"][modality], record["distinction"][modality] = registration.overlap, registration.distinction
-        seen = sitk.And(seen, registration.field_of_view)
+    registrations = alignment.registrations
+    measures = {
+        measure: {modality: getattr(each, measure) for modality, each in registrations.items()}
+        for measure in ("overlap", "distinction", "handedness")
+    }
+    record = Record(split=part, **measures)
+    images = {options.target: alignment.target}
     if part != "test":
-        return {options.target: target}, record
+        return images, record
+    images |= {modality: each.source for modality, each in registrations.items()}
     if options.labels in scans:
-        images[TISSUE_SUFFIX], record["tissue_means"] = _tissues(scans[options.labels], target)
+        images[TISSUE_SUFFIX], record["tissue_means"] = tissues_on(alignment.target, scans[options.labels])
+    seen = alignment.seen_by_all()
     # What no source has seen cannot be translated, and is no part of the pair.
     return {suffix: sitk.Mask(image, seen) for suffix, image in images.items()}, record
-
-
-def _registered(scans: dict[str, Scan], modality: str, target: sitk.Image, options: PreparationOptions) -> Registration:
-    source = _read(scans[modality], options)
-    try:
-        return register(source, target)
-    except UserError as error:
-        raise UserError(f"{modality} cannot be laid on {options.target}: {error}") from error
 
 
 def _write_all(name: str, part: str, images: dict[str, sitk.Image], options: PreparationOptions) -> dict[str, str]:
@@ -208,44 +187,6 @@ def _write_all(name: str, part: str, images: dict[str, sitk.Image], options: Pre
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _tissues(labels: Scan, target: sitk.Image) -> tuple[sitk.Image, list[float]]:
-    """Tissues on the target's grid, and the target's mean intensity in each."""
-    with labels.as_file() as path:
-        image = to_image(read_label_volume(path))
-    resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    tissues = tissues_of_dlmuse(sitk.GetArrayFromImage(resampled))
-    means = tissue_means(tissues, sitk.GetArrayViewFromImage(target))
-    found = sitk.GetImageFromArray(tissues)
-    found.CopyInformation(target)
-    return found, means
-
-
-def _read(scan: Scan, options: PreparationOptions) -> sitk.Image:
-    with scan.as_file() as path:
-        volume = read_volume(path)
-    # Resampling fills up with zero, so air must be zero.
-    values = with_zero_background(volume.array.astype(np.float64)).astype(np.float32)
-    image = sitk.DICOMOrient(to_image(volume.with_array(values)), "LPS")
-    if not options.correct_bias:
-        return image
-    corrected = sitk.GetImageFromArray(correct_bias_field(sitk.GetArrayFromImage(image)))
-    corrected.CopyInformation(image)
-    return corrected
-
-
-def _resampled(image: sitk.Image, spacing: float) -> sitk.Image:
-    """On cubic voxels, smoothed first where these are larger."""
-    sizes = [max(1, round(n * s / spacing)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    sigmas = [max(0.0, (spacing**2 - s**2) / 8) ** 0.5 + 1e-3 for s in image.GetSpacing()]
-    smooth = sitk.SmoothingRecursiveGaussian(image, sigmas) if max(sigmas) > 0.1 else image
-    origin = image.TransformContinuousIndexToPhysicalPoint(
-        [(spacing / s - 1) / 2 for s in image.GetSpacing()]  # the outer faces of the field of view stay
-    )
-    return sitk.Resample(
-        smooth, sizes, sitk.Transform(), sitk.sitkLinear, origin, [spacing] * 3, image.GetDirection(), 0.0
-    )
 
 
 def _paper_slices(target: sitk.Image) -> list[int]:
