@@ -21,10 +21,10 @@ Colours = NDArray[np.float32]
 _PIXELS_PER_MILLIMETRE = 1.6
 _TITLE_HEIGHT = 24
 _MARGIN = 4
-# The palette is for telling classes apart; class 1 of an unmasked segmentation is mostly air and stays clear.
-_CLASS_COLOURS = np.array(
+CLASS_COLOURS = np.array(
     [[0.33, 0.74, 1.0], [0.95, 0.55, 0.25], [0.98, 0.95, 0.6], [0.55, 0.85, 0.45], [0.8, 0.5, 0.9]]
 )
+"""For telling classes apart; class 1 of an unmasked segmentation is mostly air and stays clear."""
 _OVERLAY_OPACITY = 0.45
 
 
@@ -57,7 +57,7 @@ def heat(values: NDArray[np.number]) -> Colours:
 def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colours:
     """Labels from `first_label` on in colour over intensities in [0, 1]."""
     opacity = np.where(labels >= first_label, _OVERLAY_OPACITY, 0)[..., None]
-    colours = _CLASS_COLOURS[np.maximum(labels.astype(int) - first_label, 0)]
+    colours = CLASS_COLOURS[np.maximum(labels.astype(int) - first_label, 0)]
     return ((1 - opacity) * grey(values) + opacity * colours).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from .. import __version__
 from ..errors import UserError
 from ..files import NIFTI_ENDINGS, stem
-from .scans import FIGURES, LOGS, Scan
+from .scans import FAILURES, FIGURES, LOGS, PAGE, Scan
 
 DESCRIPTION = "dataset_description.json"
 SUFFIXES = ("PDw", "T2w", "FLAIR")
@@ -30,7 +30,7 @@ contrast of the source stands in the entity `acq`; all else is in the JSON file 
 
 These volumes have been computed, not measured. They are for research, not for diagnosis or treatment.
 
-`qc.html` shows every scan; `failures.csv`, if there is one, names those that could not be translated.
+`{PAGE}` shows every scan; `{FAILURES}`, if there is one, names those that could not be translated.
 """
 
 
@@ -148,7 +148,7 @@ def derivatives_files(source: Path) -> dict[str, str]:
         "SourceDatasets": [{"URL": link}],
         "DatasetLinks": {_RAW: link},
     }
-    ignored = ("qc.html", "failures.csv", f"{FIGURES}/", f"{LOGS}/")
+    ignored = (PAGE, FAILURES, FIGURES, LOGS)
     return {
         DESCRIPTION: json.dumps(description, indent=2) + "\n",
         "README.md": _README,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..pictures import Colours, grey, head_centre, overlay, plane
+from ..pictures import CLASS_COLOURS, Colours, grey, head_centre, overlay, plane
 from ..segmentation import TISSUES, Segmentation
 from ..volume import Volume
 
@@ -28,8 +28,7 @@ def save_strip(path: Path, source: Volume, translation: Volume, segmentation: Se
         segmentation: of the translation.
     """
     centre = head_centre(source)
-    # Class 1 of a whole head is its air.
-    first_label = 1 if segmentation.names == TISSUES else 2
+    first_label = _first_label(segmentation.names)
     strip = Image.new("RGB", (WIDTH, HEIGHT))
     for axis, place in zip((2, 1, 0), range(3), strict=True):
         arrays = (source.array, translation.array, segmentation.labels)
@@ -40,6 +39,18 @@ def save_strip(path: Path, source: Volume, translation: Volume, segmentation: Se
             left = group * (3 * _SIDE + 2 * _GAP + _WIDE_GAP) + place * (_SIDE + _GAP)
             _paste(strip, colours, spacing, left)
     strip.save(path, quality=_QUALITY)
+
+
+def _first_label(names: tuple[str, ...]) -> int:
+    """The first label that is coloured: class 1 of a whole head is its air."""
+    return 1 if names == TISSUES else 2
+
+
+def colour_of(label: int, names: tuple[str, ...]) -> str:
+    """The colour of a label of a label map with these names, as CSS writes it."""
+    number = label - _first_label(names)
+    red, green, blue = (CLASS_COLOURS[number] * 255).round().astype(int) if number >= 0 else (0, 0, 0)
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _paste(strip: Image.Image, colours: Colours, spacing: tuple[float, float], left: int) -> None:

@@ -75,6 +75,7 @@ def sidecar(scan: Scan, modality: str, record: dict[str, Any], account: Account)
     content = {
         "Description": f"{modality}-like volume, computed from another contrast; for research, not for diagnosis",
         "Sources": [*scan.sources],
+        "SpatialReference": scan.sources[0],
         "SkullStripped": False,
         _OURS: {"Version": __version__, **record, "Warnings": [*account.warnings]},
     }
@@ -86,6 +87,7 @@ def segmentation_sidecar(scan: Scan, account: Account) -> str:
     content = {
         "Description": "Classes of intensity of the translated volume, or tissues inside a brain mask",
         "Sources": [*scan.sources],
+        "SpatialReference": scan.sources[0],
         "Manual": False,
         _OURS: {"Volumes": [{"Label": v.label, "Name": v.name, "Millilitres": v.millilitres} for v in account.volumes]},
     }

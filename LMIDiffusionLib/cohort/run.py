@@ -23,10 +23,10 @@ from .bids import check_derivatives, derivatives_files
 from .inputs import Cohort
 from .meter import progress_bar
 from .pipeline import Pipeline
+from .quality_page import quality_page
 from .recipe import Recipe, State, state
-from .scans import Outputs
+from .scans import FAILURES, PAGE, Outputs
 
-FAILURES = "failures.csv"
 _HEARTBEAT = 0.2  # seconds
 _ATTEMPTS = 5
 
@@ -66,7 +66,7 @@ class _Plan:
 
 
 def translate_cohort(options: CohortOptions) -> CohortReport | None:
-    """Translate the chosen scans of a cohort, or what is missing of them; write failures.csv.
+    """Translate the chosen scans of a cohort, or what is missing of them; write qc.html and failures.csv.
 
     Returns:
         None in all processes but the first.
@@ -177,6 +177,9 @@ def _write(path: Path, text: str) -> None:
 def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> CohortReport:
     """Write what has come of all scans, those of other calls too, and tell what has come of the chosen ones."""
     listed = [*options.cohort.problems, *_failures(every, plan)]
+    lost = {name for name, _ in listed}
+    done = [outputs for outputs in every if outputs.sidecar.exists() and outputs.scan.name not in lost]
+    _write(options.output / PAGE, quality_page(done, listed))
     text = io.StringIO()
     csv.writer(text).writerows([("scan", "reason"), *listed])
     path = options.output / FAILURES

@@ -7,6 +7,8 @@ from pathlib import Path
 
 FIGURES, LOGS = "figures", "logs"
 """Folders of the output beside those that mirror the input."""
+PAGE, FAILURES = "qc.html", "failures.csv"
+"""Files of the output that tell of the whole cohort."""
 
 
 @dataclass(frozen=True)

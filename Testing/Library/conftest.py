@@ -10,11 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.checkpoint import Checkpoint, Provenance
+from LMIDiffusionLib.checkpoint import Checkpoint, Provenance, save_checkpoint
+from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.condition import Condition
+from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.sde import VarianceExplodingSDE
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.volume import Volume, read_volume
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
@@ -151,3 +153,37 @@ def tiny_checkpoint() -> Checkpoint:
         tissue_centres={"CSF": 0.15, "grey matter": 0.45, "white matter": 0.65},
         provenance=Provenance("none: random weights", "CC0", training_steps=0),
     )
+
+
+CohortRun = Callable[..., int]
+
+
+@pytest.fixture(scope="session")
+def thin_scan() -> Volume:
+    """Four slices of a real T2w scan, with large pixels."""
+    whole = read_volume(sample_scan("ms_patient04_T2w"))
+    affine = whole.affine.copy()
+    affine[:3, 3] = (whole.affine @ [0, 0, 18, 1])[:3]
+    affine[:3, :2] *= 3
+    return Volume(np.ascontiguousarray(whole.array[::3, ::3, 18:22]), affine)
+
+
+@pytest.fixture(scope="session")
+def cohort_options(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Options with which `translate-cohort` is quick, in one process."""
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(tiny_checkpoint, path)
+    return ("--checkpoint", str(path), "--quality", "fast", "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def run_cohort(cohort_options: tuple[str, ...]) -> CohortRun:
+    """Runs `translate-cohort` in this process and gives its exit status."""
+
+    def call(source: object, output: Path, *arguments: object) -> int:
+        words = ("translate-cohort", source, output, *arguments, *cohort_options, "--devices", 1)
+        with pytest.raises(SystemExit) as left:
+            main([str(each) for each in words])
+        return int(left.value.code or 0)
+
+    return call

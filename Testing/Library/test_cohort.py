@@ -6,16 +6,15 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import CohortRun
 from nibabel.openers import Opener
 
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.cli import main
-from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.translation import translate
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
@@ -31,23 +30,6 @@ RESULTS = (
 FAST = TranslationOptions.of_preset("fast")
 
 
-@pytest.fixture(scope="session")
-def thin_scan() -> Volume:
-    """A slab of a real scan with large pixels."""
-    whole = read_volume(sample_scan("ms_patient04_T2w"))
-    affine = whole.affine.copy()
-    affine[:3, 3] = (whole.affine @ [0, 0, 18, 1])[:3]
-    affine[:3, :2] *= 3
-    return Volume(np.ascontiguousarray(whole.array[::3, ::3, 18:22]), affine)
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save_checkpoint(tiny_checkpoint, path)
-    return path
-
-
 @pytest.fixture
 def folder(thin_scan: Volume, tmp_path: Path) -> Path:
     """A folder of scans of one name, and with what is no scan."""
@@ -58,22 +40,6 @@ def folder(thin_scan: Volume, tmp_path: Path) -> Path:
     (tmp_path / "in" / "notes.txt").write_text("no scan")
     shutil.copy(tmp_path / "in" / SCANS[0], tmp_path / "in" / "sub-01" / "._T2w.nii.gz")
     return tmp_path / "in"
-
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(checkpoint: Path) -> Run:
-    """Runs the command in this process and gives its exit status."""
-
-    def call(source: object, output: Path, *arguments: object) -> int:
-        options = ("--checkpoint", checkpoint, "--quality", "fast", "--device", "cpu", "--devices", 1)
-        with pytest.raises(SystemExit) as left:
-            main([str(each) for each in ("translate-cohort", source, output, *options, *arguments)])
-        return int(left.value.code or 0)
-
-    return call
 
 
 def found(output: Path) -> set[str]:
@@ -87,14 +53,15 @@ def failures(output: Path) -> dict[str, str]:
 
 
 def test_scans_of_one_name_in_a_folder_keep_their_places_and_become_what_translate_makes_of_them(
-    folder: Path, run: Run, tiny_checkpoint: Checkpoint, tmp_path: Path
+    folder: Path, run_cohort: CohortRun, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    assert run(folder, output) == 0
+    assert run_cohort(folder, output) == 0
     stems = [name.partition(".")[0] for name in SCANS]
     assert {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()} == {
         *(f"{stem}_{end}" for stem in stems for end in RESULTS),
         *(f"figures/{stem}_desc-quality.webp" for stem in stems),
+        "qc.html",
     }
     for name, stem in zip(SCANS, stems, strict=True):
         source, result = read_volume(folder / name), read_volume(output / f"{stem}_desc-translated_T1w.nii.gz")
@@ -109,8 +76,8 @@ def test_scans_of_one_name_in_a_folder_keep_their_places_and_become_what_transla
             assert each["Millilitres"] == pytest.approx((labels.array == each["Label"]).sum() * voxel, abs=1e-3)
 
 
-def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run: Run, tmp_path: Path) -> None:
-    assert run(folder, tmp_path / "out", "--samples", 2, "--seed", 7) == 0
+def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+    assert run_cohort(folder, tmp_path / "out", "--samples", 2, "--seed", 7) == 0
     told = json.loads((tmp_path / "out/sub-01/T2w_desc-translated_T1w.json").read_text())
     assert told["Sources"] == ["sub-01/T2w.nii.gz"]
     ours = told["LMIDiffusion"]
@@ -121,13 +88,13 @@ def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run: Run, 
     assert ours["Version"]
 
 
-def test_a_pattern_takes_what_fits_it(folder: Path, run: Run, tmp_path: Path) -> None:
-    assert run(f"{folder}/*/T2w.nii.gz", tmp_path / "out") == 0
+def test_a_pattern_takes_what_fits_it(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+    assert run_cohort(f"{folder}/*/T2w.nii.gz", tmp_path / "out") == 0
     assert found(tmp_path / "out") == {f"sub-0{number}/T2w_desc-translated_T1w.nii.gz" for number in (1, 2)}
 
 
 def test_a_list_may_name_masks_which_make_tissues_of_classes(
-    folder: Path, thin_scan: Volume, run: Run, tmp_path: Path
+    folder: Path, thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     inside = np.zeros(thin_scan.array.shape, np.uint8)
     inside[15:40, 15:45, 1:3] = 1
@@ -135,7 +102,7 @@ def test_a_list_may_name_masks_which_make_tissues_of_classes(
     rows = ["Mask;source", "mask.nii.gz;in/sub-01/T2w.nii.gz", ";in/sub-02/T2w.nii.gz", ";in/lost.nii.gz"]
     (tmp_path / "list.csv").write_text("\n".join(rows))
     output = tmp_path / "out"
-    assert run(tmp_path / "list.csv", output) == 1
+    assert run_cohort(tmp_path / "list.csv", output) == 1
     assert found(output) == {f"in/sub-0{number}/T2w_desc-translated_T1w.nii.gz" for number in (1, 2)}
     assert "line 4 names" in failures(output)["list.csv"]
     labels = read_volume(output / "in/sub-01/T2w_desc-kmeans_dseg.nii.gz").array
@@ -147,9 +114,9 @@ def test_a_list_may_name_masks_which_make_tissues_of_classes(
     assert told["Sources"] == ["in/sub-01/T2w.nii.gz", "mask.nii.gz"]
 
 
-def test_an_output_inside_the_folder_is_none_of_the_scans(folder: Path, run: Run) -> None:
+def test_an_output_inside_the_folder_is_none_of_the_scans(folder: Path, run_cohort: CohortRun) -> None:
     for _ in range(2):
-        assert run(folder, folder / "results") == 0
+        assert run_cohort(folder, folder / "results") == 0
     assert len(found(folder / "results")) == len(SCANS)
 
 
@@ -158,42 +125,43 @@ def snapshot(output: Path) -> dict[Path, int]:
 
 
 def test_what_is_done_is_skipped_what_is_missing_is_not_and_all_is_done_again_if_asked_for(
-    folder: Path, run: Run, tmp_path: Path
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    assert run(folder, output) == 0
+    assert run_cohort(folder, output) == 0
     first = snapshot(output)
     lost = output / "sub-01/T2w_desc-kmeans_dseg.nii.gz"
     content = lost.read_bytes()
     lost.unlink()
-    assert run(folder, output) == 0
+    assert run_cohort(folder, output) == 0
     assert lost.read_bytes() == content
-    changed = {path for path, time in snapshot(output).items() if first[path] != time}
+    changed = {path for path, time in snapshot(output).items() if first[path] != time} - {output / "qc.html"}
     assert changed and all(path.name.startswith("T2w_") and path.parent.name == "sub-01" for path in changed)
     second = snapshot(output)
-    assert run(folder, output, "--overwrite") == 0
+    assert run_cohort(folder, output, "--overwrite") == 0
     third = snapshot(output)
     assert all(second[path] != third[path] for path in second)
 
 
 def test_results_of_other_options_are_kept_and_named_unless_they_may_be_replaced(
-    folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
-    assert run(folder, output) == 0
+    assert run_cohort(folder, output) == 0
     before = snapshot(output)
-    assert run(folder, output, "--steps", 3) == 1
-    assert {path: time for path, time in snapshot(output).items() if path in before} == before
+    assert run_cohort(folder, output, "--steps", 3) == 1
+    kept = {path for path, time in snapshot(output).items() if before.get(path) == time}
+    assert kept == before.keys() - {output / "qc.html"}
     assert failures(output).keys() == {*SCANS}
     assert "--overwrite" in failures(output)[SCANS[0]]
     assert capsys.readouterr().err.count("--overwrite") == len(SCANS)
-    assert run(folder, output, "--steps", 3, "--overwrite") == 0
+    assert run_cohort(folder, output, "--steps", 3, "--overwrite") == 0
     assert not (output / "failures.csv").exists()
-    assert run(folder, output, "--steps", 3) == 0
+    assert run_cohort(folder, output, "--steps", 3) == 0
 
 
 def test_a_scan_that_fails_is_named_and_the_others_go_on_and_it_is_tried_again(
-    folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, damaged = tmp_path / "out", folder / SCANS[0]
     whole = damaged.read_bytes()
@@ -202,7 +170,7 @@ def test_a_scan_that_fails_is_named_and_the_others_go_on_and_it_is_tried_again(
     array = np.zeros_like(empty.array)
     array[5, 5, 1] = 1000
     write_volume(folder / SCANS[2], empty.with_array(array))
-    assert run(folder, output) == 1
+    assert run_cohort(folder, output) == 1
     assert found(output) == {"sub-02/T2w_desc-translated_T1w.nii.gz"}
     assert "damaged or truncated" in failures(output)[SCANS[0]]
     assert "No head was found" in failures(output)[SCANS[2]]
@@ -211,16 +179,18 @@ def test_a_scan_that_fails_is_named_and_the_others_go_on_and_it_is_tried_again(
     assert "Traceback" in (output / "logs/sub-01/T2w_failure.txt").read_text(), "for a programmer"
     damaged.write_bytes(whole)
     (folder / SCANS[2]).unlink()
-    assert run(folder, output) == 0
+    assert run_cohort(folder, output) == 0
     assert len(found(output)) == 2
     assert not (output / "failures.csv").exists()
 
 
-def test_files_whose_results_would_lie_over_each_other_are_named(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_files_whose_results_would_lie_over_each_other_are_named(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
+) -> None:
     twin = folder / "sub-01/T2w.nii"
     with Opener(str(folder / SCANS[0])) as packed:
         twin.write_bytes(packed.read())
-    assert run(folder, tmp_path / "out") == 1
+    assert run_cohort(folder, tmp_path / "out") == 1
     ((name, reason),) = failures(tmp_path / "out").items()
     assert name.startswith("sub-01/T2w.nii")
     assert "lie over" in reason
@@ -228,13 +198,13 @@ def test_files_whose_results_would_lie_over_each_other_are_named(folder: Path, r
 
 
 def test_warnings_of_a_scan_are_kept_beside_its_result(
-    folder: Path, thin_scan: Volume, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_volume(folder / SCANS[1], thin_scan.with_array((thin_scan.array + 500).astype(np.float32)))
     gaps = thin_scan.array.astype(np.float32)
     gaps[0, :3, 0] = np.nan
     write_volume(folder / SCANS[2], thin_scan.with_array(gaps))
-    assert run(folder, tmp_path / "out") == 0
+    assert run_cohort(folder, tmp_path / "out") == 0
     told = [
         json.loads((tmp_path / "out" / f"{name.partition('.')[0]}_desc-translated_T1w.json").read_text())
         for name in SCANS
@@ -247,7 +217,7 @@ def test_warnings_of_a_scan_are_kept_beside_its_result(
 
 
 def test_what_a_killed_call_has_left_is_removed_and_what_another_call_is_writing_is_not(
-    folder: Path, run: Run, tmp_path: Path
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     (output / "sub-01").mkdir(parents=True)
@@ -255,7 +225,7 @@ def test_what_a_killed_call_has_left_is_removed_and_what_another_call_is_writing
     others = output / "sub-01/.FLAIR_desc-translated_T1w-ab12cd3_.nii.gz"
     for path in (ours, others):
         path.write_text("half")
-    assert run(folder, output) == 0
+    assert run_cohort(folder, output) == 0
     assert not ours.exists()
     assert others.exists()
 
@@ -287,6 +257,6 @@ def test_a_bad_request_is_told_before_anything_is_written(
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_to_is_told(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_told(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
-    assert run(folder, tmp_path / "out") == 2
+    assert run_cohort(folder, tmp_path / "out") == 2

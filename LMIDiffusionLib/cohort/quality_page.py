@@ -1,0 +1,84 @@
+"""The page on which a cohort is looked through: one file, a row a scan, that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from ..events import ClassVolume
+from .pictures import HEIGHT, WIDTH, colour_of
+from .recipe import Account, read_account
+from .scans import Outputs
+
+_STYLE = """
+body { margin: 0 auto; max-width: 110rem; padding: 0 1rem; font: 14px/1.4 system-ui, sans-serif; color: #222; }
+table { width: 100%; border-collapse: collapse; table-layout: fixed; }
+th, td { padding: .5rem .5rem; vertical-align: top; text-align: left; overflow-wrap: anywhere; }
+tr { border-top: 1px solid #ccc; }
+col.scan { width: 16%; } col.volumes { width: 13%; } col.warnings { width: 15%; }
+img { display: block; width: 100%; height: auto; background: #000; }
+thead td { display: grid; grid-template-columns: repeat(3, 1fr); font-weight: bold; }
+ul { margin: 0; padding: 0; list-style: none; }
+li { display: flex; gap: .4em; align-items: baseline; }
+li span:last-child { margin-left: auto; white-space: nowrap; font-variant-numeric: tabular-nums; }
+i { flex: none; width: .8em; height: .8em; border: 1px solid #888; }
+p { margin: 0 0 .4em; } .warning, .failure { color: #a30; }
+"""
+_HEAD = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>LMIDiffusion: translated scans</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>Translated scans</h1>
+"""
+_TABLE = """<table>
+<colgroup><col class="scan"><col><col class="volumes"><col class="warnings"></colgroup>
+<thead><tr>
+<th>Scan</th><td><span>Source</span><span>Translation</span><span>Segmentation</span></td><th>Volumes</th><th>Warnings</th>
+</tr></thead>
+<tbody>
+"""
+_FOOT = "</tbody>\n</table>\n</body>\n</html>\n"
+
+
+def quality_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
+    """The page of scans that are done, and of a name and a reason for each that is not."""
+    accounts = [read_account(outputs) for outputs in done]
+    warned = sum(bool(account.warnings) for account in accounts)
+    summary = f"{len(done)} are translated, {warned} of them with a warning; {len(failures)} could not be."
+    advice = "The volumes have been computed, not measured: for research, not for diagnosis or treatment."
+    rows = [_row(outputs, account) for outputs, account in zip(done, accounts, strict=True)]
+    lost = [_lost_row(name, reason) for name, reason in failures]
+    return "".join([_HEAD, f"<p>{summary}</p>\n<p>{advice}</p>\n", _TABLE, *lost, *rows, _FOOT])
+
+
+def _row(outputs: Outputs, account: Account) -> str:
+    name = escape(outputs.scan.name)
+    warnings = "".join(f'<p class="warning">{escape(each)}</p>' for each in account.warnings)
+    names = tuple(each.name for each in account.volumes)
+    volumes = "".join(_volume(each, colour_of(each.label, names)) for each in account.volumes)
+    picture = (
+        f'<img width="{WIDTH}" height="{HEIGHT}" src="{_data(outputs.picture)}" decoding="async"'
+        f' alt="Source, translation and segmentation of {name}, in three planes each">'
+    )
+    return f"<tr><th>{name}</th><td>{picture}</td><td><ul>{volumes}</ul></td><td>{warnings}</td></tr>\n"
+
+
+def _volume(volume: ClassVolume, colour: str) -> str:
+    amount = f"{volume.millilitres:.0f} ml"
+    return f'<li><i style="background: {colour}"></i><span>{escape(volume.name)}</span><span>{amount}</span></li>'
+
+
+def _lost_row(name: str, reason: str) -> str:
+    return f'<tr><th>{escape(name)}</th><td colspan="3"><p class="failure">{escape(reason)}</p></td></tr>\n'
+
+
+def _data(picture: Path) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"

@@ -1,0 +1,113 @@
+"""Cohorts whose processes are killed: whatever the moment, the next call goes on, and the end is the same."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import time
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from LMIDiffusionLib.cli import main
+from LMIDiffusionLib.volume import Volume, write_volume
+
+pytestmark = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+
+SCANS, KILLS = 10, 10
+
+
+@pytest.fixture(scope="module")
+def folder(thin_scan: Volume, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small scans, one of which cannot be read."""
+    folder = tmp_path_factory.mktemp("scans")
+    for number in range(SCANS):
+        write_volume(folder / f"{number}.nii.gz", thin_scan.with_array(np.roll(thin_scan.array, number, 0)))
+    (folder / "damaged.nii.gz").write_bytes(b"no scan")
+    return folder
+
+
+def work(words: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    main(words)
+
+
+def start(words: list[str], processes: int) -> list[ForkServerProcess]:
+    """The command in as many processes, which have been started as a cluster starts them.
+
+    They are forked from one that has imported what is large.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["LMIDiffusionLib.cohort", "LMIDiffusionLib.samplers"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = []
+    for rank in range(processes):
+        environment = {"OMP_NUM_THREADS": "1"}
+        if processes > 1:
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank)}
+        started.append(context.Process(target=work, args=([*words, "--devices", str(processes)], environment)))
+        started[-1].start()
+    return started
+
+
+def finish(words: list[str], processes: int) -> list[int | None]:
+    started = start(words, processes)
+    for each in started:
+        each.join()
+    return [each.exitcode for each in started]
+
+
+def content(output: Path) -> dict[str, bytes]:
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    folder: Path, cohort_options: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """What one process makes of the scans."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    assert finish(["translate-cohort", str(folder), str(output), *cohort_options], 1) == [1]
+    result = content(output)
+    assert len([name for name in result if name.endswith(".json")]) == 2 * SCANS
+    return result
+
+
+def wait_for(started: list[ForkServerProcess], output: Path, *, more: int) -> None:
+    """Until so many more scans are done, or there is no more to do: then there is something to lose."""
+    goal = len([*output.glob("*_T1w.json")]) + more
+    while started[0].is_alive() and (len([*output.glob("*_T1w.json")]) < goal or not output.exists()):
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_ten_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
+    folder: Path,
+    cohort_options: tuple[str, ...],
+    undisturbed: dict[str, bytes],
+    tmp_path: Path,
+    processes: int,
+) -> None:
+    output = tmp_path / "out"
+    words = ["translate-cohort", str(folder), str(output), *cohort_options]
+    moments = random.Random(processes)
+    kills = 0
+    for _ in range(KILLS):
+        started = start(words, processes)
+        wait_for(started, output, more=moments.randrange(2))
+        time.sleep(moments.uniform(0, 0.3))
+        for each in started:
+            each.kill()
+        for each in started:
+            each.join()
+        kills += started[0].exitcode == -signal.SIGKILL
+    assert kills >= KILLS / 2, "there was nothing left to kill"
+    assert finish(words, processes)[0] == 1
+    assert content(output) == undisturbed

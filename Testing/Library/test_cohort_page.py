@@ -1,0 +1,126 @@
+"""The page on which a cohort is looked through, in a real browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import CohortRun
+from PIL import Image
+
+from LMIDiffusionLib.volume import Volume, write_volume
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Opens the page in frames of two widths, and writes what the browser makes of it into its own text.
+PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><script>
+const widths = [1400, 700];
+const told = [];
+const look = (frame) => {
+  const page = frame.contentDocument, view = frame.contentWindow;
+  const images = [...page.images];
+  told.push({
+    images: images.map((image) => [image.complete, image.naturalWidth, image.naturalHeight, image.clientWidth]),
+    overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
+    requests: view.performance.getEntriesByType("resource").map((entry) => entry.name),
+    text: page.body.innerText,
+    title: page.title,
+  });
+  if (told.length === widths.length) document.body.textContent = JSON.stringify(told);
+};
+for (const width of widths) {
+  const frame = document.createElement("iframe");
+  frame.width = width; frame.height = 900;
+  frame.onload = () => look(frame);
+  frame.src = "qc.html";
+  document.body.append(frame);
+}
+</script></body>"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)}; Debian's package chromium)")
+    return found
+
+
+@pytest.fixture
+def output(thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path) -> Path:
+    """Results of a plain scan, one with a warning and a brain mask, one that fails, and names that are none of HTML."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_volume(folder / "plain & <b>bold<b>.nii.gz", thin_scan)
+    write_volume(folder / ("long" * 30 + ".nii.gz"), thin_scan.with_array((thin_scan.array + 500).astype(np.float32)))
+    (folder / "damaged.nii.gz").write_bytes(b"no scan")
+    mask = np.zeros(thin_scan.array.shape, np.uint8)
+    mask[15:40, 15:45, 1:3] = 1
+    write_volume(folder / "mask.nii.gz", thin_scan.with_array(mask))
+    rows = ["source,mask", '"plain & <b>bold<b>.nii.gz",', "long" * 30 + ".nii.gz,mask.nii.gz", "damaged.nii.gz,"]
+    (folder / "list.csv").write_text("\n".join(rows))
+    assert run_cohort(folder / "list.csv", tmp_path / "out") == 1
+    return tmp_path / "out"
+
+
+def opened(browser: str, folder: Path) -> list[dict[str, Any]]:
+    """What a browser says of the page of a folder, in windows of two widths."""
+    (folder / "probe.html").write_text(PROBE)
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files")
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [browser, *options, profile, "--virtual-time-budget=10000", "--dump-dom", f"file://{folder}/probe.html"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    text = re.search(r"<body>(\[.*\])</body>", done.stdout, re.DOTALL)
+    assert text, done.stdout
+    told: list[dict[str, Any]] = json.loads(html.unescape(text[1]))
+    return told
+
+
+def test_a_browser_shows_a_row_a_scan_without_asking_anybody(browser: str, output: Path) -> None:
+    for told in opened(browser, output):
+        assert len(told["images"]) == 2
+        for complete, width, height, shown in told["images"]:
+            assert complete and (width, height) == (1332, 144)
+            assert shown > 250, "too small to see anything"
+        assert told["overflow"] == 0
+        assert told["requests"] == []
+        text = told["text"]
+        assert "2 are translated, 1 of them with a warning; 1 could not be." in text
+        assert "plain & <b>bold<b>.nii.gz" in text
+        assert "long" * 30 in text
+        for part in (
+            "Class 5",
+            "white matter",
+            " ml",
+            "background is not zero",
+            "no readable NIfTI",
+            "not for diagnosis",
+        ):
+            assert part in text
+
+
+def test_the_page_holds_all_that_it_shows(output: Path) -> None:
+    page = (output / "qc.html").read_text(encoding="utf-8")
+    for reference in re.findall(r"(?:src|href)\s*=\s*[\"']?([^\"' >]+)|url\(([^)]*)\)|@import", page):
+        assert "".join(reference).startswith("data:image/webp;base64,")
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_the_picture_shows_source_translation_and_classes_in_three_planes_each(output: Path) -> None:
+    pictures = sorted((output / "figures").rglob("*.webp"))
+    assert len(pictures) == 2
+    for path in pictures:
+        pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+        for left in range(0, 9):
+            start = left * 146 + left // 3 * 10
+            tile = pixels[:, start : start + 144]
+            assert tile.std() > 8, "a plane is empty"
+            coloured = np.ptp(tile, axis=2) > 40
+            assert (coloured.mean() > 0.005) == (left >= 6), "the segmentation alone has colours"
