@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..file_lists import read_file_list
-from ..files import NIFTI_ENDINGS, stem
+from ..files import VOLUME_ENDINGS, stem
 from .bids import Choice, find_bids_scans, is_data_set
 from .scans import Scan
 
@@ -53,12 +53,12 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice()) -> Cohort:
         )
     if path.is_dir():
         cohort = _of_files(path, _volumes_below(path, output))
-    elif path.is_file() and not path.name.endswith(NIFTI_ENDINGS):
+    elif path.is_file() and not path.name.endswith(VOLUME_ENDINGS):
         cohort = _of_list(path)
     else:
         cohort = _of_files(_fixed_folder(path), _matches(source, output))
     if not cohort.scans:
-        raise UserError(f"No scan was found in {source}; give a folder with {' or '.join(NIFTI_ENDINGS)} files.")
+        raise UserError(f"No scan was found in {source}; give a folder with files {', '.join(VOLUME_ENDINGS)}.")
     return _distinct(cohort)
 
 
@@ -69,7 +69,12 @@ def _of_files(root: Path, files: Iterable[Path]) -> Cohort:
 def _scan(root: Path, source: Path, mask: Path | None) -> Scan:
     name = _below(root, source)
     sources = tuple(_below(root, path) for path in (source, mask) if path is not None)
-    return Scan(name, source, mask, (Path(name).parent / stem(source)).as_posix(), sources)
+    return Scan(name, source, mask, (Path(name).parent / _result_name(source)).as_posix(), sources)
+
+
+def _result_name(source: Path) -> str:
+    """The name of a scan's results: a folder's may have dots that begin no ending."""
+    return source.name if source.is_dir() else stem(source)
 
 
 def _below(root: Path, path: Path) -> str:
@@ -86,15 +91,16 @@ def _volumes_below(folder: Path, output: Path) -> Iterator[Path]:
         kept = [name for name in folders if not name.startswith(".") and not _is_same(Path(place, name), output)]
         folders[:] = kept
         for name in files:
-            if name.endswith(NIFTI_ENDINGS) and not name.startswith("."):
+            if name.endswith(VOLUME_ENDINGS) and not name.startswith("."):
                 yield Path(place, name)
 
 
-def _matches(pattern: str, output: Path) -> Iterator[Path]:
-    for name in glob.iglob(pattern, recursive=True):
-        path = Path(name)
-        if path.is_file() and path.name.endswith(NIFTI_ENDINGS) and output.resolve() not in path.resolve().parents:
-            yield path
+def _matches(pattern: str, output: Path) -> list[Path]:
+    """Volumes that a pattern fits, or, if there are none, folders, which may hold DICOM files."""
+    paths = [Path(name) for name in glob.iglob(pattern, recursive=True)]
+    paths = [path for path in paths if output.resolve() not in (path.resolve(), *path.resolve().parents)]
+    files = [path for path in paths if path.is_file() and path.name.endswith(VOLUME_ENDINGS)]
+    return files or [path for path in paths if path.is_dir()]
 
 
 def _fixed_folder(pattern: Path) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CohortRun
+from dicom_files import save_series
 from nibabel.openers import Opener
 
 from LMIDiffusionLib.checkpoint import Checkpoint
@@ -91,6 +92,20 @@ def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run_cohort
 def test_a_pattern_takes_what_fits_it(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     assert run_cohort(f"{folder}/*/T2w.nii.gz", tmp_path / "out") == 0
     assert found(tmp_path / "out") == {f"sub-0{number}/T2w_desc-translated_T1w.nii.gz" for number in (1, 2)}
+
+
+def test_other_formats_and_folders_of_dicom_files_are_scans_too(
+    thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    for name in ("1.2.840", "1.2.841"):
+        save_series(folder / "dicom" / name, thin_scan.with_array(thin_scan.array.astype(np.int16)))
+    write_volume(folder / "scan.nrrd", thin_scan)
+    write_volume(folder / "scan2.mgz", thin_scan)
+    assert run_cohort(folder, tmp_path / "files") == 0
+    assert found(tmp_path / "files") == {f"{name}_desc-translated_T1w.nii.gz" for name in ("scan", "scan2")}
+    assert run_cohort(f"{folder}/dicom/*", tmp_path / "series") == 0
+    assert found(tmp_path / "series") == {f"1.2.84{number}_desc-translated_T1w.nii.gz" for number in (0, 1)}
 
 
 def test_a_list_may_name_masks_which_make_tissues_of_classes(

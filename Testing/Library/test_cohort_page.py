@@ -99,7 +99,7 @@ def test_a_browser_shows_a_row_a_scan_without_asking_anybody(browser: str, outpu
             "white matter",
             " ml",
             "background is not zero",
-            "no readable NIfTI",
+            "damaged.nii.gz is no readable",
             "not for diagnosis",
         ):
             assert part in text
