@@ -98,7 +98,7 @@ def train_cyclegan(
     subjects = find_subjects(options.source_scans, modality=options.source_modality, brain_suffix=reading.brain_suffix)
     sources = read_slices(subjects, pixel_size=reading.pixel_size, stride=stride).images()
     return fit_rival(
-        CycleGANTraining(sources, slices[0].images().shape, options, fit),
+        CycleGANTraining(sources, slices[0][0].images.shape, options, fit),
         slices,
         output / f"{options.name}.safetensors",
         reading=reading,
