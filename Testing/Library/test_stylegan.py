@@ -178,6 +178,15 @@ class TestAdaptiveAugmentation:
         changed = augmentation(torch.ones(2000, 1, 8, 8), draws())[:, 0, 4, 4]
         assert (changed == 1).float().mean() == pytest.approx(0.7**2, abs=0.04)  # neither brightness nor contrast
 
+    def test_a_dot_in_the_middle_is_shifted_along_both_axes_by_about_an_eighth_of_the_image(self) -> None:
+        augmentation, line = AdaptiveAugmentation(), torch.linspace(-1, 1, SIZE)
+        augmentation.probability.fill_(1)
+        dot = torch.exp(-(line.square() + line[:, None].square()) / 0.02).expand(500, 1, -1, -1)
+        moved = (augmentation(dot, draws()) - augmentation(torch.zeros_like(dot), draws()))[:, 0].abs()
+        for axis in (1, 2):
+            places = (moved.sum(3 - axis) * line).sum(1) / moved.sum((1, 2))
+            assert places.std() == pytest.approx(0.25, rel=0.3)
+
     def test_a_quarter_turn_shows_every_pixel_elsewhere(self) -> None:
         augmentation, image = AdaptiveAugmentation(), torch.rand(1, 1, SIZE, SIZE)
         turn = torch.tensor([[[0.0, -1, 0], [1, 0, 0]]])
