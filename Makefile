@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Slicer's scene and Qt's classes are one a process: each of these files gets its own, two at a time.
 MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py)
 
-.PHONY: demo test lint docs screenshot soak
+.PHONY: demo test lint docs figures screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
@@ -24,7 +24,11 @@ soak: $(VENV)/.ready-test
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
-	$(BIN)/python -m pdoc --docformat google --output-directory docs/api LMIDiffusionLib
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Open site/index.html"
+
+figures: $(VENV)/.ready-test
+	$(BIN)/python docs/figures.py
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ PURPOSES = (
     Purpose("demo", ("pillow",), "pip install LMIDiffusionLib"),
     Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
     Purpose(
-        "prepare, train, benchmark",
+        "translate-cohort, prepare, train, benchmark",
         ("lightning", "SimpleITK", "matplotlib", "tensorboard", "scikit-learn", "pillow"),
         "pip install 'LMIDiffusionLib[train]'",
     ),

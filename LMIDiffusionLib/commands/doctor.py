@@ -17,9 +17,10 @@ def run(parsed: argparse.Namespace) -> None:
     from ..doctor import diagnose
 
     diagnosis = diagnose()
+    width = max(len(name) for rows in diagnosis.sections.values() for name, _ in rows)
     for heading, rows in diagnosis.sections.items():
         print(heading)
         for name, text in rows:
-            print(f"  {name:<28} {text}")
+            print(f"  {name:<{width}}  {text}")
     if diagnosis.problem:
         raise UserError(f"Nothing can be translated here: {diagnosis.problem}")

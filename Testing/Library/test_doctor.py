@@ -59,7 +59,7 @@ def test_a_missing_optional_package_is_named_with_its_remedy_and_translation_sti
     assert rows(diagnosis, "Packages")["deepbet"] == "missing"
     works = rows(diagnosis, "What works")
     assert works["translate --find-brain"].startswith("no: deepbet cannot be loaded; run: pip install 'LMIDiff")
-    assert works["prepare, train, benchmark"] == "yes"
+    assert works["translate-cohort, prepare, train, benchmark"] == "yes"
 
 
 def test_damaged_and_replaced_checkpoints_are_told_from_whole_ones(own: Path) -> None:

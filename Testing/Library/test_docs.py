@@ -1,0 +1,268 @@
+"""What README and the manual say can be done as they say it: commands run, options exist, links lead somewhere."""
+
+import csv
+import itertools
+import json
+import logging
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import LMIDiffusionLib as lmi
+from LMIDiffusionLib.cli import COMMANDS, main, parser_for
+from LMIDiffusionLib.demo import sample_scan
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What lets a command that takes hours end in seconds; the last of two equal options counts.
+_SHORTER = {
+    "train": "--steps 4 --steps-per-epoch 2 --batch-size 2 --channels 8 16 --pixel-size 4 --held-out 1 --devices 1",
+    "benchmark quality": "--every 4 --devices 1",
+    "translate-cohort": "--devices 1 --quality fast",
+}
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of every fenced block."""
+    return _FENCE.findall(page.read_text())
+
+
+def is_script(text: str) -> bool:
+    """Whether a block is a file for a scheduler, and not for typing."""
+    return text.startswith("#!")
+
+
+def commands(language: str, text: str) -> list[str]:
+    """The commands of a block: all of its lines, or in a session those behind a prompt."""
+    lines = text.replace("\\\n", " ").splitlines()
+    if language == "console":
+        return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def own_arguments(line: str) -> list[str] | None:
+    """What a line gives to `lmidiffusion`, whoever starts it; None if it does not call it. Variables become 1."""
+    words = shlex.split(re.sub(r"\$\{?\w+\}?", "1", line), comments=True)
+    for number, word in enumerate(words):
+        if word == "lmidiffusion" or words[number : number + 2] == ["-m", "LMIDiffusionLib"]:
+            return [each for each in words[number + 1 + (word == "-m") :] if each != "..."]
+    return None
+
+
+CALLS = sorted(
+    {
+        (page.relative_to(ROOT).as_posix(), line)
+        for page in PAGES
+        for language, text in blocks(page)
+        if language in ("", "bash", "console")
+        for line in commands(language, text)
+        if own_arguments(line) is not None
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "line"), CALLS)
+def test_every_command_that_a_page_shows_is_understood(page: str, line: str) -> None:
+    words = own_arguments(line)
+    assert words
+    parser_for(words).parse_args(words)
+
+
+def test_the_manual_shows_every_command() -> None:
+    shown = {" ".join(own_arguments(line) or []) for _, line in CALLS}
+    for name in COMMANDS.keys() - {"evaluate"}:
+        assert any(each.startswith(name) for each in shown), name
+
+
+def test_the_readme_is_short_and_warns_at_its_top() -> None:
+    lines = README.read_text().splitlines()
+    assert len(lines) <= 90
+    assert any("not for diagnosis" in line for line in lines[:6])
+
+
+def test_the_manual_is_built_without_a_warning_and_no_link_of_it_is_dead(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout + done.stderr == ""
+    start = (tmp_path / "index.html").read_text()
+    assert 'src="screenshots/4-result.png"' in start
+    assert (tmp_path / "screenshots" / "4-result.png").is_file()
+    assert 'id="LMIDiffusionLib.translation.translate"' in (tmp_path / "api.html").read_text()
+
+
+def test_figures_of_the_manual_are_small_and_each_is_shown() -> None:
+    figures = list((ROOT / "docs" / "figures").iterdir())
+    text = (ROOT / "docs" / "method.md").read_text()
+    assert {path.name for path in figures} == set(re.findall(r"\(figures/(\S+)\)", text))
+    assert sum(path.stat().st_size for path in figures) < 300_000
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    named = re.findall(r"^::: LMIDiffusionLib\.(\w+)\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    assert {name: home for home, name in named} == lmi._HOMES
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to work in, which is the home too, with what the pages start from: small scans of several kinds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main sets its own
+    for name in ("flair", "pdw", "brain"):
+        _thick(sample_scan("sri24_tissue" if name == "brain" else "sri24_PDw"), tmp_path / f"{name}.nii.gz")
+    yield tmp_path
+    logging.disable(logging.NOTSET)
+
+
+def _add_data_set(place: Path) -> None:
+    """A BIDS data set of one scan."""
+    anatomy = place / "bids" / "sub-01" / "anat"
+    anatomy.mkdir(parents=True)
+    shutil.copy(place / "flair.nii.gz", anatomy / "sub-01_FLAIR.nii.gz")
+    description = {"Name": "study", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    (place / "bids" / "dataset_description.json").write_text(json.dumps(description))
+
+
+def _thick(scan: Path, path: Path) -> None:
+    """A scan with every fifth slice alone, which is as large a head and less work."""
+    volume = lmi.read_volume(scan)
+    affine = volume.affine @ np.diag([1, 1, 5, 1])
+    nib.save(nib.Nifti1Image(volume.array[..., ::5].astype(np.int16), affine), path)
+
+
+def _run(line: str) -> None:
+    """One command of a page, as far as it can be run here: shortened, or looked at where it would install."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "lmidiffusion":
+        name = next(each for each in COMMANDS if words[1 : 2 + each.count(" ")] == each.split())
+        with pytest.raises(SystemExit) as ended:
+            main([*words[1:], *_SHORTER.get(name, "").split()])
+        assert ended.value.code == 0, line
+    elif words[:2] == ["pip", "install"]:
+        extras = re.findall(r"[\w]+", "".join(re.findall(r"\[(.*)\]", words[2])))
+        assert all(re.search(rf"^{each} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE) for each in extras)
+    elif words[0] == "torchrun":
+        assert own_arguments(line)
+    elif words[0] == "make":
+        subprocess.run([*words, "--dry-run", "--directory", str(ROOT)], check=True, capture_output=True)
+    else:
+        subprocess.run(["bash", "-ec", line], check=True)
+
+
+def _follow(page: Path) -> None:
+    """Do all that a page says, in its order, but for what a cluster does."""
+    for language, text in blocks(page):
+        if language == "python":
+            text = text.replace("steps=20_000", "steps=2, steps_per_epoch=1, batch_size=2, devices='1'")
+            exec(compile(text, str(page), "exec"), {"__name__": "__main__"})
+        elif language in ("bash", "console") and not is_script(text):
+            for line in commands(language, text):
+                _run(line)
+
+
+def test_what_the_readme_says_can_be_done(place: Path) -> None:
+    _add_data_set(place)
+    _follow(README)
+    written = {path.name for path in place.glob("*.nii.gz")}
+    assert written >= {"t1w.nii.gz", "flair_t1w.nii.gz", "classes.nii.gz", "pdw_t1w.nii.gz", "tissues.nii.gz"}
+    assert set(np.unique(lmi.read_volume("tissues.nii.gz").array)) == {0, 1, 2, 3}
+
+
+def test_what_the_python_page_says_can_be_done(place: Path) -> None:
+    _add_training_scans(place / "scans")
+    _follow(ROOT / "docs" / "python.md")
+    assert lmi.load_checkpoint(place / "runs" / "t2w" / "checkpoint.safetensors").modality == "T2w"
+
+
+def _add_training_scans(folder: Path) -> None:
+    """Three balls with a shell, of 4 mm voxels, and masks of two of them."""
+    folder.mkdir()
+    axes = np.meshgrid(*(np.linspace(-1.2, 1.2, n) for n in (36, 44, 20)), indexing="ij")
+    radius = np.sqrt(sum(axis**2 for axis in axes))
+    affine = np.diag([4.0, 4, 4, 1])
+    for number, name in enumerate(("anna", "ben", "cleo")):
+        noise = np.random.default_rng(number).normal(0, 20, radius.shape)
+        head = np.where(radius < 1, np.where(radius < 0.7, 800, 400) + noise, 0).astype(np.int16)
+        nib.save(nib.Nifti1Image(head, affine), folder / f"{name}_T2w.nii.gz")
+        if number:
+            nib.save(
+                nib.Nifti1Image((radius < 0.7).astype(np.uint8), np.diag([4.0, 4, 4, 1])),
+                folder / f"{name}_mask.nii.gz",
+            )
+
+
+def test_a_modality_of_ones_own_can_be_trained_as_the_tutorial_says(place: Path) -> None:
+    _add_training_scans(place / "scans")
+    (place / "pairs.csv").write_text("source,target\npdw.nii.gz,flair.nii.gz\n")
+    _follow(ROOT / "docs" / "tutorials" / "modality.md")
+    assert lmi.load_checkpoint("my-t2w").provenance.licence == "CC BY 4.0"
+    assert "ceiling" in (place / "scores" / "tables.md").read_text()
+    assert lmi.read_volume("t2w.nii.gz").array.shape == lmi.read_volume("pdw.nii.gz").array.shape
+
+
+def test_a_pdw_scan_becomes_volumes_of_grey_matter_as_the_tutorial_says(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "tutorials" / "pdw.md"
+    thick = place / "pdw.nii.gz"
+    monkeypatch.setattr("LMIDiffusionLib.demo.sample_scan", lambda name: thick)
+    _follow(page)
+    shown = _without_numbers(capsys.readouterr().out)
+    (printed,) = (text for language, text in blocks(page) if language == "text")
+    assert _without_numbers(printed) <= shown
+    translation, source = lmi.read_volume("t1w.nii.gz"), lmi.read_volume(thick)
+    assert _corners(translation) == _corners(source)
+    with (place / "volumes.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert 300 < float(row["grey matter"]) < 1000
+    assert (place / "check.png").stat().st_size > 10_000
+
+
+def _corners(volume: lmi.Volume) -> set[tuple[float, ...]]:
+    """Where the eight corners lie, in millimetres, whatever the order of the voxels."""
+    ends = itertools.product(*((0, length - 1) for length in volume.array.shape))
+    return {tuple((volume.affine @ [*each, 1]).round(2)) for each in ends}
+
+
+def _without_numbers(text: str) -> set[str]:
+    return {re.sub(r"[\d.]+", "#", line) for line in text.splitlines()}
+
+
+def test_a_cohort_is_translated_as_the_tutorial_says(place: Path) -> None:
+    (place / "scans").mkdir()
+    for name in ("anna_T2w", "anna_T1w", "ben_T2w", "ben_T1w"):
+        shutil.copy(place / "pdw.nii.gz", place / "scans" / f"{name}.nii.gz")
+    _add_data_set(place)
+    _follow(ROOT / "docs" / "tutorials" / "cluster.md")
+    assert len([*(place / "translated").rglob("*.nii.gz")]) == 4
+    assert [path.name for path in (place / "derivatives").rglob("*_dseg.nii.gz")]
+    assert (place / "runs" / "t1w" / "checkpoint.safetensors").is_file()
+
+
+SCRIPTS = [text for page in TUTORIALS for _, text in blocks(page) if is_script(text)]
+
+
+def test_scripts_for_schedulers_are_shell_and_agree_with_the_processes_that_they_ask_for() -> None:
+    assert len(SCRIPTS) == 3
+    for text in SCRIPTS:
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", text, re.MULTILINE))
+        (words,) = (found for line in commands("bash", text) if (found := own_arguments(line)))
+        parsed = parser_for(words).parse_args(words)
+        assert int(asked.get("nodes", 1)) == parsed.nodes
+        assert int(asked.get("ntasks-per-node", 1)) == int(parsed.devices)
+        assert asked.get("gpus-per-node", asked.get("ntasks-per-node")) == asked.get("ntasks-per-node")

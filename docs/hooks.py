@@ -1,0 +1,51 @@
+"""MkDocs hook: the README is the first page, and links to other files of the repository lead there.
+
+All pages can so be read on the repository's host as well, where their links are relative to the repository.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+SCREENSHOTS = ROOT / "LMIDiffusion" / "Resources" / "Screenshots"
+_LINK = re.compile(r"(?<=\]\()[^)\s#]+")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the README and the module's pictures."""
+    files.append(File.generated(config, "index.md", abs_src_path=str(ROOT / "README.md")))
+    for path in SCREENSHOTS.glob("*.png"):
+        files.append(File.generated(config, f"screenshots/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links that are relative to the repository into those of the site."""
+    place = Path(page.file.src_uri)
+    folder = ROOT if place.name == "index.md" else (DOCS / place).parent
+    return _LINK.sub(lambda link: _on_site(link[0], folder, place.parent, str(config.repo_url)), markdown)
+
+
+def _on_site(link: str, folder: Path, place: Path, repository: str) -> str:
+    """Where a link of a page leads on the site; a dead one is left for MkDocs to find."""
+    path = (folder / link).resolve()
+    if "://" in link or not path.exists():
+        return link
+    if path.is_relative_to(DOCS):
+        return os.path.relpath(path.relative_to(DOCS), place)
+    if path.parent == SCREENSHOTS:
+        return os.path.relpath(Path("screenshots", path.name), place)
+    if path == ROOT / "README.md":
+        return os.path.relpath("index.md", place)
+    return f"{repository.rstrip('/')}/blob/main/{path.relative_to(ROOT).as_posix()}"
