@@ -21,7 +21,7 @@ from .muon import MuonAdamW
 _LOG_SIGMA_MEAN = 0.5
 _LOG_SIGMA_DEVIATION = 1.8
 # Translation starts from pure noise: in few steps, what the network sees there decides.
-_PURE_NOISE_SHARE = 0.3
+_PURE_NOISE_SHARE = 0.6
 _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
 VALIDATION_SEED = 1
