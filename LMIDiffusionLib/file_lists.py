@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +71,9 @@ def _problem(paths: dict[str, Path], required: Sequence[str]) -> str | None:
     missing = [name for name in required if name not in paths]
     if missing:
         return f"has no {' and no '.join(missing)}"
-    lost = [str(each) for each in paths.values() if not each.exists()]
-    return f"names {lost[0]}, which does not exist" if lost else None
+    # os.path.exists is false where nobody may look, too.
+    lost = [str(each) for each in paths.values() if not os.path.exists(each)]
+    return f"names {lost[0]}, which does not exist or may not be read" if lost else None
 
 
 def _text(path: Path, form: str) -> str:

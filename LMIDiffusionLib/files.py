@@ -58,6 +58,24 @@ def is_file(path: Path) -> bool:
         raise UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.") from error
 
 
+def check_folder(folder: Path, *, wanted: str) -> None:
+    """Make sure that there is such a folder and that it tells what it holds.
+
+    Args:
+        folder: to look into.
+        wanted: what it should hold, for the message.
+
+    Raises:
+        UserError: it is none, or cannot be entered.
+    """
+    try:
+        os.scandir(folder).close()
+    except PermissionError as error:
+        raise UserError(f"The folder {folder} cannot be entered; ask for its permissions.") from error
+    except OSError as error:
+        raise UserError(f"{folder} is no folder; give one with {wanted}.") from error
+
+
 def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> None:
     """Make sure that a file can be written there.
 

@@ -77,7 +77,8 @@ def _stored(path: Path) -> bytes:
     except (EOFError, zlib.error) as error:
         raise _damage(path, error) from error
     except (OSError, MemoryError) as error:
-        raise UserError(f"{path} cannot be read ({_first_line(error)}); ask for its permissions.") from error
+        reason = getattr(error, "strerror", None) or "it is larger than the memory"
+        raise UserError(f"{path} cannot be read ({reason}); check its permissions and the disk.") from error
 
 
 def _itk_reader(data: bytes) -> str | None:
@@ -178,9 +179,15 @@ def _decompressed(data: bytes) -> bytes:
 
 
 def _with_intercept(data: bytes, kind: type[nib.Nifti1Header]) -> bytes:
-    """The file with an intercept of 0 where its header has a slope alone."""
+    """The file with an intercept of 0 where its header has a slope alone.
+
+    Raises:
+        ValueError: nothing in the header tells how large voxels are.
+    """
     size = kind.template_dtype.itemsize
     header = kind(data[:size], check=False)
+    if header["sform_code"] == 0 and not (np.abs(header["pixdim"][1:4]) > 0).all():  # nibabel takes them for 1
+        raise ValueError("its header gives its voxels no size")
     if np.isfinite(header["scl_slope"]) and not np.isfinite(header["scl_inter"]):
         header["scl_inter"] = 0
     return bytes(header.binaryblock) + data[size:]

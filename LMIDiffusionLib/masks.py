@@ -97,8 +97,9 @@ def _on_grid(volume: Volume, reference: Volume, path: Path) -> NDArray[np.number
     if volume.array.shape == shape and np.linalg.norm(_middle(volume) - _middle(reference)) > _SAME_PLACE:
         raise UserError(f"{path} has the volume's size but lies elsewhere in space; correct its header.")
     to_volume = np.linalg.inv(volume.affine) @ reference.affine
+    # A voxel reaches half its size beyond its centre, at the border of a volume too.
     return ndimage.affine_transform(
-        volume.array, to_volume[:3, :3], to_volume[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
+        volume.array, to_volume[:3, :3], to_volume[:3, 3], output_shape=shape, order=0, mode="grid-constant", cval=0
     )
 
 

@@ -41,8 +41,11 @@ def user_checkpoint_folder() -> Path:
 
 
 def user_checkpoints() -> dict[str, Path]:
-    """Checkpoints in the user's folder by name."""
-    return {path.stem: path for path in sorted(user_checkpoint_folder().glob("*.safetensors"))}
+    """Checkpoints in the user's folder by name; none where it cannot be read, as that of another user."""
+    try:
+        return {path.stem: path for path in sorted(user_checkpoint_folder().glob("*.safetensors"))}
+    except OSError:
+        return {}
 
 
 def known_checkpoints() -> dict[str, Path]:

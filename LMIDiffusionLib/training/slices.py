@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..axial_slices import AxialGrid, pad_to, padded_shape
 from ..errors import UserError
-from ..files import VOLUME_ENDINGS, named_volumes
+from ..files import VOLUME_ENDINGS, check_folder, named_volumes
 from ..intensity import head_mask, head_median, to_unit_scale
 from ..masks import read_labels, read_mask
 from ..volume import Volume, read_volume
@@ -48,8 +48,7 @@ def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffi
     Raises:
         UserError: there is no such folder or file.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give one that holds files named *_{modality}.nii.gz.")
+    check_folder(folder, wanted=f"files named *_{modality}.nii.gz")
 
     def find(name: str, suffix: str | None) -> Path | None:
         files = [folder / f"{name}_{suffix}{ending}" for ending in VOLUME_ENDINGS]

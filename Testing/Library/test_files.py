@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
+from LMIDiffusionLib.file_lists import read_file_list
 from LMIDiffusionLib.files import (
     VOLUME_ENDINGS,
     atomic_path,
+    check_folder,
     check_output,
     ending,
     is_file,
@@ -16,6 +18,8 @@ from LMIDiffusionLib.files import (
     stem,
     unused,
 )
+from LMIDiffusionLib.resources import bundled_checkpoints, known_checkpoints
+from LMIDiffusionLib.volume import read_volume
 
 
 @pytest.mark.parametrize("each", VOLUME_ENDINGS)
@@ -158,9 +162,24 @@ def test_a_file_system_without_modes_is_written_to(tmp_path: Path, monkeypatch: 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
 
 
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "missing"):
+        with pytest.raises(UserError, match=rf"{name} is no folder; give one with scans\.$"):
+            check_folder(tmp_path / name, wanted="scans")
+
+
+def test_a_home_that_cannot_be_looked_into_holds_no_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/" + 300 * "a")
+    assert known_checkpoints() == bundled_checkpoints()
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
-def test_a_folder_that_cannot_be_entered_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o700)
+    unreadable, rows = tmp_path / "unreadable.nii", tmp_path / "rows.csv"
+    unreadable.touch(mode=0o600)
+    rows.write_text("locked/scan.nii\n")
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents:
         if parent.name.startswith("pytest-"):
@@ -171,6 +190,14 @@ def test_a_folder_that_cannot_be_entered_is_told(tmp_path: Path) -> None:
             is_file(tmp_path / "locked" / "scan.nii")
         with pytest.raises(UserError, match="cannot be entered"):
             check_output(tmp_path / "locked" / "scan.nii", overwrite=True, endings=(".nii",))
+        with pytest.raises(UserError, match="cannot be entered"):
+            check_folder(tmp_path / "locked", wanted="scans")
+        with pytest.raises(UserError, match="locked cannot be entered"):
+            read_volume(tmp_path / "locked")
+        with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"):
+            read_volume(unreadable)
+        with pytest.raises(UserError, match="may not be read"):
+            read_file_list(rows, required=["source"])
         with pytest.raises(UserError, match="cannot be written to"):
             check_output(tmp_path / "scan.nii", overwrite=True, endings=(".nii",))
     finally:

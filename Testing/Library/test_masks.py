@@ -79,6 +79,15 @@ def test_a_small_difference_of_the_origin_does_no_harm(reads: Any, brain: NDArra
     np.testing.assert_array_equal(reads(brain.astype(np.uint8), affine @ _affine(reads)), brain)
 
 
+def test_a_small_difference_of_the_origin_loses_nothing_at_the_border(reads: Any, head: Volume) -> None:
+    slab = np.ones(head.array.shape, np.uint8)
+    slab[:12] = 0
+    for shift in (0.02, -0.02):
+        affine = nib.affines.from_matvec(np.eye(3), [shift] * 3)
+        with pytest.warns(ScanWarning, match="is it one of the brain"):
+            np.testing.assert_array_equal(reads(slab, affine @ _affine(reads)), slab > 0)
+
+
 def _affine(reads: Any) -> NDArray[np.float64]:
     affine: NDArray[np.float64] = reads.__defaults__[0]
     return affine

@@ -132,6 +132,15 @@ def written(path: Path, data: bytes) -> Path:
     return path
 
 
+def without_size(path: Path) -> Path:
+    """A file whose quaternions tell how voxels lie, and nothing how large they are."""
+    image: Any = nib.Nifti1Image(counting_array(), None)
+    image.header.set_qform(np.eye(4), 1)
+    data = bytearray(image.to_bytes())
+    struct.pack_into("<f", data, 88, 0.0)
+    return written(path, bytes(data))
+
+
 def with_flipped_bit(path: Path) -> Path:
     """Damage that decompresses to as many voxels, with other values."""
     array = np.random.default_rng(0).integers(0, 999, SHAPE).astype(np.int16)
@@ -187,6 +196,7 @@ BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "axes parallel but for rounding": lambda folder: saved(
         folder / "scan.nii.gz", counting_array(), np.eye(4)[:, [0, 0, 2, 3]] * 1e10 + np.diag([0, 1e-7, 0, 0])
     ),
+    "voxels of size 0": lambda folder: without_size(folder / "scan.nii"),
     "affine of NaN": lambda folder: saved(folder / "scan.nii.gz", counting_array(), np.diag([2, math.nan, 2, 1])),
 }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import UserError
-from ...files import VOLUME_ENDINGS, named_volumes
+from ...files import VOLUME_ENDINGS, check_folder, named_volumes
 
 # Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
 _IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")
@@ -59,8 +59,7 @@ def find_scans(folder: Path, modalities: list[str]) -> Subjects:
     Raises:
         UserError: there is no such folder, an archive is damaged, or nothing is found.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give one with IXI archives or with NAME_<modality>.nii.gz files.")
+    check_folder(folder, wanted="IXI archives or NAME_<modality>.nii.gz files")
     found: Subjects = defaultdict(dict)
     for name, modality, scan in [*_ixi_archives(folder), *_ixi_files(folder), *_named_files(folder, modalities)]:
         if modality in modalities:
