@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import devices
 from .checkpoint import Checkpoint
@@ -37,6 +37,9 @@ class DiffusionMethod(ABC):
         self.device = device
         self.network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if precision != torch.float32:
+            for module in self.network.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.to(precision)  # autocast would convert its weights anew in every step
             self.network.forward = torch.autocast(device.type, dtype=precision)(self.network.forward)
 
     @abstractmethod
