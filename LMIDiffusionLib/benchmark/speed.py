@@ -1,185 +1,231 @@
-"""`benchmark speed`: LMI, network and whole translation, timed side by side in one run."""
+"""`benchmark speed`: LMI, network, rivals and whole translations, timed side by side in one run."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
+import dataclasses
+import functools
+import os
 import platform
-import resource as usage
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import __version__
-from ..checkpoint import load_checkpoint
+from ..checkpoint import Checkpoint, load_checkpoint
 from ..demo import sample_scan
-from ..devices import select_device
-from ..errors import UserError
+from ..devices import select_device, select_precision
+from ..diffusion import LMIDiffusion
 from ..lmi import local_mutual_information
+from ..options import TranslationOptions
 from ..resources import DEFAULT_CHECKPOINT
 from ..source import SlicedSource
-from ..volume import read_volume
+from ..translation import translate
+from ..volume import Volume, read_volume
+from .speed_rivals import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
+from .stopwatch import Measurement, measured, measured_command
 
+_SCAN = "sri24_PDw"
 _SIDE = 128
-_BATCH = 16
+_BATCHES = (1, 16)
 _RUNS = 15
 _SLOW_RUNS = 5
-_TRANSLATIONS = 3
-_MEGABYTE = 2**20
-# What the authors' LMI imports but does not use.
-_UNUSED_MODULES = ("torchvision", "torchvision.transforms", "matplotlib", "matplotlib.pyplot")
+_SERIES_RUNS = 3
+# What is not varied in a series.
+_SLICES = (28, 44)
+_SERIES: dict[str, Sequence[Any]] = {
+    "samples": (1, 2, 4, 8),
+    "steps": (1, 2, 4, 8),
+    "batch_size": (1, 2, 4, 8, 16),
+}
+_SLICE_COUNTS = (1, 4, 16, 64)
+_PIXEL_SIDES = (0.75, 1.0, 1.5, 2.0)  # times the scan's own
 
 
-def run_speed_benchmark(*, device_name: str, authors_code: Path | None) -> None:
-    """Print medians of several runs, one line a measurement.
+@dataclass(frozen=True)
+class SpeedOptions:
+    """What is measured.
+
+    Attributes:
+        device: name of the one to measure; "auto" for the CPU and whatever is faster here.
+        authors_code: folder of their public code, to compare with.
+        parts: names out of `PARTS`.
+    """
+
+    device: str
+    authors_code: Path | None
+    parts: Sequence[str]
+
+
+def run_speed_benchmark(options: SpeedOptions, *, tell: Callable[[Measurement], None]) -> list[Measurement]:
+    """Measure the chosen parts on every device; `tell` hears each measurement as it is made.
 
     Raises:
         UserError: the device is not there, or the authors' code cannot be imported.
     """
-    device = select_device(device_name)
-    authors_lmi = None if authors_code is None else _authors_lmi(authors_code)
-    print(f"LMIDiffusion {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}")
-    print(f"Device: {_describe(device)}; medians of {_RUNS} runs unless another number is given")
-    ours = _measure_lmi(1, device)
-    if authors_lmi is not None:
-        _measure_authors(authors_lmi, device, ours)
-    _measure_lmi(_BATCH, device)
-    _measure_network(1, device)
-    _measure_network(_BATCH, device)
-    _measure_translation(device_name)
+    measurements = []
+    for device in _devices(options.device):
+        setting = _Setting(device, options.authors_code)
+        for part in options.parts:
+            for measurement in PARTS[part](setting):
+                tell(measurement)
+                measurements.append(measurement)
+    return measurements
 
 
-def _describe(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads, {platform.machine()} {platform.system()}"
+def circumstances() -> dict[str, Any]:
+    """What figures depend on."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "LMIDiffusion": __version__,
+        "PyTorch": torch.__version__,
+        "Python": platform.python_version(),
+        "machine": f"{platform.machine()} {platform.system()}",
+        "CPU threads": torch.get_num_threads(),
+        "precision": str(select_precision("auto", torch.device("cpu"))).removeprefix("torch."),
+        "GPU": cuda,
+    }
 
 
-def _measure_lmi(count: int, device: torch.device) -> float:
-    """Print and return the seconds of one call for `count` pairs."""
-    pairs = _images(count, device), _images(count, device)
-    memory = _extra_memory(lambda: local_mutual_information(*pairs), device)
-    seconds = _median_seconds(lambda: local_mutual_information(*pairs), device)
-    _print(f"LMI, {count} x {_SIDE} x {_SIDE}", f"{1000 * seconds:.1f} ms", f"{memory} extra memory")
-    return seconds
+def line(measurement: Measurement) -> str:
+    """A measurement as text."""
+    what = f"{measurement.what}, {measurement.device}"
+    seconds = measurement.seconds
+    duration = f"{1000 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    memory = "" if measurement.megabytes is None else f"{measurement.megabytes:.0f} MB"
+    return f"{what:<68}{duration:>12}{memory:>10}".rstrip()
 
 
-def _measure_authors(authors_lmi: Callable[[Tensor, Tensor], object], device: torch.device, ours: float) -> None:
-    pair = _images(1, device), _images(1, device)
-    memory = _extra_memory(lambda: authors_lmi(*pair), device)
-    seconds = _median_seconds(lambda: authors_lmi(*pair), device, runs=_SLOW_RUNS)
-    rest = f"{memory} extra memory, {_SLOW_RUNS} runs; ours is {seconds / ours:.0f} times faster"
-    _print("authors' statistical_align, one pair", f"{1000 * seconds:.1f} ms", rest)
+def _devices(name: str) -> list[torch.device]:
+    chosen = select_device(name)
+    others = [torch.device("cpu")] if name == "auto" and chosen.type != "cpu" else []
+    return [*others, chosen]
+
+
+class _Setting:
+    """Where to measure, and what is measured more than once."""
+
+    def __init__(self, device: torch.device, authors_code: Path | None) -> None:
+        self.device = device
+        self.authors_lmi = None if authors_code is None else authors_lmi(authors_code)
+        self.checkpoint: Checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
+        self.scan = read_volume(sample_scan(_SCAN))
+
+    def images(self, count: int) -> Tensor:
+        """Slices (count, 1, H, W) of noise in [0, 1]."""
+        return torch.rand(count, 1, _SIDE, _SIDE, generator=torch.Generator().manual_seed(count)).to(self.device)
+
+    def translation(self, volume: Volume, options: TranslationOptions) -> Callable[[], object]:
+        """A translation without the start of a process."""
+        precision = select_precision("auto", self.device)
+        method = LMIDiffusion(self.checkpoint, device=self.device, precision=precision)
+        return lambda: translate(volume, self.checkpoint, options, method=method)
+
+
+def _lmi(setting: _Setting) -> Iterator[Measurement]:
+    """Of slices that tell something of each other, and of a slice and the noise that a translation starts from."""
+    shape = f"{_SIDE} x {_SIDE}"
+    for count in _BATCHES:
+        first, second = setting.images(count), setting.images(count).flip(0, 3)
+        noise = setting.checkpoint.sde.sigma_max * torch.randn(first.shape).to(setting.device)
+        for name, other in (("LMI", second), ("LMI with noise", noise)):
+            what = f"{name}, {count} x {shape}"
+            run = functools.partial(local_mutual_information, first, other)
+            yield measured(run, what=what, device=setting.device, runs=_RUNS)
+    if setting.authors_lmi is not None:
+        authors = functools.partial(setting.authors_lmi, setting.images(1), setting.images(1).flip(3))
+        what = f"LMI of the authors' code, 1 x {shape}"
+        yield measured(authors, what=what, device=setting.device, runs=_SLOW_RUNS)
 
 
 @torch.no_grad()
-def _measure_network(count: int, device: torch.device) -> None:
-    network = load_checkpoint(DEFAULT_CHECKPOINT).score_network().to(device)
-    noisy = _images(count, device)
-    maps = _images(count, device).repeat(1, network.settings.condition_channels, 1, 1)
-    sigma = torch.ones(count, device=device)
-    seconds = _median_seconds(lambda: network(noisy, maps, sigma), device)
-    _print(f"U-Net forward, {count} x {_SIDE} x {_SIDE}", f"{1000 * seconds:.1f} ms", "")
+def _network(setting: _Setting) -> Iterator[Measurement]:
+    method = LMIDiffusion(setting.checkpoint, device=setting.device, precision=select_precision("auto", setting.device))
+    network = method.network
+    for count in _BATCHES:
+        noisy = setting.images(count)
+        maps = noisy.repeat(1, network.settings.condition_channels, 1, 1)
+        sigma = torch.ones(count, device=setting.device)
+        run = functools.partial(network, noisy, maps, sigma)
+        what = f"score network, {count} x {_SIDE} x {_SIDE}"
+        yield measured(run, what=what, device=setting.device, runs=_RUNS)
 
 
-def _measure_translation(device_name: str) -> None:
+@torch.no_grad()
+def _volume_network(setting: _Setting) -> Iterator[Measurement]:
+    network = VolumeNetwork().eval().to(setting.device)
+    volume = torch.rand(1, 1, *SYNTHSR_SHAPE).to(setting.device)
+    what = f"one pass of a 3-D U-Net of SynthSR's size, {' x '.join(map(str, SYNTHSR_SHAPE))}"
+    yield measured(lambda: network(volume), what=what, device=setting.device, runs=1)
+
+
+def _command(setting: _Setting) -> Iterator[Measurement]:
     """The whole command in processes of its own, start and all."""
-    source = sample_scan("sri24_PDw")
-    pixel_size = load_checkpoint(DEFAULT_CHECKPOINT).pixel_size
-    slices = len(SlicedSource.of(read_volume(source), pixel_size=pixel_size).head_slices())
+    source = sample_scan(_SCAN)
+    slices = len(SlicedSource.of(setting.scan, pixel_size=setting.checkpoint.pixel_size).head_slices())
     with tempfile.TemporaryDirectory() as folder:
         output = str(Path(folder) / "translation.nii.gz")
         command = [sys.executable, "-m", "LMIDiffusionLib", "translate", str(source), output]
-        command += ["--device", device_name, "--overwrite"]
-
-        def translate() -> None:
-            subprocess.run(command, check=True, capture_output=True)
-
-        seconds = statistics.median(_seconds(translate) for _ in range(_TRANSLATIONS))
-    kilobytes = usage.getrusage(usage.RUSAGE_CHILDREN).ru_maxrss
-    _print(
-        f"translate, bundled scan, {slices} slices",
-        f"{seconds:.1f} s",
-        f"{seconds / slices:.2f} s a slice, {kilobytes / 1024:.0f} MB at most, {_TRANSLATIONS} runs",
-    )
+        command += ["--device", setting.device.type, "--overwrite"]
+        for some, name in (([], f"{slices} slices"), (["--slices", "36:37"], "one slice")):
+            what = f"command translate, bundled scan, {name}"
+            yield measured_command([*command, *some], what=what, device=setting.device, runs=_SERIES_RUNS)
 
 
-def _print(what: str, value: str, rest: str) -> None:
-    print(f"{what:<40} {value:>12}  {rest}".rstrip(), flush=True)
+def _series(setting: _Setting) -> Iterator[Measurement]:
+    """Translations of the bundled scan, one thing varied at a time."""
+    preset = TranslationOptions(slices=_SLICES)
+
+    def point(axis: str, value: float, volume: Volume, options: TranslationOptions) -> Measurement:
+        name = axis.replace("_", " ")
+        run = setting.translation(volume, options)
+        what = f"translation, {name} {value:g}"
+        return measured(run, what=what, device=setting.device, runs=_SERIES_RUNS, axis=name, value=value)
+
+    for count in _SLICE_COUNTS:
+        first = (setting.scan.array.shape[2] - count) // 2
+        yield point("slices", count, setting.scan, dataclasses.replace(preset, slices=(first, first + count)))
+    for factor in _PIXEL_SIDES:
+        volume = Volume(setting.scan.array, setting.scan.affine @ np.diag([factor, factor, 1, 1]))
+        pixels = np.prod(SlicedSource.of(volume, pixel_size=setting.checkpoint.pixel_size).grid.slice_shape)
+        yield point("pixels a slice", float(pixels), volume, preset)
+    for axis, values in _SERIES.items():
+        for value in values:
+            yield point(axis, value, setting.scan, dataclasses.replace(preset, **{axis: value}))
+    if setting.device.type == "cpu":
+        for threads in _thread_counts():
+            with _threads(threads):
+                yield point("threads", threads, setting.scan, preset)
 
 
-def _images(count: int, device: torch.device) -> Tensor:
-    return torch.rand(count, 1, _SIDE, _SIDE, generator=torch.Generator().manual_seed(count)).to(device)
-
-
-def _median_seconds(function: Callable[[], object], device: torch.device, *, runs: int = _RUNS) -> float:
-    def finished() -> None:
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    finished()
-    return statistics.median(_seconds(finished) for _ in range(runs))
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def _extra_memory(function: Callable[[], object], device: torch.device) -> str:
-    """Highest memory in use during the call, above that before it."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        function()
-        return f"{(torch.cuda.max_memory_allocated(device) - before) / _MEGABYTE:.0f} MB"
-    if not Path("/proc/self/clear_refs").exists():
-        return "unknown"
-    before = _resident_kilobytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
-    function()
-    return f"{(_resident_kilobytes('VmHWM') - before) / 1024:.0f} MB"
-
-
-def _resident_kilobytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(field)))
-
-
-def _authors_lmi(folder: Path) -> Callable[[Tensor, Tensor], object]:
-    """`statistical_align` of the authors' public code, patch size 3."""
-    with _importable(folder):
-        try:
-            align = importlib.import_module("models.conditioner").statistical_align
-        except (ImportError, AttributeError) as error:
-            message = f"{folder} is not the authors' code ({error}); give a copy of mgh-ccni/midiffusion."
-            raise UserError(message) from error
-    return lambda reference, image: align(reference, image, 3)
+def _thread_counts() -> list[int]:
+    """Powers of two up to the number of processors, and that number itself."""
+    count = os.cpu_count() or 1
+    return sorted({count, *(2**power for power in range(count.bit_length()) if 2**power <= count)})
 
 
 @contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Make the authors' modules importable without the packages that their LMI never calls."""
-    stand_ins = {name: types.ModuleType(name) for name in _UNUSED_MODULES if name not in sys.modules}
-    for name, module in stand_ins.items():
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
-    sys.path.insert(0, str(folder))
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
-        for name in stand_ins:
-            del sys.modules[name]
+        torch.set_num_threads(before)
+
+
+PARTS: dict[str, Callable[[_Setting], Iterator[Measurement]]] = {
+    "lmi": _lmi,
+    "network": _network,
+    "volume-network": _volume_network,
+    "command": _command,
+    "series": _series,
+}
+"""What can be measured."""

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 from pathlib import Path
 
 from .arguments import add_device
 
-SUMMARY = "Time LMI, the network and a whole translation."
+SUMMARY = "Time LMI, the network and whole translations, and how they scale."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..benchmark.speed import PARTS
+
     parser.add_argument(
         "--authors-code", type=Path, help="folder of the public mgh-ccni/midiffusion code to compare with"
     )
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="picture of the series (.png, .svg or .pdf)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of lines")
     add_device(parser)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..benchmark.speed import run_speed_benchmark
+    from ..benchmark.speed import PARTS, SpeedOptions, circumstances, line, run_speed_benchmark
+    from ..benchmark.speed_plot import save_series
+    from ..files import check_output
 
-    run_speed_benchmark(device_name=parsed.device, authors_code=parsed.authors_code)
+    if parsed.plot is not None:
+        check_output(parsed.plot, overwrite=True, endings=(".png", ".svg", ".pdf"))
+    told = circumstances()
+    if not parsed.json:
+        print(", ".join(f"{name} {value}" for name, value in told.items() if value is not None), flush=True)
+    options = SpeedOptions(parsed.device, parsed.authors_code, parsed.only or list(PARTS))
+    measurements = run_speed_benchmark(
+        options, tell=lambda each: None if parsed.json else print(line(each), flush=True)
+    )
+    if parsed.json:
+        print(json.dumps({"circumstances": told, "measurements": [dataclasses.asdict(each) for each in measurements]}))
+    if parsed.plot is not None:
+        save_series(parsed.plot, measurements)
