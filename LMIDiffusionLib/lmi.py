@@ -6,10 +6,14 @@ For the n = p * p samples (x_k, y_k) of a pair of p x p patches and a kernel K o
     p(x_k) = 1/n sum_l K(x_k, x_l),   p(x_k, y_k) = 1/n sum_l K(x_k, x_l) K(y_k, y_l)
 
 The LMI at a pixel is the largest I between the patch of the reference there and the patches of the image in a search
-window around it. `lmi_tiles` says how it is computed.
+window around it. `lmi_tiles` says how it is computed, and `lmi_triton` how on a GPU.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -46,7 +50,33 @@ def local_mutual_information(
     _check(reference, image, patch_size, search_size)
     if patch_size == 1:
         return torch.zeros_like(reference)
-    return largest_information(reference, image, patch_size=patch_size, search=search_size // 2, kernel=kernel)
+    compute = _implementation(reference, kernel)
+    return compute(reference, image, patch_size=patch_size, search=search_size // 2, kernel=kernel)
+
+
+def _implementation(reference: Tensor, kernel: PairKernel) -> Callable[..., Tensor]:
+    """The kernel for GPUs where it serves, else the plain version."""
+    is_covered = reference.dtype == torch.float32 and isinstance(kernel, GaussianKernel | HistogramKernel)
+    if reference.is_cuda and is_covered and _triton_works(reference.device):
+        from . import lmi_triton
+
+        return lmi_triton.largest_information
+    return largest_information
+
+
+@functools.cache
+def _triton_works(device: torch.device) -> bool:
+    """Whether Triton is there and can build: it wants a C compiler and Python's headers, which not everyone has."""
+    if find_spec("triton") is None:
+        return False
+    probe = torch.zeros(1, 1, 1, 1, device=device)
+    try:
+        from . import lmi_triton
+
+        lmi_triton.largest_information(probe, probe, patch_size=3, search=1, kernel=GaussianKernel())
+    except Exception:  # compilers and drivers raise what they like; the plain version gives the same
+        return False
+    return True
 
 
 def _check(reference: Tensor, image: Tensor, patch_size: int, search_size: int) -> None:
