@@ -30,7 +30,9 @@ def main(previews: int) -> None:
         view = host.view2D("Red")
         ui = module.widget.ui
         ui.sampleButton.click()
-        view.node.SetSliceOffset(0)
+        bounds = [0.0] * 6
+        module.widget.panel.parameterNode.sourceVolume.GetRASBounds(bounds)
+        view.node.SetSliceOffset((bounds[4] + bounds[5]) / 2)
         print("preview  passed [s]  Slicer computed [s]  worker computed [s]")
         for number in range(previews):
             before, start = time.process_time(), time.monotonic()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import conftest
 import host
@@ -40,6 +41,13 @@ def test_without_a_volume_translate_is_off_and_says_why(ui: Any) -> None:
     assert not ui.translateButton.enabled
     assert "Choose a volume" in ui.translateButton.toolTip
     assert "sample" in ui.volumeInfoLabel.text
+
+
+def test_no_two_widgets_lie_in_one_place() -> None:
+    file = conftest.ROOT / "LMIDiffusion" / "Resources" / "UI" / "LMIDiffusion.ui"
+    for layout in ElementTree.parse(file).iter("layout"):
+        places = [(item.get("row"), item.get("column")) for item in layout.findall("item") if item.get("row")]
+        assert len(set(places)) == len(places), layout.get("name")
 
 
 def test_the_chosen_volume_is_described_and_translate_is_on(ui: Any, head: Any) -> None:
