@@ -17,7 +17,7 @@ from .itk_files import DICOM, LPS_FROM_RAS, array_of, read_itk_image
 _NO_BRACKETS = str.maketrans("", "", "[]'")
 _SAME_PLACE = 1e-3  # millimetres
 _UNEVEN, _GAP = 0.02, 1.5  # of the distance between slices
-_MOST_NAMED = 3
+_MOST_NAMED, _MOST_LISTED = 3, 20
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def _chosen(stacks: list[_Stack], source: Path | Series) -> _Stack:
     if number is not None and 1 <= number <= len(stacks):
         return stacks[number - 1]
     path = source.path if isinstance(source, Series) else source
-    listed = "; ".join(f"{index}: {stack}" for index, stack in enumerate(stacks, 1))
+    listed = "; ".join(f"{index}: {stack}" for index, stack in enumerate(stacks[:_MOST_LISTED], 1))
+    listed += "; and so on" if len(stacks) > _MOST_LISTED else ""
     raise UserError(f"{path} holds {len(stacks)} DICOM series; choose one by its number (--series N) of {listed}.")
 
 

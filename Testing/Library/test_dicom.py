@@ -117,6 +117,19 @@ def test_a_mask_may_be_a_series(tmp_path: Path, head: Volume) -> None:
     np.testing.assert_array_equal(read_mask(tmp_path / "mask", head), brain)
 
 
+def test_a_mask_may_be_a_dicom_segmentation(tmp_path: Path) -> None:
+    volume = random_volume(shape=(16, 16, 4))
+    marked = volume.array > 300
+    path = save_enhanced(tmp_path / "mask.dcm", volume, [2, 0, 1, 3])
+    dataset = pydicom.dcmread(path)
+    frames = np.stack([marked[:, :, index].T for index in (2, 0, 1, 3)])
+    dataset.BitsAllocated = dataset.BitsStored = 1
+    dataset.HighBit = dataset.PixelRepresentation = 0
+    dataset.PixelData = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_volume(path).array > 0, marked)
+
+
 # Which series ---------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +155,13 @@ def test_of_several_series_one_is_chosen_by_its_number_in_the_refusal(tmp_path: 
     assert_same_in_space(read_volume(Series(tmp_path, 1)), volumes[1])
     with pytest.raises(UserError, match="2 DICOM series"):
         read_volume(Series(tmp_path, 3))
+
+
+def test_of_very_many_series_some_are_listed(tmp_path: Path) -> None:
+    for number in range(25):
+        save_series(tmp_path, random_volume(shape=(3, 3, 1)), SeriesNumber=number)
+    with pytest.raises(UserError, match=r"25 DICOM series.* 20: t2_tse \(scanner's number 19, 1 slices\); and so on\."):
+        read_volume(tmp_path)
 
 
 def test_two_echoes_or_orientations_of_one_series_are_told_apart(tmp_path: Path) -> None:
