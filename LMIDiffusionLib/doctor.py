@@ -71,12 +71,10 @@ def diagnose() -> Diagnosis:
     """Look at the whole installation, and translate one slice."""
     packages = {name: _version(name) for each in PURPOSES for name in each.packages}
     missing = {name for name, (version, _) in packages.items() if not version}
-    uses = [(each.name, _lack(each, missing)) for each in PURPOSES]
     problem, outcome = _lack(TRANSLATION, missing), ""
-    computes = not problem
-    if computes:
+    complete = not problem
+    if complete:
         problem, outcome = _try_translation()
-        uses[0] = (TRANSLATION.name, problem)
     sections = {
         "Versions": [
             ("LMIDiffusion", __version__),
@@ -84,13 +82,21 @@ def diagnose() -> Diagnosis:
             ("System", platform.platform()),
         ],
         "Packages": [(name, version or reason) for name, (version, reason) in packages.items()],
-        "Devices": _devices() if computes else [("unknown", "PyTorch is needed to look")],
-        "Checkpoints": _checkpoints(load=computes),
-        "What works": [(name, f"no: {lack}" if lack else "yes") for name, lack in uses],
+        "Devices": [("unknown", "torch is needed to look")] if "torch" in missing else _devices(),
+        "Checkpoints": _checkpoints(load=complete),
+        "What works": [
+            (TRANSLATION.name, f"no: {problem}" if problem else f"yes: {outcome}"),
+            *((each.name, _verdict(_lack(each, missing), works=not problem)) for each in PURPOSES[1:]),
+        ],
     }
-    if outcome:
-        sections["What works"][0] = (TRANSLATION.name, f"yes: {outcome}")
     return Diagnosis(sections, problem)
+
+
+def _verdict(lack: str, *, works: bool) -> str:
+    """Whether something can be done that needs packages of its own, and a translation that works."""
+    if lack:
+        return f"no: {lack}"
+    return "yes" if works else f"no: {TRANSLATION.name} has to work first"
 
 
 def _version(package: str) -> tuple[str, str]:

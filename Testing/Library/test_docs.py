@@ -56,6 +56,8 @@ def commands(language: str, text: str) -> list[str]:
 def own_arguments(line: str) -> list[str] | None:
     """What a line gives to `lmidiffusion`, whoever starts it; None if it does not call it. Variables become 1."""
     words = shlex.split(re.sub(r"\$\{?\w+\}?", "1", line), comments=True)
+    if words[:1] == ["docker"]:  # an image of that name
+        return None
     for number, word in enumerate(words):
         if word == "lmidiffusion" or words[number : number + 2] == ["-m", "LMIDiffusionLib"]:
             return [each for each in words[number + 1 + (word == "-m") :] if each != "..."]

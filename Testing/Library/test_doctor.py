@@ -113,6 +113,7 @@ main(["doctor"])
     assert done.stderr == f"lmidiffusion: Nothing can be translated here: {sentence}\n"
     assert re.search(r"torch +missing\n", done.stdout)
     assert re.search(r"deepbet +broken: it needs torch, which is missing\n", done.stdout)
+    assert re.search(r"demo +no: translate has to work first\n", done.stdout)
     assert re.search(r"mine +T1w, 2 mm, its header is readable", done.stdout)
 
 
