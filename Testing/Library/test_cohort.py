@@ -199,6 +199,21 @@ def test_a_scan_that_fails_is_named_and_the_others_go_on_and_it_is_tried_again(
     assert not (output / "failures.csv").exists()
 
 
+def test_a_scan_whose_results_cannot_all_be_put_in_place_is_not_taken_for_done(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    in_the_way = output / "sub-01/T2w_desc-translated_T1w.nii.gz"
+    in_the_way.mkdir(parents=True)
+    assert run_cohort(folder, output) == 1
+    assert failures(output).keys() == {SCANS[0]}
+    assert not (output / "sub-01/T2w_desc-translated_T1w.json").exists()
+    assert not [path for path in output.rglob(".*") if path.is_file()]
+    in_the_way.rmdir()
+    assert run_cohort(folder, output) == 0
+    assert in_the_way.is_file()
+
+
 def test_files_whose_results_would_lie_over_each_other_are_named(
     folder: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
