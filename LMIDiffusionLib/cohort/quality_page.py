@@ -17,7 +17,7 @@ body { margin: 0 auto; max-width: 110rem; padding: 0 1rem; font: 14px/1.4 system
 table { width: 100%; border-collapse: collapse; table-layout: fixed; }
 th, td { padding: .5rem .5rem; vertical-align: top; text-align: left; overflow-wrap: anywhere; }
 tr { border-top: 1px solid #ccc; }
-col.scan { width: 16%; } col.volumes { width: 13%; } col.warnings { width: 15%; }
+col.scan { width: 15%; } col.volumes { width: 15%; } col.warnings { width: 14%; }
 img { display: block; width: 100%; height: auto; background: #000; }
 thead td { display: grid; grid-template-columns: repeat(3, 1fr); font-weight: bold; }
 ul { margin: 0; padding: 0; list-style: none; }

@@ -125,7 +125,7 @@ def state(outputs: Outputs, record: dict[str, Any]) -> State:
         return State.OTHER
     if not is_same:
         return State.OTHER
-    return State.DONE if all(path.exists() for path in outputs.results()) else State.MISSING
+    return State.DONE if outputs.are_complete() else State.MISSING
 
 
 def read_account(outputs: Outputs) -> Account:

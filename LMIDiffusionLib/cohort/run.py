@@ -178,7 +178,7 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> Cohort
     """Write what has come of all scans, those of other calls too, and tell what has come of the chosen ones."""
     listed = [*options.cohort.problems, *_failures(every, plan)]
     lost = {name for name, _ in listed}
-    done = [outputs for outputs in every if outputs.sidecar.exists() and outputs.scan.name not in lost]
+    done = [outputs for outputs in every if outputs.scan.name not in lost and outputs.are_complete()]
     _write(options.output / PAGE, quality_page(done, listed))
     text = io.StringIO()
     csv.writer(text).writerows([("scan", "reason"), *listed])

@@ -91,6 +91,10 @@ class Outputs:
             *(self.labels, self.segmentation_sidecar, self.picture),
         )
 
+    def are_complete(self) -> bool:
+        """Whether no file is missing."""
+        return all(path.exists() for path in self.results())
+
     def is_finished(self) -> bool:
         """Whether the scan has been translated, or has failed."""
         return self.sidecar.exists() or self.failure.exists()

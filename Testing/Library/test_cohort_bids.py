@@ -137,6 +137,8 @@ def test_participants_of_several_calls_become_the_data_set_of_one(
     assert run_cohort(data_set, several, "--participant-label", "01") == 1
     assert run_cohort(data_set, several, "--participant-label", "02") == 0
     assert content(several) == content(one)
+    (several / "sub-01/ses-b/anat/sub-01_ses-b_acq-T2w_desc-kmeans_dseg.json").unlink()
+    assert run_cohort(data_set, several, "--participant-label", "02") == 0, "what others lack does not matter"
 
 
 def test_labels_that_are_not_there_are_told(
