@@ -108,10 +108,12 @@ def save_sheet(path: Path, titles: Sequence[str], rows: Sequence[Row]) -> None:
     """Draw rows of pictures under the titles of their columns."""
     width = max(colours.shape[1] * enlargement for _, enlargement, row in rows for colours in row) + _MARGIN
     heights = [max(colours.shape[0] for colours in row) * enlargement + _MARGIN for _, enlargement, row in rows]
-    sheet = Image.new("RGB", (_NAME_WIDTH + len(titles) * width, _TITLE_HEIGHT + sum(heights)))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    font = ImageFont.load_default(14)
+    left = max(_NAME_WIDTH, *(int(font.getlength(name)) + 2 * _MARGIN for name, _, _ in rows))
+    sheet = Image.new("RGB", (left + len(titles) * width, _TITLE_HEIGHT + sum(heights)))
+    pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
-        centre = _NAME_WIDTH + (column + 0.5) * width
+        centre = left + (column + 0.5) * width
         pen.text((centre, _TITLE_HEIGHT / 2), title, fill="white", font=font, anchor="mm")
     top = _TITLE_HEIGHT
     for (name, enlargement, row), height in zip(rows, heights, strict=True):
@@ -119,7 +121,7 @@ def save_sheet(path: Path, titles: Sequence[str], rows: Sequence[Row]) -> None:
         for column, colours in enumerate(row):
             pixels = Image.fromarray((np.ascontiguousarray(colours) * 255).round().astype(np.uint8))
             size = (pixels.width * enlargement, pixels.height * enlargement)
-            sheet.paste(pixels.resize(size, Image.Resampling.BICUBIC), (_NAME_WIDTH + column * width, top))
+            sheet.paste(pixels.resize(size, Image.Resampling.BICUBIC), (left + column * width, top))
         top += height
     with atomic_path(path) as temporary:
         sheet.save(temporary)
