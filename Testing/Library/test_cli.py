@@ -146,7 +146,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
     output = folder / "new.nii.gz"
     return {
         "does not exist": [folder / "missing.nii.gz", output],
-        "no readable NIfTI file": [text, output],
+        "no readable scan": [text, output],
         "damaged or truncated": [truncated, output],
         "dimensions": [_save(folder / "4d.nii.gz", np.stack([array, array], -1)), output],
         "colours": [_save(folder / "rgb.nii.gz", colours), output],
@@ -160,7 +160,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "There is no device": [volume, output, "--device", "quantum"],
         "no cuda device": [volume, output, "--device", "cuda"],
         "exists already": [volume, existing],
-        "must end in .nii or .nii.gz": [volume, folder / "new.mgz"],
+        "must end in .nii.gz or .nii": [volume, folder / "new.txt"],
         "of the output does not exist": [volume, folder / "nowhere" / "new.nii.gz"],
         "slice range 70:99 does not fit": [volume, output, "--slices", "70:99"],
         "no slice range": [volume, output, "--slices", "a:b"],

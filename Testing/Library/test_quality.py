@@ -187,7 +187,7 @@ def test_a_pair_that_cannot_be_used_is_named_and_the_others_go_on(
 def test_a_benchmark_whose_every_pair_fails_says_why(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(f"{PDW},{tmp_path / 'text.nii'}\n")
     (tmp_path / "text.nii").write_text("no volume")
-    with pytest.raises(UserError, match=r"No pair could be scored.*no readable NIfTI"):
+    with pytest.raises(UserError, match=r"No pair could be scored.*no readable scan"):
         run_quality_benchmark(options(tmp_path / "pairs.csv", checkpoint, tmp_path / "out", methods=["identity"]))
 
 
