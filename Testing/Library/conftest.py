@@ -5,6 +5,7 @@ import locale
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +30,14 @@ HEAD_SPACING = 2.0
 
 @pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> Iterator[None]:
-    """Let processes that tests start hear SIGINT, also where a shell runs the tests in its background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let processes that tests start hear signals that a shell's background or `nohup` would keep from them."""
+    handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from LMIDiffusionLib.volume import Volume, write_volume
 
 pytestmark = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 
-SCANS, KILLS = 10, 10
+SCANS, KILLS = 24, 10
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_killed_at_ten_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
     for _ in range(KILLS):
         started = start(words, processes)
         wait_for(started, output, more=moments.randrange(2))
-        time.sleep(moments.uniform(0, 0.3))
+        time.sleep(moments.uniform(0, 0.1))
         for each in started:
             each.kill()
         for each in started:
