@@ -10,10 +10,11 @@ from ..files import atomic_path
 from .stopwatch import Measurement
 
 _COLUMNS = 3
+_LEAST_MEMORY = 10  # megabytes at the top of a panel
 
 
 def save_series(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Draw seconds (solid) and memory (dashed) of every series, a panel for each thing that is varied."""
+    """Draw seconds (solid) and memory (dotted) of every series, a panel for each thing that is varied."""
     from matplotlib.figure import Figure
 
     axes_of = list(dict.fromkeys(each.axis for each in measurements if each.axis is not None))
@@ -35,11 +36,13 @@ def _draw(panel: Any, axis: str, series: Sequence[Measurement]) -> None:
         values, seconds, megabytes = zip(*own, strict=True)
         panel.plot(values, seconds, "o-", color=f"C{number}", label=device)
         memory.plot(values, [float("nan") if each is None else each for each in megabytes], ":", color=f"C{number}")
-    panel.set(xscale="log", yscale="log", xlabel=axis, ylabel="seconds")
+    panel.set(xscale="log", xlabel=axis, ylabel="seconds")
+    panel.set_ylim(bottom=0)
     panel.set_xticks(sorted({each.value or 0.0 for each in series}), minor=False)
     panel.xaxis.set_major_formatter("{x:g}")
     panel.minorticks_off()
     memory.set_ylabel("megabytes (dotted)")
-    memory.set_ylim(bottom=0)
+    # Less than this is what the heap had left.
+    memory.set_ylim(0, max(_LEAST_MEMORY, memory.get_ylim()[1]))
     panel.grid(alpha=0.3)
     panel.legend()
