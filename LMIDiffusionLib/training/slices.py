@@ -194,11 +194,6 @@ def _bounding_box(mask: Tensor) -> tuple[EllipsisType | slice, ...]:
     return (..., *(slice(max(0, first - _AIR_MARGIN), last + 1 + _AIR_MARGIN) for first, last in ends))
 
 
-def _padded(slices: SliceBatch, shape: tuple[int, int]) -> SliceBatch:
-    images, brains, classes = (pad_to(part, shape) for part in (slices.images, slices.brains, slices.classes))
-    return slices._replace(images=images, brains=brains, classes=classes)
-
-
 def _brain(subject: Subject, volume: Volume, grid: AxialGrid) -> NDArray[np.bool_] | None:
     if subject.brain is None:
         return None
