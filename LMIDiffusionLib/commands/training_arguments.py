@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,29 @@ from ..training.options import DataOptions, FitOptions, ModelOptions
 from .arguments import positive, positive_real
 
 _Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
+
+
+def add_u_net_training(parser: argparse.ArgumentParser, default: ModelOptions, *, maps: Sequence[str]) -> None:
+    """Everything of a command that trains a U-Net on copies in other contrasts; `maps` are those that it can have."""
+    add_folders(parser)
+    add_data(parser.add_argument_group("data"))
+    add_model(parser.add_argument_group("model"), default, maps=maps)
+    fit = parser.add_argument_group("training")
+    add_contrast(fit, FitOptions())
+    add_fit(fit, FitOptions())
+
+
+def run_u_net_training(parsed: argparse.Namespace, train: Callable[..., Path]) -> None:
+    """Call `train` with what was chosen."""
+    path = train(
+        parsed.data,
+        parsed.output,
+        reading=chosen(DataOptions, parsed),
+        model=chosen(ModelOptions, parsed),
+        fit=chosen(FitOptions, parsed),
+        resume=parsed.resume,
+    )
+    print(f"Wrote {path}")
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
