@@ -12,10 +12,11 @@ from torch import Tensor
 
 from .axial_slices import AxialGrid, pad_to, padded_shape
 from .errors import UserError
-from .intensity import head_mask, head_outlines, otsu_threshold, to_unit_scale
+from .intensity import head_mask, head_outlines, otsu_threshold, smoothed_within, to_unit_scale
 from .upsampling import guided_upsampling
 from .volume import Volume
 
+_AIR_SMOOTHING = 3.0  # millimetres
 # Slices with less head than this, in square millimetres, are background.
 _MINIMUM_HEAD_AREA = 200.0
 
@@ -94,12 +95,18 @@ class SlicedSource:
         return pad_to(self.slices[indices], padded_shape(self.grid.slice_shape, stride))
 
     def with_air(self, images: Tensor, indices: list[int]) -> Tensor:
-        """Images of these slices, padded as by `padded`, cropped and put in [0, 1]; around the head, the source itself.
-
-        Air has no contrast to translate, but the scan's own noise.
-        """
+        """Images of these slices, padded as by `padded`, cropped and put in [0, 1]; around the head, its air."""
         cropped = pad_to(images.clamp(0, 1).float().cpu(), self.grid.slice_shape)
-        return torch.where(self.outlines(indices), cropped, self.slices[indices])
+        return torch.where(self.outlines(indices), cropped, self.air(indices))
+
+    def air(self, indices: list[int]) -> Tensor:
+        """The air of these slices (B, 1, H, W) as the scan shows it, but without its noise; 0 in the head.
+
+        It has no contrast to translate, only a level; what is drawn of the head has no noise either.
+        """
+        mask = ~self.outlines(indices)[:, 0].numpy()
+        smooth = smoothed_within(self.slices[indices, 0].numpy(), mask, sigma=_AIR_SMOOTHING / self.pixel_size)
+        return torch.from_numpy(smooth)[:, None]
 
     def between(self, images: tuple[Tensor, Tensor], around: list[tuple[int, int]], indices: list[int]) -> Tensor:
         """Images of slices between others of which there are images: interpolated, with the detail of the slices.

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
-from LMIDiffusionLib.intensity import head_mask, head_outlines, otsu_threshold, to_unit_scale
+from LMIDiffusionLib.intensity import head_mask, head_outlines, otsu_threshold, smoothed_within, to_unit_scale
 from LMIDiffusionLib.volume import Volume
 
 # That a background is told not to be zero is the matter of test_background.py.
@@ -151,3 +151,18 @@ def test_muscle_much_darker_than_fluid_belongs_to_the_head() -> None:
 
 def test_a_slice_of_air_has_no_outline(ring: NDArray[np.float64]) -> None:
     assert not head_outlines(ring, np.full((1, 60, 70), 0.01)).any()
+
+
+def test_smoothing_within_a_mask_knows_nothing_of_what_lies_outside() -> None:
+    mask = np.zeros((2, 30, 40), bool)
+    mask[:, 5:20, 10:] = True
+    slices = np.where(mask, 0.3, 100.0)
+    np.testing.assert_allclose(smoothed_within(slices, mask, sigma=1.5), np.where(mask, 0.3, 0), rtol=1e-5)
+
+
+def test_smoothing_takes_the_noise_and_leaves_the_level() -> None:
+    noisy = np.random.default_rng(0).rayleigh(0.01, (3, 60, 70))
+    smooth = smoothed_within(noisy, np.ones(noisy.shape, bool), sigma=1.5)
+    assert abs(smooth.mean() - noisy.mean()) < 0.01 * noisy.mean()
+    # White noise through a Gaussian keeps 1 / (4 pi sigma^2) of its variance.
+    assert abs(smooth.var() / noisy.var() - 1 / (4 * np.pi * 1.5**2)) < 0.01

@@ -115,7 +115,7 @@ def test_what_is_not_drawn_is_close_to_what_would_have_been(method: Counting, th
         neighbour = (drawn[1:] - drawn[:-1]).abs().mean()
         assert 0 < error < neighbour
         air = ~source.outlines(indices)
-        torch.testing.assert_close(batch.samples[number][air], source.slices[indices][air])
+        torch.testing.assert_close(batch.samples[number][air], source.air(indices)[air])
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])

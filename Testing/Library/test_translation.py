@@ -327,14 +327,15 @@ def _outline(volume: Volume) -> NDArray[np.bool_]:
     return np.moveaxis(head_outlines(scaled, np.moveaxis(scaled, 2, 0)), 0, 2)[..., slice(*MIDDLE)]
 
 
-def test_air_is_that_of_the_source_and_certain(method: LMIDiffusion, head: Volume) -> None:
+def test_air_has_the_level_of_the_source_without_its_noise_and_is_certain(method: LMIDiffusion, head: Volume) -> None:
     noise = np.random.default_rng(0).rayleigh(0.005 * head.array.max(), head.array.shape)
     noisy = head.with_array((head.array + noise).astype(np.float32))
     result, air, inside = run(method, noisy, slices=MIDDLE, samples=2), ~_outline(noisy), _outline(noisy)
     assert 0.1 < air.mean() < 0.5
     scaled = to_unit_scale(noisy.array)[..., slice(*MIDDLE)]
     translated = result.volume.array[..., slice(*MIDDLE)]
-    np.testing.assert_allclose(translated[air], scaled[air], atol=1e-6)
+    assert abs(translated[air].mean() - scaled[air].mean()) < 0.1 * scaled[air].mean()
+    assert translated[air].std() < 0.4 * scaled[air].std()
     assert np.abs(translated - scaled)[inside].mean() > 0.01
     assert result.uncertainty is not None
     spread = result.uncertainty.array[..., slice(*MIDDLE)]
