@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ def resume_file(output: Path, *, resume: bool) -> Path | None:
     return file if resume else None
 
 
-def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceSet, SliceSet]:
-    """Slices (training, held out) of a folder of scans, padded to multiples of `stride`.
+def read_split(
+    data: Path, options: DataOptions, *, stride: int, offsets: Sequence[int] = (0,)
+) -> tuple[SliceSet, SliceSet]:
+    """Slices (training, held out) of a folder of scans, padded to multiples of `stride`, with those about each.
 
     Raises:
         UserError: the data cannot be used.
@@ -65,7 +68,7 @@ def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceS
         )
         for part in (training, held_out)
     ]
-    return sets[0], sets[1]
+    return sets[0].with_offsets(offsets), sets[1].with_offsets(offsets)
 
 
 def spread(slices: Tensor, count: int) -> Tensor:
