@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,30 +10,74 @@ from torch import nn
 
 from ..checkpoint import Checkpoint
 from ..errors import UserError
+from ..score_network import NetworkSettings, ResidualBlock, UNet
 
 
 def start_from(network: nn.Module, inputs: Sequence[str], checkpoint: Checkpoint) -> None:
-    """Give a network the weights of a checkpoint whose inputs may be others; one that is new to it has no effect yet.
+    """Give a network the weights of a checkpoint whose maps may be others and whose levels may have fewer blocks.
+
+    What is new to it has no effect yet: new maps have weights of 0, new blocks pass on what they are given.
 
     Args:
-        network: whose parameters are called as the score network's.
+        network: with the `settings` and the `unet` of a score network.
         inputs: names of its channels, the noisy slice being "noisy".
         checkpoint: whose weights it gets.
 
     Raises:
-        UserError: the networks differ in more than their maps.
+        UserError: the networks differ in more than their maps and blocks.
     """
-    weights = {name: weight.float() for name, weight in checkpoint.weights.items()}
-    folded = checkpoint.network.unshuffle**2
-    known = ("noisy", *checkpoint.condition.channels)
-    first = "unet.first.weight"
-    parts = dict(zip(known, weights[first].split(folded, 1), strict=True))
-    none = torch.zeros_like(parts["noisy"])
-    weights[first] = torch.cat([parts.get(name, none) for name in inputs], 1)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
+    old, new, unet = checkpoint.network, network.settings, network.unet
+    assert isinstance(new, NetworkSettings)
+    assert isinstance(unet, UNet)
+    if old.channels != new.channels or old.blocks > new.blocks:
         raise UserError(
-            f"The network of the checkpoint to start from has channels {checkpoint.network.channels} and"
-            f" {checkpoint.network.blocks} block(s) a level; give --channels and --blocks to match."
-        ) from error
+            f"The network of the checkpoint to start from has channels {old.channels} and {old.blocks} block(s) a"
+            " level; give --channels to match, and --blocks to match or to exceed."
+        )
+    origin = checkpoint.score_network().unet
+    for name in ("noise_embedding", "middle", "last"):
+        unet.get_submodule(name).load_state_dict(origin.get_submodule(name).state_dict())
+    _start_first(unet.first, inputs, origin.first, ("noisy", *checkpoint.condition.channels))
+    _start_levels(unet.encoder, origin.encoder, new_after=old.blocks)
+    # The decoder's first block of a level changes the width, and its last one takes the skip from above.
+    _start_levels(unet.decoder, origin.decoder, new_after=1)
+
+
+def _start_first(first: nn.Conv2d, inputs: Sequence[str], origin: nn.Conv2d, known: Sequence[str]) -> None:
+    """Weights of the inputs that are known; 0 for others."""
+    parts = dict(zip(known, origin.weight.detach().chunk(len(known), 1), strict=True))
+    none = torch.zeros_like(parts["noisy"])
+    weight = torch.cat([parts.get(name, none) for name in inputs], 1)
+    first.load_state_dict({**origin.state_dict(), "weight": weight})
+
+
+def _start_levels(modules: nn.ModuleList, origin: nn.ModuleList, *, new_after: int) -> None:
+    """Weights of an encoder or a decoder; blocks that a level of the origin lacks follow so many of those it has."""
+    for blocks, known in zip(_blocks(modules), _blocks(origin), strict=True):
+        end = new_after + len(blocks) - len(known)
+        for block, start in zip([*blocks[:new_after], *blocks[end:]], known, strict=True):
+            block.load_state_dict(start.state_dict())
+        for block in blocks[new_after:end]:
+            _pass_on(block)
+    between = ([each for each in list_ if not isinstance(each, ResidualBlock)] for list_ in (modules, origin))
+    for module, start in zip(*between, strict=True):
+        module.load_state_dict(start.state_dict())
+
+
+def _blocks(modules: nn.ModuleList) -> list[list[ResidualBlock]]:
+    """The blocks of each level."""
+    runs = itertools.groupby(modules, key=lambda module: isinstance(module, ResidualBlock))
+    return [[each for each in run if isinstance(each, ResidualBlock)] for is_blocks, run in runs if is_blocks]
+
+
+def _pass_on(block: ResidualBlock) -> None:
+    """Let a block return the first of the features that it is given."""
+    last = block.after[-1]
+    assert isinstance(last, nn.Conv2d)
+    nn.init.zeros_(last.weight)
+    assert last.bias is not None
+    nn.init.zeros_(last.bias)
+    if isinstance(block.shortcut, nn.Conv2d):
+        nn.init.dirac_(block.shortcut.weight)
+        assert block.shortcut.bias is not None
+        nn.init.zeros_(block.shortcut.bias)

@@ -178,10 +178,31 @@ class TestStartFrom:
         expected = tiny_checkpoint.score_network()(noisy, torch.cat([own, cross], 1), sigma)
         torch.testing.assert_close(network(noisy, torch.cat([own, new, cross], 1), sigma), expected)
 
+    @pytest.mark.parametrize("blocks", [2, 3])
+    def test_more_blocks_a_level_have_no_effect_yet_but_will_learn(
+        self, tiny_checkpoint: Checkpoint, blocks: int
+    ) -> None:
+        network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, blocks=blocks))
+        start_from(network, ("noisy", *tiny_checkpoint.condition.channels), tiny_checkpoint)
+        noisy, maps = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).split([1, 2], 1)
+        sigma = torch.tensor([0.3, 2.0])
+        result = network(noisy, maps, sigma)
+        torch.testing.assert_close(result, tiny_checkpoint.score_network()(noisy, maps, sigma))
+        result.square().sum().backward()
+        last_of_blocks = [p for name, p in network.named_parameters() if name.endswith("after.1.weight")]
+        assert all(parameter.grad is not None and parameter.grad.any() for parameter in last_of_blocks)
+
     def test_a_network_of_another_size_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
         network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, channels=(8, 24)))
         with pytest.raises(UserError, match=r"\(8, 16\)"):
             start_from(network, ("noisy", *Condition().channels), tiny_checkpoint)
+
+    def test_a_network_of_fewer_blocks_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
+        checkpoint = dataclasses.replace(
+            tiny_checkpoint, network=dataclasses.replace(tiny_checkpoint.network, blocks=2)
+        )
+        with pytest.raises(UserError, match=r"2 block\(s\)"):
+            start_from(ScoreNetwork(tiny_checkpoint.network), ("noisy",), checkpoint)
 
 
 def test_a_second_training_in_the_same_folder_and_resuming_nothing_are_refused(data: Path, tmp_path: Path) -> None:
