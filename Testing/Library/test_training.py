@@ -284,9 +284,9 @@ def test_neighbours_are_of_the_same_scan_and_nearest_to_a_pixel_away(
     data: Path, tmp_path: Path, spacing: float, step: int
 ) -> None:
     for number in range(2):
-        array = read_volume(data / f"s{number}_T1w.nii.gz").array
+        image = nib.load(data / f"s{number}_T1w.nii.gz")
         affine = np.diag([4.0, 4.0, spacing, 1.0])
-        nib.save(nib.Nifti1Image(array, affine), tmp_path / f"s{number}_T1w.nii.gz")
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), tmp_path / f"s{number}_T1w.nii.gz")
     subjects = find_subjects(tmp_path, modality="T1w", brain_suffix="brain")
     alone = read_slices(subjects, pixel_size=4.0, stride=8)
     around = alone.with_offsets((0, -1, 1))
