@@ -11,13 +11,11 @@ from torch.nn import functional
 
 from .lmi import GaussianKernel, HistogramKernel, check_sizes, local_mutual_information
 
-SOURCE_MAPS = ("self", "sobel", "intensity", "neighbours")
-"""Maps of the source F alone: LMI(F, F), the magnitude of its Sobel gradient, F itself, and the slices about it."""
+SOURCE_MAPS = ("self", "sobel", "intensity")
+"""Maps of the source F alone: LMI(F, F), the magnitude of its Sobel gradient, and F itself."""
 MAPS = (*SOURCE_MAPS, "cross")
 """All maps; `cross` is LMI(F, F_t), which changes with the slice being generated."""
 
-NEIGHBOURS = {"below": -1, "above": 1}
-"""Channels of the map `neighbours`, and where their slices lie, in pixels from the feet up."""
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 # The gradient of a step from 0 to 1 then has magnitude 1.
 _SOBEL_STEP = 4.0
@@ -51,39 +49,31 @@ class Condition:
             check_sizes(patch_size, self.search_size)
 
     @property
-    def offsets(self) -> tuple[int, ...]:
-        """Which slices of the source the maps are made of: 0 is F itself, the others count pixels from the feet up."""
-        return (0, *NEIGHBOURS.values()) if "neighbours" in self.maps else (0,)
-
-    @property
     def channels(self) -> tuple[str, ...]:
         """A name for every channel of the maps, in their order."""
         source = [name for kind in SOURCE_MAPS if kind in self.maps for name in self._names(kind)]
         return (*source, *(self._names("cross") if "cross" in self.maps else ()))
 
     def source_maps(self, source: Tensor) -> Tensor:
-        """Maps of the source (B, len(offsets), H, W) in [0, 1] alone, (B, C, H, W) with C from 0, in [0, 1]."""
+        """Maps of the source (B, 1, H, W) in [0, 1] alone, (B, C, H, W) with C from 0, in [0, 1]."""
         maps = [self._source_map(kind, source) for kind in SOURCE_MAPS if kind in self.maps]
         return torch.cat([source[:, :0], *maps], 1)
 
     def noisy_maps(self, source: Tensor, noisy: Tensor) -> Tensor:
-        """Maps of the source (B, len(offsets), H, W) and the noisy slice (B, 1, H, W): (B, C, H, W) with C from 0.
+        """Maps of the source and the noisy slice, both (B, 1, H, W): (B, C, H, W) with C from 0.
 
         In [0, 1] up to the density estimate's bias.
         """
-        return self._lmi(source[:, :1], noisy) if "cross" in self.maps else source[:, :0]
+        return self._lmi(source, noisy) if "cross" in self.maps else source[:, :0]
 
     def all_maps(self, source: Tensor, noisy: Tensor) -> Tensor:
         """The maps of `channels`, (B, len(channels), H, W)."""
         return torch.cat([self.source_maps(source), self.noisy_maps(source, noisy)], 1)
 
     def _source_map(self, kind: str, source: Tensor) -> Tensor:
-        own = source[:, :1]
-        if kind == "neighbours":
-            return source[:, 1:]
         if kind == "self":
-            return self._lmi(own, own)
-        return sobel(own) if kind == "sobel" else own
+            return self._lmi(source, source)
+        return sobel(source) if kind == "sobel" else source
 
     def _lmi(self, reference: Tensor, image: Tensor) -> Tensor:
         maps = [
@@ -95,8 +85,6 @@ class Condition:
         return torch.cat(maps, 1)
 
     def _names(self, kind: str) -> list[str]:
-        if kind == "neighbours":
-            return [*NEIGHBOURS]
         return [f"{kind} {size}" for size in self.patch_sizes] if kind in ("self", "cross") else [kind]
 
 

@@ -25,9 +25,7 @@ def unconditional_denoiser(network: ScoreNetwork) -> Denoiser:
 def conditional_denoiser(
     network: ScoreNetwork, condition: Condition, source: Tensor, *, guidance: float = 1.0
 ) -> Denoiser:
-    """Denoiser of the target modality steered by the maps of `source` and the slice being generated.
-
-    The source (B, len(offsets), H, W) is what the condition sees of it.
+    """Denoiser of the target modality steered by the maps of `source` (B, 1, H, W) and the slice being generated.
 
     A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_maps - D_0).
     """

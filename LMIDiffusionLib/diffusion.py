@@ -49,7 +49,7 @@ class DiffusionMethod(ABC):
         """Where the sample of that number begins.
 
         Args:
-            source: slices (B, len(offsets), H, W) in [0, 1], padded to the network's stride.
+            source: slices (B, 1, H, W) in [0, 1], padded to the network's stride.
             number: of the sample, from 0.
             draw_noise: draws noise of the slices' shape.
             options: how the volume is translated.
@@ -58,11 +58,6 @@ class DiffusionMethod(ABC):
     def seen(self, source: SlicedSource) -> SlicedSource:
         """What the method sees of a source."""
         return source
-
-    @property
-    def offsets(self) -> tuple[int, ...]:
-        """Which slices about each are seen, as in `Condition.offsets`."""
-        return (0,)
 
     @property
     def batch_size(self) -> int:
@@ -80,11 +75,10 @@ class DiffusionMethod(ABC):
         options: TranslationOptions,
         on_step: Callable[[], None],
     ) -> Tensor:
-        seen = self.seen(source).padded(indices, stride=self.network.settings.stride, offsets=self.offsets)
-        seen = seen.to(self.device)
+        padded = self.seen(source).padded(indices, stride=self.network.settings.stride).to(self.device)
         # Neighbouring slices that start from one noise end alike: the volume flickers less from slice to slice.
-        draw_noise = shared_noise(_noise_seed(options.seed, number), seen[:, :1])
-        start = self.begin(seen, number=number, draw_noise=draw_noise, options=options)
+        draw_noise = shared_noise(_noise_seed(options.seed, number), padded)
+        start = self.begin(padded, number=number, draw_noise=draw_noise, options=options)
         sampler, _ = options.solver()
         for state in sampler.solve(start.denoise, start.state, start.noise_levels, draw_noise=draw_noise):
             on_step()
@@ -98,10 +92,6 @@ class LMIDiffusion(DiffusionMethod):
     After Wang et al. (arXiv 2404.01102), eq. 3; sample after sample sees the source in another view
     (`test_time_augmentation.sample_view`).
     """
-
-    @property
-    def offsets(self) -> tuple[int, ...]:
-        return self.checkpoint.condition.offsets
 
     def begin(
         self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions

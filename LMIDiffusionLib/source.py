@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -91,23 +90,9 @@ class SlicedSource:
             self.grid, scaled, planes, self.grid.to_slices(planes), self.pixel_size, otsu_threshold(scaled)
         )
 
-    def padded(self, indices: list[int], *, stride: int, offsets: Sequence[int] = (0,)) -> Tensor:
-        """These slices and what lies about them, (B, len(offsets), H, W), padded to multiples of a network's stride.
-
-        Args:
-            indices: which slices.
-            stride: of the network.
-            offsets: how far from each, in the checkpoint's pixels from the feet up; beyond the volume is its end.
-        """
-        around = torch.cat([self._at(indices, offset) for offset in offsets], 1)
-        return pad_to(around, padded_shape(self.grid.slice_shape, stride))
-
-    def _at(self, indices: list[int], offset: int) -> Tensor:
-        """What the volume shows (B, 1, H, W) at a distance from some slices, interpolated between its own."""
-        places = torch.tensor(indices) + offset * self.pixel_size / self.grid.slice_spacing
-        places = places.clamp(0, self.grid.slice_count - 1)
-        below, above = places.floor().long(), places.ceil().long()
-        return torch.lerp(self.slices[below], self.slices[above], (places - below).view(-1, 1, 1, 1))
+    def padded(self, indices: list[int], *, stride: int) -> Tensor:
+        """These slices (B, 1, H, W), padded to multiples of a network's stride."""
+        return pad_to(self.slices[indices], padded_shape(self.grid.slice_shape, stride))
 
     def with_air(self, images: Tensor, indices: list[int]) -> Tensor:
         """Images of these slices, padded as by `padded`, cropped and put in [0, 1]; around the head, its air."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,18 +19,12 @@ class OnePass(ABC):
     stride: int
     """Height and width of the network's slices must be multiples of it."""
 
-    offsets: Sequence[int] = (0,)
-    """Which slices about each are seen, as in `Condition.offsets`."""
-
     def __init__(self, *, device: torch.device) -> None:
         self.device = device
 
     @abstractmethod
     def translated(self, source: Tensor, *, number: int) -> Tensor:
-        """Slices (B, 1, H, W) of the target modality in [0, 1] for those of a source, (B, len(offsets), H, W).
-
-        `number` is the sample's.
-        """
+        """Slices (B, 1, H, W) of the target modality in [0, 1] for those of a source; `number` is the sample's."""
 
     @property
     def batch_size(self) -> int:
@@ -49,7 +43,6 @@ class OnePass(ABC):
         on_step: Callable[[], None],
     ) -> Tensor:
         with torch.inference_mode():
-            seen = source.padded(indices, stride=self.stride, offsets=self.offsets).to(self.device)
-            images = self.translated(seen, number=number)
+            images = self.translated(source.padded(indices, stride=self.stride).to(self.device), number=number)
         on_step()
         return source.with_air(images, indices)

@@ -65,7 +65,6 @@ class Regression(OnePass):
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.condition = condition_of(checkpoint.settings["condition"])
         self.stride = network.settings.stride
-        self.offsets = self.condition.offsets
 
     def translated(self, source: Tensor, *, number: int) -> Tensor:
         view = sample_view(number)

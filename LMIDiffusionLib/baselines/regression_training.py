@@ -51,8 +51,7 @@ def train_regression(
         raise UserError(f"A regression has no noisy slice for the map cross; choose of {', '.join(SOURCE_MAPS)}.")
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
-    stride = NetworkSettings(channels=model.channels).stride
-    slices = read_split(data, reading, stride=stride, offsets=condition.offsets)
+    slices = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
     return fit_rival(
         RegressionTraining(_network(slices[0], condition, model), condition, fit),
         slices,
@@ -105,8 +104,8 @@ class RegressionTraining(RivalTraining):
     def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
         """Mean absolute error and PSNR on held-out slices in contrasts that are always the same."""
         _, estimate = self._estimate(batch, step_draws(self, VALIDATION_SEED, batch_index))
-        self.log("validation/loss", functional.l1_loss(estimate, batch.targets), sync_dist=True)
-        error = (estimate.clamp(0, 1) - batch.targets).square().mean((1, 2, 3))
+        self.log("validation/loss", functional.l1_loss(estimate, batch.images), sync_dist=True)
+        error = (estimate.clamp(0, 1) - batch.images).square().mean((1, 2, 3))
         psnr = -10 * error.clamp(min=1e-10).log10().mean()
         self.log("validation/psnr", psnr, sync_dist=True, prog_bar=True)
 
@@ -125,4 +124,4 @@ class RegressionTraining(RivalTraining):
     def pictures(self, batch: SliceBatch) -> list[Tensor]:
         """Copies in another contrast, estimates, truth."""
         copies, estimates = self._estimate(batch, step_draws(self, VALIDATION_SEED))
-        return [copies, estimates, batch.targets]
+        return [copies, estimates, batch.images]

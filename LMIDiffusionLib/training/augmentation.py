@@ -23,10 +23,10 @@ class SliceBatch(NamedTuple):
     """Training slices and what is known of them.
 
     Attributes:
-        images: (B, C, H, W) in [0, 1], the slice itself first, then those about it that a condition sees.
-        brains: masks (B, C, H, W), 0 or 1.
+        images: (B, 1, H, W) in [0, 1].
+        brains: masks (B, 1, H, W), 0 or 1.
         gains: (B, 1, 1, 1), factors that put the brain alone on the unit scale of intensity.
-        classes: (B, C, H, W), anatomical classes as integers.
+        classes: (B, 1, H, W), anatomical classes as integers.
         class_means: (B, MOST_CLASSES), mean intensity of each class in the slice's scan.
     """
 
@@ -35,11 +35,6 @@ class SliceBatch(NamedTuple):
     gains: Tensor
     classes: Tensor
     class_means: Tensor
-
-    @property
-    def targets(self) -> Tensor:
-        """The slices themselves, (B, 1, H, W)."""
-        return self.images[:, :1]
 
 
 @dataclass(frozen=True)
@@ -63,18 +58,18 @@ class Augmentation:
     scanner: Scanner = Scanner()
 
     def __call__(self, batch: SliceBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
-        """Moved target slices (B, 1, H, W), and copies (B, C, H, W) of all in another contrast, in [0, 1].
+        """Moved target slices, and copies of them in another contrast, both (B, 1, H, W) in [0, 1].
 
         A slice reduced to its brain is multiplied by its gain, because the intensity scale of a brain-only volume is
         that of its brain.
         """
         moved, kept = self.geometry.move(torch.cat(self._recoloured(batch, draws), 1), batch.brains, draws)
-        images, copies = (part * kept for part in moved.chunk(2, 1))
-        gains = torch.where(kept[:, :1].all(3, keepdim=True).all(2, keepdim=True), 1.0, batch.gains)
-        return (gains * images[:, :1]).clamp(max=1), self.scanner(copies, draws)
+        images, copies = (moved * kept).split(1, 1)
+        gains = torch.where(kept.all(3, keepdim=True).all(2, keepdim=True), 1.0, batch.gains)
+        return (gains * images).clamp(max=1), self.scanner(copies, draws)
 
     def copies(self, batch: SliceBatch, draws: SliceDraws) -> Tensor:
-        """Copies (B, C, H, W) in another contrast of slices that stay where they are."""
+        """Copies (B, 1, H, W) in another contrast of slices that stay where they are."""
         return self.scanner(self.contrasts(batch, draws), draws)
 
     def contrasts(self, batch: SliceBatch, draws: SliceDraws) -> Tensor:

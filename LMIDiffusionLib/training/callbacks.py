@@ -84,7 +84,7 @@ class SamplePictures(Callback):
         if not trainer.is_global_zero:
             return
         batch = SliceBatch(*(part.to(module.device) for part in self._batch))
-        slices, draws = batch.targets, SliceDraws(torch.Generator(module.device).manual_seed(0))
+        slices, draws = batch.images, SliceDraws(torch.Generator(module.device).manual_seed(0))
         copy = module.augmentation.copies(batch, draws)
         noise = shared_noise(0, slices)
         denoise = conditional_denoiser(module.network, module.condition, copy)
@@ -94,7 +94,7 @@ class SamplePictures(Callback):
 
 
 def save_rows(trainer: lightning.Trainer, folder: Path, rows: Sequence[Tensor]) -> None:
-    """Write rows of slices, first channels of (B, C, H, W), as FOLDER/step-STEP.png and show them in TensorBoard."""
+    """Write rows of slices, (B, 1, H, W) each, as FOLDER/step-STEP.png and show them in TensorBoard."""
     sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
     folder.mkdir(exist_ok=True)
     save_picture(folder / f"step-{trainer.global_step:07d}.png", sheet.numpy())

@@ -59,11 +59,11 @@ class ClassContrasts:
     lesions: float = 0.25
 
     def __call__(self, images: Tensor, classes: Tensor, means: Tensor, draws: SliceDraws) -> Tensor:
-        """Copies (B, C, H, W) in [0, 1].
+        """Copies (B, 1, H, W) in [0, 1].
 
         Args:
-            images: target slices (B, C, H, W) in [0, 1], those of a scan that lie about one another in C.
-            classes: their anatomical classes (B, C, H, W), integers.
+            images: target slices (B, 1, H, W) in [0, 1].
+            classes: their anatomical classes (B, 1, H, W), integers.
             means: mean target intensity (B, MOST_CLASSES) of each class.
             draws: of all that is random.
         """
@@ -75,7 +75,7 @@ class ClassContrasts:
         return (offset + slope * images).clamp(0, 1)
 
     def add_lesions(self, images: Tensor, copies: Tensor, classes: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
-        """Slices and copies (B, C, H, W) with blobs in the white matter of some: of any intensity in the copy."""
+        """Slices and copies (B, 1, H, W) with blobs in the white matter of some: of any intensity in the copy."""
         chance, level, darkening = draws.uniform(images, 3, 1, 1).split(1, 1)
         blobs = ((smooth_field(images, _LESION_POINTS, draws) - 0.85) / 0.1).clamp(0, 1)
         white = _mixed((classes == CLASSES.index("white matter")).to(images.dtype))
@@ -129,7 +129,6 @@ def _tissue_levels(images: Tensor, draws: SliceDraws) -> Tensor:
 
 
 def _mixed(values: Tensor) -> Tensor:
-    """Values (B, C, H, W) that step at the edges of classes, mixed there as in partial volumes."""
+    """Values (B, 1, H, W) that step at the edges of classes, mixed there as in partial volumes."""
     kernel = values.new_tensor([[1.0, 4.0, 1.0], [4.0, 16.0, 4.0], [1.0, 4.0, 1.0]]) / 36
-    padded = functional.pad(values, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
-    return functional.conv2d(padded, kernel[None, None]).view_as(values)
+    return functional.conv2d(functional.pad(values, (1, 1, 1, 1), mode="replicate"), kernel[None, None])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,8 @@ def resume_file(output: Path, *, resume: bool) -> Path | None:
     return file if resume else None
 
 
-def read_split(
-    data: Path, options: DataOptions, *, stride: int, offsets: Sequence[int] = (0,)
-) -> tuple[SliceSet, SliceSet]:
-    """Slices (training, held out) of a folder of scans, padded to multiples of `stride`, with those about each.
+def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceSet, SliceSet]:
+    """Slices (training, held out) of a folder of scans, padded to multiples of `stride`.
 
     Raises:
         UserError: the data cannot be used.
@@ -68,7 +65,7 @@ def read_split(
         )
         for part in (training, held_out)
     ]
-    return sets[0].with_offsets(offsets), sets[1].with_offsets(offsets)
+    return sets[0], sets[1]
 
 
 def spread(slices: Tensor, count: int) -> Tensor:

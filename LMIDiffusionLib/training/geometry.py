@@ -38,11 +38,11 @@ class Geometry:
 
         Args:
             images: slices and copies of them.
-            brains: masks (B, C', H, W), 0 or 1, the one of the slice itself first.
+            brains: masks (B, 1, H, W), 0 or 1.
             draws: of all that is random.
 
         Returns:
-            The moved images, whole, and masks (B, C', H, W): ones, or the brain where a slice is to be stripped.
+            The moved images, whole, and masks (B, 1, H, W): ones, or the brain alone where its slice is to be stripped.
         """
         grid = functional.affine_grid(self._affine(images, draws), list(images.shape), align_corners=False)
         # Linear interpolation would smooth the slices, and teach the network to draw smooth ones.
@@ -51,7 +51,7 @@ class Geometry:
         grown = functional.max_pool2d(moved_brains, 3, stride=1, padding=1)
         chance = draws.uniform(images, 2, 1, 1)
         brain = torch.where(chance[:, 1:] < 0.5, moved_brains, grown) > 0.5
-        has_brain = brain[:, :1].float().mean((2, 3), keepdim=True) > _LEAST_BRAIN
+        has_brain = brain.float().mean((2, 3), keepdim=True) > _LEAST_BRAIN
         stripped = (chance[:, :1] < self.skull_stripping) & has_brain
         return moved, torch.where(stripped, brain, torch.ones_like(brain))
 

@@ -34,7 +34,7 @@ class Scanner:
     thickness: float = 0.0
 
     def __call__(self, images: Tensor, draws: SliceDraws) -> Tensor:
-        """Slices (B, C, H, W) in [0, 1] as a scanner would show them."""
+        """Slices (B, 1, H, W) in [0, 1] as a scanner would show them."""
         gained = images * self._gain(images, draws)
         blurred = self._blur((gained * self._bias(images, draws)).clamp(max=1), draws)
         level = self.noise * draws.uniform(images, 1, 1, 1)
@@ -67,7 +67,7 @@ def smooth_field(images: Tensor, points: int, draws: SliceDraws) -> Tensor:
 
 
 def _blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor) -> Tensor:
-    """Gaussian blur of (B, C, H, W) across rows and columns, with a standard deviation (B,) of each in pixels."""
+    """Gaussian blur of (B, 1, H, W) across rows and columns, with a standard deviation (B,) of each in pixels."""
     batch, reach = images.shape[0], _BLUR_REACH
     distance = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernels = [(-(distance**2) / (2 * sigma.view(-1, 1) ** 2)).exp() for sigma in (row_sigma, column_sigma)]

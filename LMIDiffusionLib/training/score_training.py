@@ -85,7 +85,7 @@ class ScoreTraining(lightning.LightningModule):
 
     def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
         """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
-        slices = batch.targets
+        slices = batch.images
         for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):
             draws = step_draws(self, VALIDATION_SEED, batch_index)
             sigma = torch.full((len(slices),), level, device=self.device)

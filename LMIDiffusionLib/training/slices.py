@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -90,30 +89,16 @@ class SliceSet(Dataset[SliceBatch]):
     A slice without a mask counts as all brain: stripping its skull leaves it as it is.
     """
 
-    def __init__(self, slices: SliceBatch, places: Tensor, *, has_masks: bool, offsets: Sequence[int] = (0,)) -> None:
-        """
-        Args:
-            slices: all of them, one channel each, those of a scan from the feet up.
-            places: (N, 3), of each slice the first and the last of its scan, and how many of them a pixel is wide.
-            has_masks: whether any scan has a mask of the brain.
-            offsets: which slices about each come with it, as in `Condition.offsets`; beyond a scan is its end.
-        """
-        self._slices, self._places, self._offsets = slices, places, offsets
+    def __init__(self, slices: SliceBatch, *, has_masks: bool) -> None:
+        self._slices = slices
         self.has_masks = has_masks
 
     def __len__(self) -> int:
         return len(self._slices.images)
 
     def __getitem__(self, index: int) -> SliceBatch:
-        first, last, step = self._places[index].tolist()
-        rows = [min(max(index + offset * step, first), last) for offset in self._offsets]
-        all_images, all_brains, gains, all_classes, means = self._slices
-        images, brains, classes = (part[rows, 0] for part in (all_images, all_brains, all_classes))
-        return SliceBatch(images.float() / 255, brains.float(), gains[index], classes, means[index])
-
-    def with_offsets(self, offsets: Sequence[int]) -> SliceSet:
-        """The same slices, each with others about it."""
-        return SliceSet(self._slices, self._places, has_masks=self.has_masks, offsets=offsets)
+        images, brains, gains, classes, means = (part[index] for part in self._slices)
+        return SliceBatch(images.float() / 255, brains.float(), gains, classes, means)
 
     def images(self) -> Tensor:
         """All slices (N, 1, H, W), float32."""
@@ -149,13 +134,12 @@ def read_slices(
         UserError: a file cannot be used.
     """
     notes: dict[str, list[str]] = {}
-    read = [
+    parts = [
         _subject_slices(subject, pixel_size, preprocess, levels, notes)
         for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None)
     ]
     for note, names in notes.items():
         print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
-    parts = [part for part, _ in read]
     shapes = [part.images.shape[-2:] for part in parts]
     shape = padded_shape((max(s[0] for s in shapes), max(s[1] for s in shapes)), stride)
     padded = [
@@ -163,15 +147,7 @@ def read_slices(
     ]
     slices = SliceBatch(*(torch.cat(same) for same in zip(*padded, strict=True)))
     has_masks = any(subject.brain or subject.labels for subject in subjects)
-    places = _places([len(part.images) for part in parts], [step for _, step in read])
-    return SliceSet(slices._replace(brains=slices.brains.bool()), places, has_masks=has_masks)
-
-
-def _places(counts: list[int], steps: list[int]) -> Tensor:
-    """The places that a `SliceSet` is given, of scans with so many slices, so many of which a pixel is wide."""
-    ends = list(itertools.accumulate(counts))
-    rows = [(end - count, end - 1, step) for end, count, step in zip(ends, counts, steps, strict=True)]
-    return torch.tensor(rows).repeat_interleave(torch.tensor(counts), 0)
+    return SliceSet(slices._replace(brains=slices.brains.bool()), has_masks=has_masks)
 
 
 def _subject_slices(
@@ -180,8 +156,7 @@ def _subject_slices(
     preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     levels: tuple[float, float, float, float] | None,
     notes: dict[str, list[str]],
-) -> tuple[SliceBatch, int]:
-    """Slices of a scan, and how many of them a pixel is wide."""
+) -> SliceBatch:
     volume = read_volume(subject.image)
     grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
     scaled = preprocess(volume.array.astype(np.float32))
@@ -204,14 +179,13 @@ def _subject_slices(
     inside = torch.ones(images.shape, dtype=torch.uint8) if brain is None else torch.from_numpy(brain)[:, None].byte()
     gain = 0.5 / head_median((images * inside).numpy())
     count = int(chosen.sum())
-    slices = SliceBatch(
+    return SliceBatch(
         images=(images[chosen][box] * 255).round().to(torch.uint8),
         brains=inside[chosen][box],
         gains=torch.full((count, 1, 1, 1), gain),
         classes=torch.from_numpy(classes)[chosen][:, None][box],
         class_means=means.expand(count, -1),
     )
-    return slices, round(pixel_size / grid.slice_spacing)
 
 
 def _bounding_box(mask: Tensor) -> tuple[EllipsisType | slice, ...]:

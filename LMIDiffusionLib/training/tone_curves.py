@@ -25,7 +25,7 @@ class ToneCurves:
     unchanged: float = 0.3
 
     def __call__(self, images: Tensor, draws: SliceDraws) -> Tensor:
-        """Slices (B, C, H, W) in [0, 1] after a piecewise linear curve each, about a rising or a falling line.
+        """Slices (B, 1, H, W) in [0, 1] after a piecewise linear curve each, about a rising or a falling line.
 
         Air stays dark, as in every MR contrast.
         """

@@ -57,8 +57,7 @@ def train(
     condition = condition_of_options(model)
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
-    stride = NetworkSettings(channels=model.channels).stride
-    training, held_out = read_split(data, reading, stride=stride, offsets=condition.offsets)
+    training, held_out = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
     module = _module(training, condition, model, fit)
     timer = Timer(verbose=False)
     exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality), timer)

@@ -53,12 +53,6 @@ def _repeated(batch: SliceBatch, times: int) -> SliceBatch:
     return SliceBatch(*(part[:1].repeat(times, *[1] * (part.ndim - 1)) for part in batch))
 
 
-def _with_neighbours(batch: SliceBatch) -> SliceBatch:
-    """The slices with themselves below and above."""
-    images, brains, classes = (part.repeat(1, 3, 1, 1) for part in (batch.images, batch.brains, batch.classes))
-    return batch._replace(images=images, brains=brains, classes=classes)
-
-
 def _means_by_class(copies: torch.Tensor, batch: SliceBatch, *names: str) -> list[torch.Tensor]:
     masks = [batch.classes == CLASSES.index(name) for name in names]
     return [(copies * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)) for mask in masks]
@@ -250,36 +244,3 @@ class TestAugmentation:
         batch = SliceBatch(images, ones, torch.ones(4, 1, 1, 1), torch.from_numpy(classes)[:, None], means)
         copies = AUGMENTATIONS["anatomical"].contrasts(batch, _draws())
         assert not torch.equal(copies, AUGMENTATIONS["strong"].contrasts(batch, _draws()))
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_slices_of_one_scan_are_changed_alike_but_for_the_noise(batch: SliceBatch, name: str) -> None:
-    quiet = dataclasses.replace(AUGMENTATIONS[name].scanner, noise=0.0)
-    augmentation = dataclasses.replace(AUGMENTATIONS[name], scanner=quiet)
-    for seed in range(5):
-        slices, copies = augmentation(_with_neighbours(batch), _draws(seed))
-        assert (slices.shape, copies.shape) == ((4, 1, 40, 48), (4, 3, 40, 48))
-        torch.testing.assert_close(copies[:, 1:], copies[:, :1].expand(-1, 2, -1, -1))
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_slices_copy_is_the_same_whatever_lies_about_it(batch: SliceBatch, name: str) -> None:
-    """But for the scale of intensity and the noise, which are the scan's."""
-    scanner = dataclasses.replace(AUGMENTATIONS[name].scanner, noise=0.0, gain=0.0)
-    augmentation = dataclasses.replace(AUGMENTATIONS[name], scanner=scanner)
-    alone, own = augmentation(batch, _draws(3))
-    slices, copies = augmentation(_with_neighbours(batch), _draws(3))
-    torch.testing.assert_close(slices, alone)
-    torch.testing.assert_close(copies[:, :1], own)
-
-
-def test_neighbours_are_stripped_by_masks_of_their_own(batch: SliceBatch) -> None:
-    stacked = _with_neighbours(batch)
-    brains = stacked.brains.clone()
-    brains[:, 1] = 0
-    stripping = dataclasses.replace(_STILL, skull_stripping=1.0)
-    moved, kept = stripping.move(stacked.images, brains, _draws())
-    assert kept.shape == moved.shape
-    assert not kept[:, 1].any()
-    assert torch.equal(kept[:, 0], kept[:, 2])
-    assert 0 < kept[:, 0].float().mean() < 1

@@ -13,9 +13,9 @@ from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, local_mutual_in
 SOFT = GaussianKernel(bandwidth=0.1)
 
 
-def random_images(count: int, *, seed: int, channels: int = 1) -> Tensor:
+def random_images(count: int, *, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand(count, channels, 12, 11, generator=generator, dtype=torch.float64)
+    return torch.rand(count, 1, 12, 11, generator=generator, dtype=torch.float64)
 
 
 def labels_at_bin_centres(labels: Tensor, bins: int) -> Tensor:
@@ -69,22 +69,10 @@ def test_the_channels_are_the_source_maps_followed_by_those_of_the_noisy_slice()
 @pytest.mark.parametrize("name", MAPS)
 def test_a_map_follows_the_noisy_slice_if_and_only_if_it_is_the_cross_map(name: str) -> None:
     condition = Condition(maps=(name,), kernel=SOFT)
-    source = random_images(1, seed=8, channels=len(condition.offsets))
+    source = random_images(1, seed=8)
     first, second = (condition.all_maps(source, random_images(1, seed=seed)) for seed in (9, 10))
     assert torch.equal(first, second) == (name in SOURCE_MAPS)
     assert first.shape == (1, len(condition.channels), 12, 11)
-
-
-def test_neighbours_are_the_slices_about_it_and_change_no_other_map() -> None:
-    alone = Condition(maps=("self", "sobel", "intensity", "cross"), kernel=SOFT)
-    condition = Condition(maps=("neighbours", *alone.maps), kernel=SOFT)
-    source, noisy = random_images(2, seed=12, channels=3), random_images(2, seed=13)
-    assert (alone.offsets, condition.offsets) == ((0,), (0, -1, 1))
-    maps = dict(zip(condition.channels, condition.all_maps(source, noisy).unbind(1), strict=True))
-    assert torch.equal(maps.pop("below"), source[:, 1])
-    assert torch.equal(maps.pop("above"), source[:, 2])
-    assert tuple(maps) == alone.channels
-    assert torch.equal(torch.stack([*maps.values()], 1), alone.all_maps(source[:, :1], noisy))
 
 
 def test_sobel_is_scipys_gradient_and_1_at_a_step() -> None:

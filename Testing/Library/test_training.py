@@ -19,7 +19,6 @@ from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import to_unit_scale
-from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.bias_field import correct_bias_field
@@ -27,7 +26,6 @@ from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
 from LMIDiffusionLib.training.start import start_from
 from LMIDiffusionLib.training.train import train
-from LMIDiffusionLib.translation import translate
 from LMIDiffusionLib.volume import read_volume
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
@@ -134,22 +132,6 @@ def test_a_training_starts_from_the_weights_of_a_checkpoint(
         "cross",
         "sobel",
     )
-
-
-def test_a_network_trained_with_neighbours_looks_at_them(data: Path, tmp_path: Path) -> None:
-    ended = _train(data, tmp_path, "--maps", "intensity", "neighbours", "cross", "--contrast", "anatomical")
-    assert ended.returncode == 0, ended.stderr
-    checkpoint = load_checkpoint(str(tmp_path / "checkpoint.safetensors"))
-    assert checkpoint.condition.channels == ("intensity", "below", "above", "cross 3")
-    scan = read_volume(data / "s0_T1w.nii.gz")
-    array = scan.array.copy()
-    array[..., 11] = np.random.default_rng(0).permutation(array[..., 11].ravel()).reshape(array.shape[:2])
-    results = [
-        translate(each, checkpoint, TranslationOptions(samples=1, slices=(8, 13))).volume.array
-        for each in (scan, scan.with_array(array))
-    ]
-    changed = [not np.array_equal(results[0][..., index], results[1][..., index]) for index in range(8, 13)]
-    assert changed == [False, False, True, True, True]
 
 
 def test_maps_that_cannot_be_made_are_refused(data: Path, tmp_path: Path) -> None:
@@ -277,28 +259,6 @@ def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
     assert (slices.images() > 0.1).float().mean((1, 2, 3)).min() > 0.05
     assert set(brain.unique().tolist()) == {0.0, 1.0}
     assert gain.shape == (1, 1, 1)
-
-
-@pytest.mark.parametrize(("spacing", "step"), [(4.0, 1), (2.0, 2), (20.0, 0)])
-def test_neighbours_are_of_the_same_scan_and_nearest_to_a_pixel_away(
-    data: Path, tmp_path: Path, spacing: float, step: int
-) -> None:
-    for number in range(2):
-        image = nib.load(data / f"s{number}_T1w.nii.gz")
-        affine = np.diag([4.0, 4.0, spacing, 1.0])
-        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), tmp_path / f"s{number}_T1w.nii.gz")
-    subjects = find_subjects(tmp_path, modality="T1w", brain_suffix="brain")
-    alone = read_slices(subjects, pixel_size=4.0, stride=8)
-    around = alone.with_offsets((0, -1, 1))
-    counts = [len(read_slices([subject], pixel_size=4.0, stride=8)) for subject in subjects]
-    assert len(around) == len(alone) == sum(counts)
-    scans = [range(counts[0]), range(counts[0], sum(counts))]
-    for index in range(len(alone)):
-        scan = scans[index >= counts[0]]
-        for part, whole in ((0, around[index].images), (1, around[index].brains), (3, around[index].classes)):
-            below, above = max(index - step, scan[0]), min(index + step, scan[-1])
-            expected = torch.cat([alone[each][part] for each in (index, below, above)])
-            assert torch.equal(whole, expected)
 
 
 def test_the_brain_alone_is_put_on_its_own_intensity_scale(data: Path) -> None:
