@@ -24,6 +24,7 @@ from .errors import UserError
 from .files import atomic_path
 from .intensity import SCALE_NAME
 from .lmi import GaussianKernel, HistogramKernel
+from .planes import AXIAL, PLANES
 from .resources import DEFAULT_CHECKPOINT, checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
@@ -65,6 +66,7 @@ class Checkpoint:
         sde: noise levels seen in training.
         modality: target modality, such as T1w.
         pixel_size: side of the slices' pixels in millimetres.
+        planes: of the slices that it was trained on, names in `planes.PLANES`.
         class_centres: K-Means centres of whole slices by number of clusters, ascending, in [0, 1].
         tissue_centres: centre of each of `segmentation.TISSUES` inside training brains; None where they are not known.
         provenance: where the weights come from.
@@ -79,6 +81,7 @@ class Checkpoint:
     class_centres: dict[int, NDArray[np.float64]]
     tissue_centres: dict[str, float] | None
     provenance: Provenance
+    planes: tuple[str, ...] = (AXIAL,)
 
     def score_network(self) -> ScoreNetwork:
         """The network with these weights, in evaluation mode."""
@@ -104,6 +107,7 @@ class Checkpoint:
             "format_version": FORMAT_VERSION,
             "modality": self.modality,
             "pixel_size": self.pixel_size,
+            "planes": [*self.planes],
             "intensity_scale": SCALE_NAME,
             "network": dataclasses.asdict(self.network),
             "condition": condition_metadata(self.condition),
@@ -150,6 +154,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         },
         tissue_centres=_tissue_centres(metadata["tissue_centres"], metadata["format_version"]),
         provenance=_provenance(metadata),
+        planes=_planes(metadata.get("planes", [AXIAL])),  # older files have none
     )
     condition = checkpoint.condition
     for settings in (
@@ -165,6 +170,12 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         raise ValueError("there are no classes")
     _check_weights(checkpoint)
     return checkpoint
+
+
+def _planes(names: Any) -> tuple[str, ...]:
+    if type(names) is not list or names[:1] != [AXIAL] or len(set(names)) < len(names) or not set(names) <= {*PLANES}:
+        raise ValueError(f"planes is {names!r}")
+    return tuple(names)
 
 
 def _provenance(metadata: dict[str, Any]) -> Provenance:

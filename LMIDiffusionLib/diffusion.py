@@ -14,6 +14,7 @@ from . import devices
 from .checkpoint import Checkpoint
 from .denoisers import conditional_denoiser
 from .options import TranslationOptions
+from .planes import AXIAL
 from .samplers import Denoiser, NoiseSource, shared_noise
 from .source import SlicedSource
 from .test_time_augmentation import sample_view
@@ -60,6 +61,10 @@ class DiffusionMethod(ABC):
         return source
 
     @property
+    def planes(self) -> tuple[str, ...]:
+        return (AXIAL,)
+
+    @property
     def batch_size(self) -> int:
         return devices.batch_size(self.device)
 
@@ -92,6 +97,10 @@ class LMIDiffusion(DiffusionMethod):
     After Wang et al. (arXiv 2404.01102), eq. 3; sample after sample sees the source in another view
     (`test_time_augmentation.sample_view`).
     """
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        return self.checkpoint.planes
 
     def begin(
         self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions

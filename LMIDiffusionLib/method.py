@@ -20,6 +20,10 @@ class Method(Protocol):
         """Where it computes."""
 
     @property
+    def planes(self) -> tuple[str, ...]:
+        """In which it has learned to draw, names in `planes.PLANES`, the axial one first."""
+
+    @property
     def batch_size(self) -> int:
         """Slices at once where the options leave it open."""
 

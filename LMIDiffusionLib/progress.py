@@ -32,22 +32,22 @@ class Clock:
     """Turns slices, samples and steps done into progress and an estimate of the time left."""
 
     slices: int
-    samples: int
     steps: int
     _done: int = 0
     _batch: int = 0
+    _samples: int = 1
     _taken: int = 0
     _fraction: float = 0.0
     _start: float = field(default_factory=time.monotonic)
 
-    def begin(self, batch: int) -> None:
-        """A batch of so many slices begins, or begins anew."""
-        self._batch, self._taken = batch, 0
+    def begin(self, batch: int, *, samples: int) -> None:
+        """A batch of so many slices begins, or begins anew, each of which takes so many samples."""
+        self._batch, self._samples, self._taken = batch, samples, 0
 
     def step(self) -> Progress:
         """A step of the present batch is done."""
         self._taken += 1
-        share = self._done + self._batch * self._taken / (self.samples * self.steps)
+        share = self._done + self._batch * self._taken / (self._samples * self.steps)
         self._fraction = max(self._fraction, share / self.slices)  # a batch that is halved half-way starts anew
         elapsed = time.monotonic() - self._start
         left = elapsed / self._fraction - elapsed

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .axial_slices import AxialGrid, pad_to, padded_shape
 from .errors import UserError
 from .intensity import head_mask, head_outlines, otsu_threshold, smoothed_within, to_unit_scale
+from .slice_grid import SliceGrid, pad_to, padded_shape
 from .upsampling import guided_upsampling
 from .volume import Volume
 
@@ -23,7 +23,7 @@ _MINIMUM_HEAD_AREA = 200.0
 
 @dataclass(frozen=True)
 class SlicedSource:
-    """A volume on the unit scale and its axial slices, from the feet up.
+    """A volume on the unit scale and its slices in one plane; the axial ones from the feet up.
 
     Attributes:
         grid: of the slices, and the way back to the volume's own.
@@ -34,7 +34,7 @@ class SlicedSource:
         otsu: Otsu's threshold of `scaled`.
     """
 
-    grid: AxialGrid
+    grid: SliceGrid
     scaled: NDArray[np.float32]
     plane_slices: Tensor
     slices: Tensor
@@ -50,10 +50,14 @@ class SlicedSource:
             UserError: its axial slices would be too small or too large.
             ValueError: it is constant.
         """
-        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
+        grid = SliceGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
         scaled = to_unit_scale(volume.array)
+        return cls._cut(scaled, grid, pixel_size, otsu_threshold(scaled))
+
+    @classmethod
+    def _cut(cls, scaled: NDArray[np.float32], grid: SliceGrid, pixel_size: float, otsu: float) -> SlicedSource:
         planes = grid.plane_slices(scaled)
-        return cls(grid, scaled, planes, grid.to_slices(planes), pixel_size, otsu_threshold(scaled))
+        return cls(grid, scaled, planes, grid.to_slices(planes), pixel_size, otsu)
 
     def head_slices(self, chosen: tuple[int, int] | None = None) -> list[int]:
         """Indices of the slices in [first, stop), of all if None, that show some of the head.
@@ -83,12 +87,13 @@ class SlicedSource:
             self._outlines.update(zip(new, torch.from_numpy(outlines), strict=True))
         return torch.stack([self._outlines[index] for index in indices])[:, None]
 
+    def in_plane(self, plane: str) -> SlicedSource:
+        """The same volume, cut in another plane."""
+        return self._cut(self.scaled, self.grid.in_plane(plane), self.pixel_size, self.otsu)
+
     def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedSource:
         """The same slices of a volume (I, J, K) in [0, 1] in place of `scaled`."""
-        planes = self.grid.plane_slices(scaled)
-        return SlicedSource(
-            self.grid, scaled, planes, self.grid.to_slices(planes), self.pixel_size, otsu_threshold(scaled)
-        )
+        return self._cut(scaled, self.grid, self.pixel_size, otsu_threshold(scaled))
 
     def padded(self, indices: list[int], *, stride: int) -> Tensor:
         """These slices (B, 1, H, W), padded to multiples of a network's stride."""
@@ -139,6 +144,6 @@ class SlicedSource:
             (B, C, rows, columns).
         """
         grid = self.grid
-        if not all(fine > coarse for fine, coarse in zip(grid.plane_shape, grid.slice_shape, strict=True)):
+        if not any(fine > coarse for fine, coarse in zip(grid.plane_shape, grid.slice_shape, strict=True)):
             return grid.to_plane(images)
         return guided_upsampling(images, self.slices[indices], self.plane_slices[indices])

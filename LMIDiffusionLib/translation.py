@@ -10,10 +10,12 @@ from torch import Tensor
 
 from .batching import in_batches
 from .checkpoint import Checkpoint
+from .cuts import Cut, cuts
 from .devices import select_device, select_precision
 from .diffusion import LMIDiffusion
 from .errors import UserError
 from .method import Method
+from .moments import Moments
 from .options import TranslationOptions
 from .progress import Clock, Progress
 from .source import SlicedSource
@@ -36,10 +38,10 @@ class Translation:
 
 @dataclass(frozen=True)
 class SliceBatch:
-    """Translated slices on the checkpoint's grid.
+    """Translated slices of a plane on the checkpoint's grid.
 
     Attributes:
-        indices: which axial slices, from the feet up.
+        indices: which slices.
         samples: (K, B, 1, H, W) in [0, 1], one for each of K samples.
     """
 
@@ -97,17 +99,9 @@ def translate_source(
     if not indices:
         place = "the volume" if options.slices is None else "these slices"
         raise UserError(f"No head was found in {place}; give a scan of a head that shows more of it.")
-    mean = torch.zeros(source.grid.slice_count, 1, *source.grid.plane_shape)
-    spread = torch.zeros_like(mean)
-    for batch in translate_slices(source, indices, method, options, on_progress=on_progress):
-        # Averaged on the volume's own pixels: a standard deviation cannot be resampled.
-        samples = source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
-        mean[batch.indices] = samples.mean(1, keepdim=True)
-        if options.samples > 1:
-            deviations = samples.sub_(mean[batch.indices]).square_()
-            spread[batch.indices] = deviations.sum(1, keepdim=True).div_(options.samples - 1).sqrt_()
-    uncertainty = volume.with_array(source.grid.volume(spread)) if options.samples > 1 else None
-    return Translation(volume.with_array(source.grid.volume(mean)), uncertainty)
+    moments = translate_slices(source, indices, method, options, on_progress=on_progress)
+    uncertainty = volume.with_array(moments.deviation()) if options.samples > 1 else None
+    return Translation(volume.with_array(moments.mean), uncertainty)
 
 
 def translate_slices(
@@ -117,17 +111,54 @@ def translate_slices(
     options: TranslationOptions = TranslationOptions(),
     *,
     on_progress: Callable[[Progress], None] = _ignore,
+) -> Moments:
+    """Of all samples of some axial slices, on the volume's grid; elsewhere there are none, and their mean is 0.
+
+    Samples in other planes are drawn of the whole volume.
+    """
+    found = cuts(source, indices, method.planes, options)
+    clock = Clock(slices=sum(len(cut.indices) for cut in found), steps=method.steps(options))
+    moments = Moments.of_none(source.scaled.shape)
+    for cut in found:
+        moments.merge(_moments(cut, method, options, clock, on_progress))
+    asked = torch.zeros(source.grid.slice_count, 1, 1, 1)
+    asked[indices] = 1
+    inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
+    return Moments(moments.count * inside, moments.mean * inside, moments.squares * inside)
+
+
+def _moments(
+    cut: Cut, method: Method, options: TranslationOptions, clock: Clock, on_progress: Callable[[Progress], None]
+) -> Moments:
+    """Of the samples of a cut, on the volume's own pixels: a standard deviation cannot be resampled."""
+    grid = cut.source.grid
+    count, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
+    count[cut.indices] = len(cut.numbers)
+    for batch in draw(cut, method, options, clock, on_progress=on_progress):
+        samples = cut.source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
+        mean[batch.indices] = samples.mean(1, keepdim=True)
+        squares[batch.indices] = samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
+    return Moments(*(grid.volume(each) for each in (count, mean, squares)))
+
+
+def draw(
+    cut: Cut,
+    method: Method,
+    options: TranslationOptions,
+    clock: Clock,
+    *,
+    on_progress: Callable[[Progress], None] = _ignore,
 ) -> Iterator[SliceBatch]:
-    """As `translate`, but of given axial slices of a source, in batches on the checkpoint's grid.
+    """The samples of a cut, in batches on the checkpoint's grid.
 
     Slices thinner than the checkpoint's pixels are wide are drawn in some of the samples (`staggering`).
     """
-    clock = Clock(slices=len(indices), samples=options.samples, steps=method.steps(options))
+    source = cut.source
 
     def on_step() -> None:
         on_progress(clock.step())
 
-    def draw(indices: list[int], number: int) -> Tensor:
+    def sample(indices: list[int], number: int) -> Tensor:
         if indices:
             return method.sample(source, indices, number=number, options=options, on_step=on_step)
         for _ in range(clock.steps):
@@ -135,14 +166,13 @@ def translate_slices(
         return source.slices[:0]
 
     staggering = Staggering.of(source, samples=options.samples)
-    numbers = range(options.samples)
-    samples = [StaggeredSample(staggering, source, number=number, draw=draw) for number in numbers]
+    samples = [StaggeredSample(staggering, source, number=number, draw=sample) for number in cut.numbers]
 
     def work(batch: list[int]) -> Tensor:
-        clock.begin(len(batch))
-        return torch.stack([sample.of(batch) for sample in samples])
+        clock.begin(len(batch), samples=len(samples))
+        return torch.stack([each.of(batch) for each in samples])
 
     size = (options.batch_size or method.batch_size) * staggering.step
-    for batch, images in in_batches(indices, work, size=size, device=method.device):
+    for batch, images in in_batches(cut.indices, work, size=size, device=method.device):
         clock.finish()
         yield SliceBatch(batch, images)

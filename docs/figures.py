@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from LMIDiffusionLib.axial_slices import pad_to, padded_shape
+from LMIDiffusionLib.slice_grid import pad_to, padded_shape
 from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.denoisers import conditional_denoiser

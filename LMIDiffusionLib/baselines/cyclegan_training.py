@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..axial_slices import pad_to
+from ..slice_grid import pad_to
 from ..training.augmentation import SliceBatch
 from ..training.draws import SliceDraws, step_draws
 from ..training.fitting import read_split, resume_file

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..intensity import head_mask, to_unit_scale
 from ..options import TranslationOptions
+from ..planes import AXIAL
 from ..source import SlicedSource
 
 _QUANTILES = np.linspace(0, 1, 257)
@@ -22,6 +23,7 @@ class IntensityMapping(ABC):
     """A `Method` that gives every voxel a new intensity, whatever its place."""
 
     device = torch.device("cpu")
+    planes = (AXIAL,)
     batch_size = sys.maxsize  # the whole volume is mapped for each batch
 
     @abstractmethod

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import devices
 from ..options import TranslationOptions
+from ..planes import AXIAL
 from ..source import SlicedSource
 
 
@@ -25,6 +26,10 @@ class OnePass(ABC):
     @abstractmethod
     def translated(self, source: Tensor, *, number: int) -> Tensor:
         """Slices (B, 1, H, W) of the target modality in [0, 1] for those of a source; `number` is the sample's."""
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        return (AXIAL,)
 
     @property
     def batch_size(self) -> int:

@@ -54,5 +54,5 @@ class OpenPair:
         """What a method makes of some slices, (N, H, W) in [0, 1]."""
         method, options = named.make(device)
         source = self.target if named.sees_target else self.source
-        batches = translate_slices(source, indices, method, options, on_progress=on_progress)
-        return torch.cat([batch.samples.mean(0)[:, 0] for batch in batches]).numpy()
+        translated = translate_slices(source, indices, method, options, on_progress=on_progress).mean
+        return source.grid.slices(translated)[indices, 0].numpy()

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..axial_slices import AxialGrid
 from ..errors import UserError
 from ..intensity import head_mask
 from ..masks import read_labels
 from ..segmentation import TISSUES
+from ..slice_grid import SliceGrid
 from ..source import SlicedSource
 from ..training.anatomy import DLMUSE_GROUPS
 from ..training.prepare.tissues import tissues_of_dlmuse
@@ -87,7 +87,7 @@ def _is_brain(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _anatomy(
-    grid: AxialGrid, indices: list[int], labels: NDArray[np.int64]
+    grid: SliceGrid, indices: list[int], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8] | None, dict[str, Region]]:
     """Tissues and groups of a map of tissues or of DLMUSE's labels; none of any other map, which is a mask."""
     found = set(np.unique(labels).tolist()) - {0}
@@ -102,7 +102,7 @@ def _anatomy(
     return tissues, groups
 
 
-def _majority(grid: AxialGrid, indices: list[int], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+def _majority(grid: SliceGrid, indices: list[int], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
     """1 + the number of the mask that covers most of a pixel, 0 where all of them together cover less than half."""
     shares = torch.stack([grid.slices(mask)[indices][:, 0] for mask in masks]).numpy()
     return np.where(shares.sum(0) >= 0.5, shares.argmax(0) + 1, 0).astype(np.uint8)

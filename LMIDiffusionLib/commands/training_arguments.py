@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..planes import PLANES
 from ..training.options import DataOptions, FitOptions, ModelOptions
 from .arguments import positive, positive_real
 
@@ -61,6 +62,13 @@ def add_data(group: argparse._ArgumentGroup) -> None:
         nargs=4,
         metavar=("FLUID", "GREY", "WHITE", "SCALP"),
         help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
+    )
+    group.add_argument(
+        "--planes",
+        nargs="+",
+        choices=list(PLANES),
+        default=[*default.planes],
+        help="in which the scans are cut; translation uses the same",
     )
     group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")
     group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")

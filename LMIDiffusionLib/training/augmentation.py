@@ -100,7 +100,7 @@ AUGMENTATIONS = {
         by_class=0.5,
         mixed=0.25,
         tone_curves=_STRONG_CURVES,
-        scanner=Scanner(gain=0.8, bias_field=0.4, noise=0.03, blur=0.8, thickness=1.2),
+        scanner=Scanner(gain=0.8, bias_field=0.4, noise=0.03, blur=1.1, thickness=1.2),
     ),
 }
 """How far the copies' contrast is changed, by name; `plain` copies are the target slices themselves."""

@@ -59,6 +59,7 @@ class CheckpointExporter(Callback):
             sde=module.sde,
             modality=self._reading.modality,
             pixel_size=self._reading.pixel_size,
+            planes=self._reading.planes,
             class_centres=self._class_centres,
             tissue_centres=self._tissue_centres,
             provenance=Provenance(

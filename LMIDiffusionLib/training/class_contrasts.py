@@ -121,9 +121,9 @@ def _tissue_levels(images: Tensor, draws: SliceDraws) -> Tensor:
     """Intensities (B, 6) of `_TISSUES`; fluid is drawn near grey matter (PDw) and dark (FLAIR) more often."""
     kind, fluid, near, grey, difference, muscle, fat, bone = draws.uniform(images, 8).unbind(1)
     grey = 0.15 + 0.8 * grey
-    # Grey and white matter differ somewhat, either way, in any contrast.
+    # Grey and white matter differ somewhat, either way, in any contrast; little in many, as in PDw and FLAIR.
     signed = 2 * difference - 1
-    white = grey + 0.4 * signed + 0.03 * signed.sign()
+    white = grey + 0.4 * signed * signed.abs() + 0.03 * signed.sign()
     fluid = torch.where(kind < 0.35, grey + 0.3 * (near - 0.5), torch.where(kind < 0.6, 0.2 * fluid, fluid))
     return torch.stack([fluid, grey, white, 0.05 + 0.75 * muscle, 0.1 + 0.9 * fat, 0.15 * bone], 1).clamp(0, 1)
 

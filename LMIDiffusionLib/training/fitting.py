@@ -61,7 +61,12 @@ def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceS
     training, held_out = split_subjects(subjects, held_out=options.held_out)
     sets = [
         read_slices(
-            part, pixel_size=options.pixel_size, stride=stride, preprocess=preprocess, levels=options.tissue_levels
+            part,
+            pixel_size=options.pixel_size,
+            stride=stride,
+            preprocess=preprocess,
+            levels=options.tissue_levels,
+            planes=options.planes,
         )
         for part in (training, held_out)
     ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import UserError
+from ..planes import AXIAL
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -14,6 +17,7 @@ class DataOptions:
         brain_suffix: NAME_<suffix>.nii[.gz] is a brain mask, where it exists.
         label_suffix: NAME_<suffix>.nii[.gz] is a label map drawn on the scan, where it exists.
         tissue_levels: intensities that fluid, cortex, white matter and scalp get in the targets; None as scanned.
+        planes: in which the scans are cut, names in `planes.PLANES`, the axial one first; translation uses the same.
         pixel_size: side of the pixels in millimetres.
         correct_bias: remove the coils' shading by N4 first.
         held_out: subjects for validation.
@@ -23,9 +27,14 @@ class DataOptions:
     brain_suffix: str = "mask"
     label_suffix: str | None = None
     tissue_levels: tuple[float, float, float, float] | None = None
+    planes: tuple[str, ...] = (AXIAL,)
     pixel_size: float = 2.0
     correct_bias: bool = False
     held_out: int = 10
+
+    def __post_init__(self) -> None:
+        if self.planes[:1] != (AXIAL,) or len(set(self.planes)) < len(self.planes):
+            raise UserError(f"The planes cannot be {' '.join(self.planes)}; give axial first, and each once.")
 
 
 @dataclass(frozen=True)

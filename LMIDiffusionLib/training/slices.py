@@ -1,9 +1,9 @@
-"""Axial slices of one target modality, read from a folder of volumes and split by subject."""
+"""Slices of one target modality, read from a folder of volumes and split by subject."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -16,11 +16,12 @@ from torch.nn import functional
 from torch.utils.data import Dataset, Sampler, default_collate
 from tqdm import tqdm
 
-from ..axial_slices import AxialGrid, pad_to, padded_shape
 from ..errors import UserError
 from ..files import VOLUME_ENDINGS, check_folder, named_volumes
 from ..intensity import head_mask, head_median, to_unit_scale
 from ..masks import read_labels, read_mask
+from ..planes import AXIAL
+from ..slice_grid import SliceGrid, pad_to, padded_shape
 from ..volume import Volume, read_volume
 from .anatomy import anatomical_classes, class_means, with_tissue_levels
 from .augmentation import SliceBatch
@@ -120,8 +121,9 @@ def read_slices(
     stride: int,
     preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]] = to_unit_scale,
     levels: tuple[float, float, float, float] | None = None,
+    planes: Sequence[str] = (AXIAL,),
 ) -> SliceSet:
-    """All axial slices with enough head in them, padded alike to multiples of `stride`.
+    """All slices with enough head in them, padded alike to multiples of `stride`.
 
     Args:
         subjects: whose files to read.
@@ -129,16 +131,18 @@ def read_slices(
         stride: of the score network.
         preprocess: turns a volume into intensities in [0, 1].
         levels: intensities that fluid, cortex, white matter and scalp are brought to, where they are known.
+        planes: names in `planes.PLANES`.
 
     Raises:
         UserError: a file cannot be used.
     """
     notes: dict[str, list[str]] = {}
-    parts = [
-        _subject_slices(subject, pixel_size, preprocess, levels, notes)
-        for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None)
-    ]
-    for note, names in notes.items():
+    parts = []
+    for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None):
+        scan = _read(subject, preprocess, notes)
+        parts += [_slices(scan, plane, pixel_size, levels, notes) for plane in planes]
+    for note, subjects_noted in notes.items():
+        names = list(dict.fromkeys(subjects_noted))
         print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
     shapes = [part.images.shape[-2:] for part in parts]
     shape = padded_shape((max(s[0] for s in shapes), max(s[1] for s in shapes)), stride)
@@ -150,22 +154,39 @@ def read_slices(
     return SliceSet(slices._replace(brains=slices.brains.bool()), has_masks=has_masks)
 
 
-def _subject_slices(
-    subject: Subject,
+@dataclass(frozen=True)
+class _Scan:
+    """A subject's arrays (I, J, K): intensities in [0, 1], and the brain's mask and labels where there are any."""
+
+    name: str
+    affine: NDArray[np.float64]
+    scaled: NDArray[np.float32]
+    brain: NDArray[np.bool_] | None
+    labels: NDArray[np.integer] | None
+
+
+def _read(
+    subject: Subject, preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]], notes: dict[str, list[str]]
+) -> _Scan:
+    volume = read_volume(subject.image)
+    scaled = preprocess(volume.array.astype(np.float32))
+    brain = None if subject.brain is None else read_mask(subject.brain, volume)
+    return _Scan(subject.name, volume.affine, scaled, brain, _labels(subject, volume, notes))
+
+
+def _slices(
+    scan: _Scan,
+    plane: str,
     pixel_size: float,
-    preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     levels: tuple[float, float, float, float] | None,
     notes: dict[str, list[str]],
 ) -> SliceBatch:
-    volume = read_volume(subject.image)
-    grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
-    scaled = preprocess(volume.array.astype(np.float32))
-    images = grid.slices(scaled)
-    labels = _labels(subject, volume, grid, notes)
-    brain = (labels > 0) if subject.brain is None and labels is not None else _brain(subject, volume, grid)
+    grid = SliceGrid(scan.scaled.shape, scan.affine, pixel_size=pixel_size, plane=plane)
+    images = grid.slices(scan.scaled)
+    brain, labels = _anatomy(scan, grid)
     spacing = (grid.slice_spacing, pixel_size, pixel_size)
     classes = anatomical_classes(images[:, 0].numpy(), brain=brain, labels=labels, spacing=spacing)
-    head = grid.slices(head_mask(scaled))
+    head = grid.slices(head_mask(scan.scaled))
     chosen = head.mean((1, 2, 3)) >= _MINIMUM_HEAD
     box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
     if levels is not None:
@@ -174,7 +195,7 @@ def _subject_slices(
                 :, None
             ]
         except UserError as error:
-            notes.setdefault(f"Intensities left as they are, because {error}", []).append(subject.name)
+            notes.setdefault(f"Intensities left as they are, because {error}", []).append(scan.name)
     means = torch.from_numpy(class_means(images[:, 0].numpy(), classes))
     inside = torch.ones(images.shape, dtype=torch.uint8) if brain is None else torch.from_numpy(brain)[:, None].byte()
     gain = 0.5 / head_median((images * inside).numpy())
@@ -188,32 +209,33 @@ def _subject_slices(
     )
 
 
+def _anatomy(scan: _Scan, grid: SliceGrid) -> tuple[NDArray[np.bool_] | None, NDArray[np.integer] | None]:
+    """The brain's mask and labels in slices (S, H, W), by nearest neighbour the latter."""
+    labels = None
+    if scan.labels is not None:
+        slices = functional.interpolate(grid.plane_slices(scan.labels), size=grid.slice_shape, mode="nearest-exact")
+        labels = slices[:, 0].numpy().astype(np.int64)
+    if scan.brain is not None:
+        return (grid.slices(scan.brain) >= 0.5)[:, 0].numpy(), labels
+    return (None if labels is None else labels > 0), labels
+
+
 def _bounding_box(mask: Tensor) -> tuple[EllipsisType | slice, ...]:
     """Indices of the rows and columns about a mask (H, W) with a margin: more air would cost time and teach little."""
     ends = [torch.nonzero(mask.any(1 - axis)).flatten()[[0, -1]].tolist() for axis in (0, 1)]
     return (..., *(slice(max(0, first - _AIR_MARGIN), last + 1 + _AIR_MARGIN) for first, last in ends))
 
 
-def _brain(subject: Subject, volume: Volume, grid: AxialGrid) -> NDArray[np.bool_] | None:
-    if subject.brain is None:
-        return None
-    return (grid.slices(read_mask(subject.brain, volume)) >= 0.5)[:, 0].numpy()
-
-
-def _labels(
-    subject: Subject, volume: Volume, grid: AxialGrid, notes: dict[str, list[str]]
-) -> NDArray[np.integer] | None:
-    """The label map in slices (S, H, W), by nearest neighbour; None where there is none that fits."""
+def _labels(subject: Subject, volume: Volume, notes: dict[str, list[str]]) -> NDArray[np.integer] | None:
+    """The label map of a scan; None where there is none that fits."""
     if subject.labels is None:
         notes.setdefault("No label map, so anatomy comes from intensity and place alone", []).append(subject.name)
         return None
     try:
-        labels = read_labels(subject.labels, volume)
+        return read_labels(subject.labels, volume)
     except UserError as error:
         notes.setdefault(f"Label map left out ({error})", []).append(subject.name)
         return None
-    slices = functional.interpolate(grid.plane_slices(labels), size=grid.slice_shape, mode="nearest-exact")
-    return slices[:, 0].numpy().astype(np.int64)
 
 
 class EpochSampler(Sampler[int]):

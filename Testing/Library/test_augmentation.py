@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from LMIDiffusionLib.axial_slices import AxialGrid
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.intensity import to_unit_scale
+from LMIDiffusionLib.slice_grid import SliceGrid
 from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
 from LMIDiffusionLib.training.class_contrasts import ClassContrasts
@@ -72,7 +72,7 @@ class TestGeometry:
 
     def test_moved_slices_stay_sharp(self) -> None:
         volume = read_volume(sample_scan("sri24_T1w"))
-        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
+        grid = SliceGrid(volume.array.shape, volume.affine, pixel_size=2.0)
         images = grid.slices(to_unit_scale(volume.array))[20:60]
         moved, _ = Geometry(unmoved=0).move(images, torch.ones_like(images), _draws())
         assert moved.diff().square().mean() > 0.85 * images.diff().square().mean()
@@ -235,7 +235,7 @@ class TestAugmentation:
 
     def test_copies_of_a_scan_without_labels_differ_by_class_too(self) -> None:
         volume = read_volume(sample_scan("sri24_T1w"))
-        grid = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0)
+        grid = SliceGrid(volume.array.shape, volume.affine, pixel_size=2.0)
         images = grid.slices(to_unit_scale(volume.array))[30:34]
         scan, spacing = images[:, 0].numpy(), (1.0, 2.0, 2.0)
         classes = anatomical_classes(scan, brain=None, labels=None, spacing=spacing)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from drawing import samples_in_plane
 from scipy.stats import ks_2samp
 from skimage.exposure import match_histograms
 from torch import Tensor
@@ -19,7 +20,7 @@ from LMIDiffusionLib.method import Method
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import translate, translate_slices
+from LMIDiffusionLib.translation import translate
 from LMIDiffusionLib.volume import Volume
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ OPTIONS = TranslationOptions(steps=6, samples=1)
 def slices_of(method: Method, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:
     """(3, 1, H, W)."""
     source = SlicedSource.of(volume, pixel_size=2.0)
-    return torch.cat([batch.samples.mean(0) for batch in translate_slices(source, INDICES, method, options)])
+    return samples_in_plane(source, INDICES, method, options).mean(0)
 
 
 @pytest.fixture

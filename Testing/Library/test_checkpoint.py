@@ -291,7 +291,22 @@ KEYS = [
 
 
 def test_the_keys_under_test_are_all_there_are(tiny_checkpoint: Checkpoint) -> None:
-    assert set(tiny_checkpoint.metadata()) == {*KEYS, "training_seconds"}
+    assert set(tiny_checkpoint.metadata()) == {*KEYS, "planes", "training_seconds"}
+
+
+def test_a_checkpoint_may_tell_its_planes_or_is_of_axial_slices(tiny_checkpoint: Checkpoint, path: Path) -> None:
+    planes = ("axial", "sagittal")
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, planes=planes), path)
+    assert load_checkpoint(str(path)).planes == planes
+    older = {name: value for name, value in tiny_checkpoint.metadata().items() if name != "planes"}
+    save_raw(path, tiny_checkpoint.weights, json.dumps(older))
+    assert load_checkpoint(str(path)).planes == ("axial",)
+
+
+@pytest.mark.parametrize("planes", [[], ["coronal"], ["axial", "axial"], ["axial", "oblique"], "axial", 3, None])
+def test_planes_that_are_none_are_refused(tiny_checkpoint: Checkpoint, path: Path, planes: Any) -> None:
+    save_raw(path, tiny_checkpoint.weights, json.dumps({**tiny_checkpoint.metadata(), "planes": planes}))
+    refusal(path)
 
 
 def test_a_checkpoint_may_tell_how_long_its_training_took_or_not(tiny_checkpoint: Checkpoint, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawing import samples_in_plane
 from PIL import Image
 
 from LMIDiffusionLib.baselines import SDEdit
@@ -26,7 +27,6 @@ from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import translate_slices
 from LMIDiffusionLib.volume import read_volume
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
@@ -94,8 +94,7 @@ def test_the_tables_hold_what_each_method_scores_alone(
     for pair in read_pairs(pairs).pairs:
         source, target = (SlicedSource.of(read_volume(path), pixel_size=2.0) for path in (pair.source, pair.target))
         truth = read_truth(pair, read_volume(pair.target), target, every=EVERY)
-        batches = translate_slices(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))
-        images = torch.cat([batch.samples.mean(0)[:, 0] for batch in batches])
+        images = samples_in_plane(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))[0, :, 0]
         psnr.append(metrics.psnr(images.numpy(), truth.images))
     joined = np.concatenate(psnr)
     assert rows(tables)["sdedit-0.2"][0] == f"{joined.mean():.2f} ± {joined.std():.2f}"

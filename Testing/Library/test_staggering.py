@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawing import samples_in_plane
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.source import SlicedSource
 from LMIDiffusionLib.staggering import Staggering
-from LMIDiffusionLib.translation import translate, translate_slices
+from LMIDiffusionLib.translation import translate
 from LMIDiffusionLib.volume import Volume
 
 Affine = NDArray[np.float64]
@@ -104,18 +105,18 @@ def test_what_is_not_drawn_is_close_to_what_would_have_been(method: Counting, th
     source = SlicedSource.of(thin, pixel_size=2.0)
     indices = source.head_slices()[4:-4]
     options = TranslationOptions(samples=2)
-    (batch,) = translate_slices(source, indices, method, dataclasses.replace(options, batch_size=len(indices)))
+    samples = samples_in_plane(source, indices, method, options)
     staggering = Staggering.of(source, samples=2)
     for number in range(2):
         drawn = method.sample(source, indices, number=number, options=options, on_step=lambda: None)
         between = torch.tensor([len({*staggering.around(index, number=number)}) > 1 for index in indices])
         assert 0.4 < between.float().mean() < 0.6
-        torch.testing.assert_close(batch.samples[number][~between], drawn[~between], atol=1e-4, rtol=0)
-        error = (batch.samples[number] - drawn)[between].abs().mean()
+        torch.testing.assert_close(samples[number][~between], drawn[~between], atol=1e-4, rtol=0)
+        error = (samples[number] - drawn)[between].abs().mean()
         neighbour = (drawn[1:] - drawn[:-1]).abs().mean()
         assert 0 < error < neighbour
         air = ~source.outlines(indices)
-        torch.testing.assert_close(batch.samples[number][air], source.air(indices)[air])
+        torch.testing.assert_close(samples[number][air], source.air(indices)[air])
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from drawing import samples_in_plane
 from torch import Tensor
 
 from LMIDiffusionLib.checkpoint import Checkpoint
@@ -11,7 +12,6 @@ from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.source import SlicedSource
 from LMIDiffusionLib.test_time_augmentation import sample_view
-from LMIDiffusionLib.translation import translate_slices
 from LMIDiffusionLib.volume import Volume
 
 NUMBERS = range(8)
@@ -84,8 +84,7 @@ def test_samples_of_mirrored_views_lie_on_the_source(
     method = LMIDiffusion(tiny_checkpoint, device=torch.device("cpu"))
     source = head.with_array(head.array * np.linspace(0.3, 1, len(head.array), dtype=np.float32)[:, None, None])
     options = TranslationOptions(steps=2, samples=len(NUMBERS))
-    batches = translate_slices(SlicedSource.of(source, pixel_size=2.0), MIDDLE, method, options)
-    samples = torch.cat([batch.samples for batch in batches], 1).flatten(1)
+    samples = samples_in_plane(SlicedSource.of(source, pixel_size=2.0), MIDDLE, method, options).flatten(1)
     mirrored = samples[0].view(len(MIDDLE), *head.array.shape[:2]).flip(1).flatten()
     for sample in samples:
         first, second = (np.corrcoef(sample, image)[0, 1] for image in (samples[0], mirrored))

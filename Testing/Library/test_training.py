@@ -19,6 +19,7 @@ from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import to_unit_scale
+from LMIDiffusionLib.planes import PLANES
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.bias_field import correct_bias_field
@@ -132,6 +133,36 @@ def test_a_training_starts_from_the_weights_of_a_checkpoint(
         "cross",
         "sobel",
     )
+
+
+def test_a_training_of_several_planes_says_so_in_its_checkpoint(data: Path, tmp_path: Path) -> None:
+    ended = _train(data, tmp_path, "--planes", "axial", "coronal", "sagittal", "--contrast", "anatomical")
+    assert ended.returncode == 0, ended.stderr
+    assert load_checkpoint(str(tmp_path / "checkpoint.safetensors")).planes == ("axial", "coronal", "sagittal")
+
+
+@pytest.mark.parametrize("planes", [["coronal"], ["axial", "axial"]])
+def test_planes_without_the_axial_one_and_repeated_ones_are_refused(
+    data: Path, tmp_path: Path, planes: list[str]
+) -> None:
+    ended = _train(data, tmp_path / "out", "--planes", *planes)
+    assert ended.returncode == 2
+    assert "axial first" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_slices_of_every_plane_are_read_with_their_masks_and_classes(data: Path) -> None:
+    subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
+    counts = []
+    for plane in PLANES:
+        slices = read_slices(subjects, pixel_size=4.0, stride=8, planes=(plane,))
+        counts.append(len(slices))
+        image, brain, _, classes, _ = slices[len(slices) // 2]
+        assert 0.1 < brain.mean() < 0.9
+        assert image[brain > 0].mean() > 1.5 * image[brain == 0].mean()
+        assert classes[brain > 0].min() > 0
+    assert len(read_slices(subjects, pixel_size=4.0, stride=8, planes=tuple(PLANES))) == sum(counts)
+    assert len(set(counts)) == 3
 
 
 def test_maps_that_cannot_be_made_are_refused(data: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from drawing import samples_in_plane
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from skimage.filters import threshold_otsu
@@ -29,7 +30,7 @@ from LMIDiffusionLib.progress import Progress
 from LMIDiffusionLib.samplers import SAMPLERS
 from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import Translation, translate, translate_slices
+from LMIDiffusionLib.translation import Translation, translate
 from LMIDiffusionLib.upsampling import guided_upsampling
 from LMIDiffusionLib.volume import Volume, read_volume, write_volume
 
@@ -71,8 +72,7 @@ def source_of(volume: Volume) -> SlicedSource:
 def samples_of(method: LMIDiffusion, volume: Volume, **options: Any) -> Tensor:
     """Samples (K, S, 1, H, W) of the middle slices on the checkpoint's grid."""
     chosen = TranslationOptions(**{"steps": STEPS, "samples": 1, **options})
-    batches = translate_slices(source_of(volume), list(range(*MIDDLE)), method, chosen)
-    return torch.cat([batch.samples for batch in batches], 1)
+    return samples_in_plane(source_of(volume), list(range(*MIDDLE)), method, chosen)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from LMIDiffusionLib.axial_slices import AxialGrid
 from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.slice_grid import SliceGrid
 from LMIDiffusionLib.upsampling import guided_upsampling
 from LMIDiffusionLib.volume import read_volume
 
@@ -23,7 +23,7 @@ def enlarge(images: Tensor) -> Tensor:
 def fine() -> Tensor:
     """Three slices of the bundled scan on its own pixels, (3, 1, 64, 80), up to 0.9."""
     volume = read_volume(sample_scan("sri24_PDw"))
-    planes = AxialGrid(volume.array.shape, volume.affine, pixel_size=2.0).plane_slices(volume.array)
+    planes = SliceGrid(volume.array.shape, volume.affine, pixel_size=2.0).plane_slices(volume.array)
     return planes[30:60:10, :, :64, :80] / planes.max() * 0.9
 
 

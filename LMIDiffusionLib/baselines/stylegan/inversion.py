@@ -18,6 +18,7 @@ from torch.nn import functional
 from ... import devices
 from ...condition import sobel
 from ...options import TranslationOptions
+from ...planes import AXIAL
 from ...source import SlicedSource
 from ..rival_checkpoint import RivalCheckpoint
 from .fields import HeadWindow, field_shape, to_fields, to_images
@@ -51,7 +52,7 @@ class StyleGANInversion:
             steps: of the optimiser.
             features: name in `FEATURES`.
         """
-        self.device = device
+        self.device, self.planes = device, (AXIAL,)
         self.generator = rival.network(build_generator).to(device)
         self._steps = steps
         self._features = FEATURES[features]

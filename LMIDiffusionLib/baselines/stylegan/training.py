@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...axial_slices import pad_to
+from ...slice_grid import pad_to
 from ...training.augmentation import Augmentation, SliceBatch
 from ...training.draws import SliceDraws, step_draws
 from ...training.geometry import Geometry

@@ -1,4 +1,4 @@
-"""Axial slices of a volume on a checkpoint's grid, with the inverse of every step."""
+"""Slices of a volume on a checkpoint's grid, with the inverse of every step."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from torch import Tensor
 from torch.nn import functional
 
 from .errors import UserError
+from .planes import AXIAL, in_plane
 
 _MINIMUM_PIXELS = 16
 # In millimetres: beyond it the header is in other units, and the slices could fill all memory.
 _MAXIMUM_EXTENT = 3000.0
 
 
-class AxialGrid:
-    """Axial slices of a volume on square pixels, and the way back to the volume's own grid.
+class SliceGrid:
+    """Slices of a volume on square pixels, and the way back to the volume's own grid.
 
-    Voxel axes are permuted and flipped to the closest right-anterior-superior order, never resampled through the
-    slices; in the plane, the field of view is resampled to the whole number of pixels nearest to the pixel size.
+    Voxel axes are permuted and flipped to the order closest to right, anterior, superior, or to what the plane has in
+    its place (`planes.PLANES`), and never resampled through the slices; in the plane, the field of view is resampled to
+    the whole number of pixels nearest to the pixel size.
     """
 
-    def __init__(self, shape: tuple[int, ...], affine: NDArray[np.float64], *, pixel_size: float) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], affine: NDArray[np.float64], *, pixel_size: float, plane: str = AXIAL
+    ) -> None:
         """
         Args:
             shape: (I, J, K) of the volume.
             affine: (4, 4), voxel indices to millimetres.
             pixel_size: side of the pixels in millimetres.
+            plane: of the slices, name in `planes.PLANES`.
 
         Raises:
-            UserError: the axial slices would be too small to hold a head, or too large to be one.
+            UserError: the slices would be too small to hold a head, or too large to be one.
         """
+        self._affine, self._pixel_size = affine, pixel_size
+        affine = in_plane(affine, plane)
         self._orientation = io_orientation(affine)
         self._shape = shape
         canonical = affine @ inv_ornt_aff(self._orientation, shape)
@@ -49,17 +56,20 @@ class AxialGrid:
         extent = " x ".join(f"{n * s:.0f}" for n, s in zip(self._canonical_shape, spacing, strict=True))
         if min(self.slice_shape) < _MINIMUM_PIXELS:
             raise UserError(
-                f"The volume is too thin to slice: it spans {extent} mm (right-left, front-back, up-down)"
-                f" and its axial slices need at least {_MINIMUM_PIXELS * pixel_size:.0f} mm each way."
+                f"The volume is too thin to slice: its {plane} slices span {extent} mm (rows, columns, through)"
+                f" and need at least {_MINIMUM_PIXELS * pixel_size:.0f} mm each way."
             )
         if max(self.slice_shape) * pixel_size > _MAXIMUM_EXTENT:
             raise UserError(
-                f"The volume is too large for a head: it spans {extent} mm (right-left, front-back, up-down);"
-                " correct the voxel size in its header."
+                f"The volume is too large for a head: it spans {extent} mm; correct the voxel size in its header."
             )
 
+    def in_plane(self, plane: str) -> SliceGrid:
+        """Slices of the same volume in another plane."""
+        return SliceGrid(self._shape, self._affine, pixel_size=self._pixel_size, plane=plane)
+
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
-        """Slices (S, 1, H, W), float32, from the feet up; rows run to the right, columns to the front."""
+        """Slices (S, 1, H, W), float32; axial ones from the feet up, rows run to the right, columns to the front."""
         return self.to_slices(self.plane_slices(array))
 
     def plane_slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:

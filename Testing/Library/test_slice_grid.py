@@ -11,9 +11,9 @@ import torch
 from grids import Affine, Array, affine_of, counting_array, rotation
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.axial_slices import AxialGrid, pad_to, padded_shape
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.intensity import head_mask, to_unit_scale
+from LMIDiffusionLib.slice_grid import SliceGrid, pad_to, padded_shape
 from LMIDiffusionLib.volume import Volume, read_volume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[Array], Array]]]]
@@ -24,8 +24,8 @@ ROTATIONS = [
 ]
 
 
-def grid_of(volume: Volume, pixel_size: float = 2.0) -> AxialGrid:
-    return AxialGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
+def grid_of(volume: Volume, pixel_size: float = 2.0) -> SliceGrid:
+    return SliceGrid(volume.array.shape, volume.affine, pixel_size=pixel_size)
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+"""The planes in which a volume is cut into slices."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+"""By name: which axes (0 to the right, 1 to the front, 2 up) run along the rows, the columns and through the slices."""
+
+AXIAL = "axial"
+
+
+def in_plane(affine: NDArray[np.float64], plane: str) -> NDArray[np.float64]:
+    """An affine (4, 4) to millimetres along the rows, the columns and through the slices of a plane."""
+    return affine[[*PLANES[plane], 3]]

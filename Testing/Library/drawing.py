@@ -1,0 +1,18 @@
+"""Samples on the checkpoint's grid, as several test modules compare them."""
+
+import torch
+from torch import Tensor
+
+from LMIDiffusionLib.cuts import Cut
+from LMIDiffusionLib.method import Method
+from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.progress import Clock
+from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.translation import draw
+
+
+def samples_in_plane(source: SlicedSource, indices: list[int], method: Method, options: TranslationOptions) -> Tensor:
+    """All samples (K, S, 1, H, W) of some slices in the plane of the source."""
+    cut = Cut(source, indices, list(range(options.samples)))
+    batches = draw(cut, method, options, Clock(slices=len(indices), steps=method.steps(options)))
+    return torch.cat([batch.samples for batch in batches], 1)

@@ -1,0 +1,137 @@
+"""Samples in the planes that a network has learned."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from drawing import samples_in_plane
+from grids import affine_of
+from numpy.typing import NDArray
+from torch import Tensor
+
+from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.cuts import cuts
+from LMIDiffusionLib.diffusion import LMIDiffusion
+from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.planes import PLANES
+from LMIDiffusionLib.progress import Progress
+from LMIDiffusionLib.slice_grid import SliceGrid
+from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.translation import translate
+from LMIDiffusionLib.volume import Volume
+
+Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
+HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]
+Centred = Callable[[tuple[int, int, int], tuple[float, float, float]], NDArray[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def tall(head_on: HeadMaker, centred: Centred) -> Volume:
+    """A head of 104 mm from below to above, 2 mm."""
+    return head_on((36, 40, 52), centred((36, 40, 52), (2.0, 2.0, 2.0)))
+
+
+@pytest.fixture
+def method(tiny_checkpoint: Checkpoint) -> LMIDiffusion:
+    return LMIDiffusion(dataclasses.replace(tiny_checkpoint, planes=tuple(PLANES)), device=torch.device("cpu"))
+
+
+class TestPlanes:
+    @pytest.mark.parametrize("plane", PLANES)
+    def test_slices_of_a_plane_are_those_of_the_turned_array_in_every_orientation(
+        self, plane: str, orientations: Orientations
+    ) -> None:
+        array = np.random.default_rng(0).normal(size=(21, 19, 18)).astype(np.float32)
+        expected = np.moveaxis(array.transpose(PLANES[plane]), 2, 0)
+        for volume, _ in orientations(Volume(array, affine_of((2.0, 2.0, 2.0)))):
+            grid = SliceGrid(volume.array.shape, volume.affine, pixel_size=2.0).in_plane(plane)
+            np.testing.assert_array_equal(grid.slices(volume.array)[:, 0].numpy(), expected)
+            np.testing.assert_array_equal(grid.volume(grid.plane_slices(volume.array)), volume.array)
+
+    def test_a_source_cut_anew_shows_the_same_volume_on_the_same_scale(self, tall: Volume) -> None:
+        source = SlicedSource.of(tall, pixel_size=2.0)
+        coronal = source.in_plane("coronal")
+        assert coronal.slices.shape == (40, 1, 36, 52)
+        np.testing.assert_array_equal(coronal.grid.volume(coronal.plane_slices), source.scaled)
+        assert coronal.otsu == source.otsu
+
+
+class TestCuts:
+    def _planes_of(self, volume: Volume, **options: Any) -> list[tuple[int, list[int]]]:
+        source = SlicedSource.of(volume, pixel_size=2.0)
+        found = cuts(source, source.head_slices(), tuple(PLANES), TranslationOptions(**options))
+        return [(cut.source.grid.slice_count, cut.numbers) for cut in found]
+
+    def test_samples_take_turns(self, tall: Volume) -> None:
+        assert self._planes_of(tall, samples=1) == [(52, [0])]
+        assert self._planes_of(tall, samples=2) == [(52, [0]), (40, [1])]
+        assert self._planes_of(tall, samples=7) == [(52, [0, 3, 6]), (40, [1, 4]), (36, [2, 5])]
+
+    def test_a_range_of_slices_is_drawn_in_the_axial_plane_alone(self, tall: Volume) -> None:
+        assert self._planes_of(tall, samples=3, slices=(20, 30)) == [(52, [0, 1, 2])]
+
+    @pytest.mark.parametrize(("count", "spacing", "planes"), [(52, 2.0, 3), (49, 2.0, 1), (20, 5.5, 3), (20, 6.5, 1)])
+    def test_low_and_thick_volumes_are_drawn_in_the_axial_plane_alone(
+        self, head_on: HeadMaker, centred: Centred, count: int, spacing: float, planes: int
+    ) -> None:
+        shape = (36, 40, count)
+        assert len(self._planes_of(head_on(shape, centred(shape, (2.0, 2.0, spacing))), samples=3)) == planes
+
+
+class TestTranslation:
+    def test_it_is_the_mean_of_the_planes_samples_and_its_uncertainty_their_spread(
+        self, tall: Volume, method: LMIDiffusion
+    ) -> None:
+        options = TranslationOptions(samples=3)
+        result = translate(tall, method.checkpoint, options, method=method)
+        source = SlicedSource.of(tall, pixel_size=2.0)
+        volumes = []
+        for number, plane in enumerate(PLANES):
+            cut = source.in_plane(plane)
+            planes = torch.full((cut.grid.slice_count, 1, *cut.grid.plane_shape), torch.nan)
+            indices = cut.head_slices()
+            planes[indices] = samples_in_plane(cut, indices, method, options)[number]
+            volumes.append(cut.grid.volume(planes))
+        shown = ~np.isnan(volumes[0])
+        everywhere = ~np.isnan(volumes).any(0)
+        assert 0.3 < everywhere.mean() <= shown.mean() < 0.4
+        np.testing.assert_allclose(result.volume.array[shown], np.nanmean(volumes, 0)[shown], atol=1e-5)
+        assert not result.volume.array[~shown].any()
+        assert result.uncertainty is not None
+        spread = np.std(volumes, 0, ddof=1)
+        np.testing.assert_allclose(result.uncertainty.array[everywhere], spread[everywhere], atol=1e-5)
+
+    def test_it_overlays_the_source_in_the_48_orientations(
+        self, tall: Volume, method: LMIDiffusion, orientations: Orientations
+    ) -> None:
+        expected = translate(tall, method.checkpoint, method=method).volume.array
+        for volume, back in orientations(tall):
+            result = translate(volume, method.checkpoint, method=method).volume
+            np.testing.assert_array_equal(result.affine, volume.affine)
+            np.testing.assert_allclose(back(result.array), expected, atol=1e-4)
+
+    def test_progress_counts_the_slices_of_all_planes(self, tall: Volume, method: LMIDiffusion) -> None:
+        told: list[Progress] = []
+        translate(tall, method.checkpoint, TranslationOptions(samples=5), method=method, on_progress=told.append)
+        source = SlicedSource.of(tall, pixel_size=2.0)
+        assert {each.slices for each in told} == {sum(len(source.in_plane(plane).head_slices()) for plane in PLANES)}
+        fractions = [each.fraction for each in told]
+        assert fractions == sorted(set(fractions))
+        assert fractions[-1] == pytest.approx(1)
+
+    def test_a_network_of_one_plane_is_asked_for_no_other(
+        self, tall: Volume, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: set[tuple[int, ...]] = set()
+
+        class Watched(LMIDiffusion):
+            def sample(self, source: SlicedSource, indices: list[int], **rest: Any) -> Tensor:
+                seen.add(source.grid.slice_shape)
+                return super().sample(source, indices, **rest)
+
+        method = Watched(tiny_checkpoint, device=torch.device("cpu"))
+        translate(tall, tiny_checkpoint, TranslationOptions(samples=3), method=method)
+        assert seen == {(36, 40)}

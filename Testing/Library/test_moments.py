@@ -1,0 +1,25 @@
+"""Mean and spread of samples that come in groups."""
+
+import numpy as np
+
+from LMIDiffusionLib.moments import Moments
+
+
+def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
+    samples = np.random.default_rng(0).normal(3, 2, (7, 4, 5)).astype(np.float32)
+    moments = Moments.of_none((4, 5))
+    for group in (samples[:1], samples[1:4], samples[4:]):
+        count = np.full((4, 5), len(group), np.float32)
+        mean = group.mean(0)
+        moments.merge(Moments(count, mean, ((group - mean) ** 2).sum(0)))
+    assert (moments.count == 7).all()
+    np.testing.assert_allclose(moments.mean, samples.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(moments.deviation(), samples.std(0, ddof=1), rtol=1e-5)
+
+
+def test_a_voxel_without_samples_in_a_group_keeps_what_it_has() -> None:
+    moments = Moments.of_none((2,))
+    moments.merge(Moments(np.float32([1, 0]), np.float32([0.5, 0]), np.float32([0, 0])))
+    moments.merge(Moments(np.float32([0, 1]), np.float32([0, 0.7]), np.float32([0, 0])))
+    np.testing.assert_allclose(moments.mean, [0.5, 0.7])
+    np.testing.assert_array_equal(moments.deviation(), [0, 0])
