@@ -49,6 +49,7 @@ class SliceGrid:
         self.slice_spacing = float(spacing[2])
         self.slice_count = self._canonical_shape[2]
         self.plane_shape = self._canonical_shape[:2]
+        self.plane_spacing = (float(spacing[0]), float(spacing[1]))
         self.slice_shape = (
             max(1, round(self._canonical_shape[0] * spacing[0] / pixel_size)),
             max(1, round(self._canonical_shape[1] * spacing[1] / pixel_size)),

@@ -133,7 +133,7 @@ def with_tissue_levels(
     classes: NDArray[np.uint8],
     levels: tuple[float, float, float, float],
     *,
-    pixel_size: float,
+    spacing: tuple[float, float],
 ) -> NDArray[np.float32]:
     """A scan whose tissues have given intensities, by a monotone curve inside the brain and a gain under the skin.
 
@@ -144,14 +144,14 @@ def with_tissue_levels(
         slices: (S, H, W) on the unit scale of intensity.
         classes: as `anatomical_classes` finds them.
         levels: of fluid, cortex, white matter and scalp, in (0, 1), the first three rising.
-        pixel_size: side of the pixels in millimetres.
+        spacing: of rows and columns, in millimetres.
 
     Raises:
         UserError: the tissues of the brain are not known.
     """
     medians = tissue_medians(slices, classes)
     inner = PchipInterpolator((0, *medians, 1), (0, *levels[:3], 1))(slices)
-    outer = _with_scalp_level(slices, classes, levels[3], pixel_size=pixel_size)
+    outer = _with_scalp_level(slices, classes, levels[3], spacing=spacing)
     brain = (classes != AIR) & ~np.isin(classes, _OUTER)
     # Both differ most where neither tissue borders on the other: a narrow seam is enough.
     share = ndimage.gaussian_filter(brain.astype(np.float32), (0, 1, 1))
@@ -159,11 +159,11 @@ def with_tissue_levels(
 
 
 def _with_scalp_level(
-    slices: NDArray[np.float32], classes: NDArray[np.uint8], level: float, *, pixel_size: float
+    slices: NDArray[np.float32], classes: NDArray[np.uint8], level: float, *, spacing: tuple[float, float]
 ) -> NDArray[np.float32]:
     """The scan with the mean of the tissues shortly under the skin at a level, and what lies deeper as it was."""
     surfaces = [ndimage.binary_fill_holes(ndimage.binary_opening(head)) for head in head_mask(slices)]
-    depth = pixel_size * np.stack([ndimage.distance_transform_edt(surface) for surface in surfaces])
+    depth = np.stack([ndimage.distance_transform_edt(surface, sampling=spacing) for surface in surfaces])
     scalp = (depth > _SCALP[0]) & (depth <= _SCALP[1]) & np.isin(classes, _OUTER[1:])
     if not scalp.any():
         return slices

@@ -139,8 +139,8 @@ def read_slices(
     notes: dict[str, list[str]] = {}
     parts = []
     for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None):
-        scan = _read(subject, preprocess, notes)
-        parts += [_slices(scan, plane, pixel_size, levels, notes) for plane in planes]
+        scan = _read(subject, preprocess, levels, notes)
+        parts += [_slices(scan, plane, pixel_size) for plane in planes]
     for note, subjects_noted in notes.items():
         names = list(dict.fromkeys(subjects_noted))
         print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
@@ -156,68 +156,81 @@ def read_slices(
 
 @dataclass(frozen=True)
 class _Scan:
-    """A subject's arrays (I, J, K): intensities in [0, 1], and the brain's mask and labels where there are any."""
+    """What is known of a subject's scan, arrays (I, J, K).
 
-    name: str
+    Attributes:
+        affine: voxel indices to millimetres.
+        head: mask.
+        images: intensities in [0, 1], the targets.
+        brain: mask; None if there is none.
+        classes: anatomical ones.
+        class_means: mean intensity (MOST_CLASSES,) of each.
+    """
+
     affine: NDArray[np.float64]
-    scaled: NDArray[np.float32]
+    head: NDArray[np.bool_]
+    images: NDArray[np.float32]
     brain: NDArray[np.bool_] | None
-    labels: NDArray[np.integer] | None
+    classes: NDArray[np.uint8]
+    class_means: NDArray[np.float32]
 
 
 def _read(
-    subject: Subject, preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]], notes: dict[str, list[str]]
+    subject: Subject,
+    preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    levels: tuple[float, float, float, float] | None,
+    notes: dict[str, list[str]],
 ) -> _Scan:
     volume = read_volume(subject.image)
     scaled = preprocess(volume.array.astype(np.float32))
+    labels = _labels(subject, volume, notes)
     brain = None if subject.brain is None else read_mask(subject.brain, volume)
-    return _Scan(subject.name, volume.affine, scaled, brain, _labels(subject, volume, notes))
-
-
-def _slices(
-    scan: _Scan,
-    plane: str,
-    pixel_size: float,
-    levels: tuple[float, float, float, float] | None,
-    notes: dict[str, list[str]],
-) -> SliceBatch:
-    grid = SliceGrid(scan.scaled.shape, scan.affine, pixel_size=pixel_size, plane=plane)
-    images = grid.slices(scan.scaled)
-    brain, labels = _anatomy(scan, grid)
-    spacing = (grid.slice_spacing, pixel_size, pixel_size)
-    classes = anatomical_classes(images[:, 0].numpy(), brain=brain, labels=labels, spacing=spacing)
-    head = grid.slices(head_mask(scan.scaled))
-    chosen = head.mean((1, 2, 3)) >= _MINIMUM_HEAD
-    box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
+    if brain is None and labels is not None:
+        brain = labels > 0
+    # Whatever the planes, each voxel has one class and one target.
+    grid = SliceGrid(scaled.shape, volume.affine, pixel_size=1.0)
+    slices, own_brain, own_labels = (
+        None if each is None else grid.plane_slices(each)[:, 0].numpy() for each in (scaled, brain, labels)
+    )
+    assert slices is not None
+    spacing = (grid.slice_spacing, *grid.plane_spacing)
+    classes = anatomical_classes(
+        slices,
+        brain=None if own_brain is None else own_brain > 0,
+        labels=None if own_labels is None else own_labels.astype(np.int64),
+        spacing=spacing,
+    )
     if levels is not None:
         try:
-            images = torch.from_numpy(with_tissue_levels(images[:, 0].numpy(), classes, levels, pixel_size=pixel_size))[
-                :, None
-            ]
+            slices = with_tissue_levels(slices, classes, levels, spacing=grid.plane_spacing)
         except UserError as error:
-            notes.setdefault(f"Intensities left as they are, because {error}", []).append(scan.name)
-    means = torch.from_numpy(class_means(images[:, 0].numpy(), classes))
-    inside = torch.ones(images.shape, dtype=torch.uint8) if brain is None else torch.from_numpy(brain)[:, None].byte()
+            notes.setdefault(f"Intensities left as they are, because {error}", []).append(subject.name)
+    return _Scan(
+        affine=volume.affine,
+        head=head_mask(scaled),
+        images=grid.volume(torch.from_numpy(slices)[:, None]),
+        brain=brain,
+        classes=grid.volume(torch.from_numpy(classes)[:, None]).astype(np.uint8),
+        class_means=class_means(slices, classes),
+    )
+
+
+def _slices(scan: _Scan, plane: str, pixel_size: float) -> SliceBatch:
+    grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=pixel_size, plane=plane)
+    images, head = grid.slices(scan.images), grid.slices(scan.head)
+    classes = functional.interpolate(grid.plane_slices(scan.classes), size=grid.slice_shape, mode="nearest-exact")
+    chosen = head.mean((1, 2, 3)) >= _MINIMUM_HEAD
+    box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
+    inside = torch.ones_like(images) if scan.brain is None else (grid.slices(scan.brain) >= 0.5).float()
     gain = 0.5 / head_median((images * inside).numpy())
     count = int(chosen.sum())
     return SliceBatch(
         images=(images[chosen][box] * 255).round().to(torch.uint8),
-        brains=inside[chosen][box],
+        brains=inside[chosen][box].byte(),
         gains=torch.full((count, 1, 1, 1), gain),
-        classes=torch.from_numpy(classes)[chosen][:, None][box],
-        class_means=means.expand(count, -1),
+        classes=classes[chosen][box].byte(),
+        class_means=torch.from_numpy(scan.class_means).expand(count, -1),
     )
-
-
-def _anatomy(scan: _Scan, grid: SliceGrid) -> tuple[NDArray[np.bool_] | None, NDArray[np.integer] | None]:
-    """The brain's mask and labels in slices (S, H, W), by nearest neighbour the latter."""
-    labels = None
-    if scan.labels is not None:
-        slices = functional.interpolate(grid.plane_slices(scan.labels), size=grid.slice_shape, mode="nearest-exact")
-        labels = slices[:, 0].numpy().astype(np.int64)
-    if scan.brain is not None:
-        return (grid.slices(scan.brain) >= 0.5)[:, 0].numpy(), labels
-    return (None if labels is None else labels > 0), labels
 
 
 def _bounding_box(mask: Tensor) -> tuple[EllipsisType | slice, ...]:

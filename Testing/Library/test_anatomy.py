@@ -105,7 +105,7 @@ def test_tissues_get_the_levels_that_were_asked_for(scan: _Scan) -> None:
     image, labels = scan
     classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
     before = tissue_medians(image, classes)
-    levelled = with_tissue_levels(image, classes, _LEVELS, pixel_size=2.0)
+    levelled = with_tissue_levels(image, classes, _LEVELS, spacing=(2.0, 2.0))
     np.testing.assert_allclose(before, (0.26, 0.5, 0.65), atol=0.01)
     np.testing.assert_allclose(tissue_medians(levelled, classes), _LEVELS[:3], atol=0.01)
     depth = 33 - np.sqrt(sum((axis - n / 2) ** 2 for axis, n in zip(np.indices(image.shape), image.shape, strict=True)))
@@ -117,7 +117,7 @@ def test_tissues_get_the_levels_that_were_asked_for(scan: _Scan) -> None:
 def test_levels_keep_the_order_of_intensities_within_the_brain(scan: _Scan) -> None:
     image, labels = scan
     classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
-    levelled = with_tissue_levels(image, classes, _LEVELS, pixel_size=2.0)
+    levelled = with_tissue_levels(image, classes, _LEVELS, spacing=(2.0, 2.0))
     core = np.sqrt(sum((axis - n / 2) ** 2 for axis, n in zip(np.indices(image.shape), image.shape, strict=True))) < 20
     order = np.argsort(image[core])
     assert (np.diff(levelled[core][order]) > -1e-3).all()
@@ -127,7 +127,7 @@ def test_levels_of_a_scan_with_tissues_in_another_order_are_refused(scan: _Scan)
     image, labels = scan
     classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
     with pytest.raises(UserError, match="order"):
-        with_tissue_levels(np.where(image > 0, 1 - image, 0), classes, _LEVELS, pixel_size=2.0)
+        with_tissue_levels(np.where(image > 0, 1 - image, 0), classes, _LEVELS, spacing=(2.0, 2.0))
 
 
 def test_class_means_are_those_of_the_masks(scan: _Scan) -> None:

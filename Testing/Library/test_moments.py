@@ -19,7 +19,7 @@ def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
 
 def test_a_voxel_without_samples_in_a_group_keeps_what_it_has() -> None:
     moments = Moments.of_none((2,))
-    moments.merge(Moments(np.float32([1, 0]), np.float32([0.5, 0]), np.float32([0, 0])))
-    moments.merge(Moments(np.float32([0, 1]), np.float32([0, 0.7]), np.float32([0, 0])))
+    for count, mean in (([1, 0], [0.5, 0]), ([0, 1], [0, 0.7])):
+        moments.merge(Moments(*(np.array(each, np.float32) for each in (count, mean, [0, 0]))))
     np.testing.assert_allclose(moments.mean, [0.5, 0.7])
     np.testing.assert_array_equal(moments.deviation(), [0, 0])
