@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from .options import TranslationOptions
 from .planes import AXIAL
+from .slice_grid import SliceGrid
 from .source import SlicedSource
 
-# In millimetres: slices across fewer or thicker ones show too little of a head to be read.
+# In millimetres: slices across a lower or a coarser stack show too little of a head to be read.
 _LEAST_HEIGHT = 100.0
 _THICKEST = 6.0
 
@@ -34,21 +35,33 @@ class Cut:
 
 
 def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], options: TranslationOptions) -> list[Cut]:
-    """One for each plane that has samples, the axial one first.
+    """One for each plane that has samples.
 
     Args:
         source: in axial slices.
         indices: axial slices to draw.
-        planes: that the method knows, the axial one first; the others are left out where a part is to be translated,
-            or where the volume shows too little in them.
-        options: of the translation.
+        planes: that the method knows, the axial one first.
+        options: of the translation; a range of slices is drawn as axial ones.
     """
-    grid = source.grid
-    whole = options.slices is None and grid.slice_count * grid.slice_spacing >= _LEAST_HEIGHT
-    usable = planes if whole and grid.slice_spacing <= _THICKEST else (AXIAL,)
+    turns = (AXIAL,) if options.slices is not None else _turns(source.grid, planes)
+    numbers: dict[str, list[int]] = {}
+    for number in range(options.samples):
+        numbers.setdefault(turns[number % len(turns)], []).append(number)
     found = []
-    for turn, plane in enumerate(usable[: options.samples]):
-        numbers = list(range(turn, options.samples, len(usable)))
+    for plane, its_numbers in numbers.items():
         sliced = source if plane == AXIAL else source.in_plane(plane)
-        found.append(Cut(sliced, indices if plane == AXIAL else sliced.head_slices(), numbers))
+        found.append(Cut(sliced, indices if plane == AXIAL else sliced.head_slices(), its_numbers))
     return found
+
+
+def _turns(grid: SliceGrid, planes: Sequence[str]) -> Sequence[str]:
+    """The planes in which sample after sample is drawn.
+
+    Every other one is drawn in the plane of the scan's own slices, which is where it is sharp.
+    """
+    if grid.slice_count * grid.slice_spacing < _LEAST_HEIGHT:
+        return (AXIAL,)
+    spacings = {plane: round(grid.in_plane(plane).slice_spacing, 1) for plane in planes}
+    own = max(spacings, key=spacings.__getitem__)  # the first of equal ones
+    others = [plane for plane in planes if plane != own and spacings[own] <= _THICKEST]
+    return [plane for other in others for plane in (own, other)] or [own]

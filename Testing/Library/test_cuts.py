@@ -65,31 +65,36 @@ class TestCuts:
         found = cuts(source, source.head_slices(), tuple(PLANES), TranslationOptions(**options))
         return [(cut.source.grid.slice_count, cut.numbers) for cut in found]
 
-    def test_samples_take_turns(self, tall: Volume) -> None:
+    def test_every_other_sample_is_axial_and_the_other_planes_take_turns(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=1) == [(52, [0])]
         assert self._planes_of(tall, samples=2) == [(52, [0]), (40, [1])]
-        assert self._planes_of(tall, samples=7) == [(52, [0, 3, 6]), (40, [1, 4]), (36, [2, 5])]
+        assert self._planes_of(tall, samples=7) == [(52, [0, 2, 4, 6]), (40, [1, 5]), (36, [3])]
+
+    def test_a_scan_of_thick_slices_is_drawn_in_their_plane_first(self, head_on: HeadMaker, centred: Centred) -> None:
+        sagittal = head_on((20, 60, 60), centred((20, 60, 60), (5.0, 2.0, 2.0)))
+        assert self._planes_of(sagittal, samples=1) == [(20, [0])]
+        assert self._planes_of(sagittal, samples=4) == [(20, [0, 2]), (60, [1]), (60, [3])]
 
     def test_a_range_of_slices_is_drawn_in_the_axial_plane_alone(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=3, slices=(20, 30)) == [(52, [0, 1, 2])]
 
     @pytest.mark.parametrize(("count", "spacing", "planes"), [(52, 2.0, 3), (49, 2.0, 1), (20, 5.5, 3), (20, 6.5, 1)])
-    def test_low_and_thick_volumes_are_drawn_in_the_axial_plane_alone(
+    def test_low_and_thick_volumes_are_drawn_in_their_own_plane_alone(
         self, head_on: HeadMaker, centred: Centred, count: int, spacing: float, planes: int
     ) -> None:
         shape = (36, 40, count)
-        assert len(self._planes_of(head_on(shape, centred(shape, (2.0, 2.0, spacing))), samples=3)) == planes
+        assert len(self._planes_of(head_on(shape, centred(shape, (2.0, 2.0, spacing))), samples=4)) == planes
 
 
 class TestTranslation:
     def test_it_is_the_mean_of_the_planes_samples_and_its_uncertainty_their_spread(
         self, tall: Volume, method: LMIDiffusion
     ) -> None:
-        options = TranslationOptions(samples=3)
+        options = TranslationOptions(samples=4)
         result = translate(tall, method.checkpoint, options, method=method)
         source = SlicedSource.of(tall, pixel_size=2.0)
         volumes = []
-        for number, plane in enumerate(PLANES):
+        for number, plane in enumerate(("axial", "coronal", "axial", "sagittal")):
             cut = source.in_plane(plane)
             planes = torch.full((cut.grid.slice_count, 1, *cut.grid.plane_shape), torch.nan)
             indices = cut.head_slices()
