@@ -154,7 +154,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         },
         tissue_centres=_tissue_centres(metadata["tissue_centres"], metadata["format_version"]),
         provenance=_provenance(metadata),
-        planes=_planes(metadata.get("planes", [AXIAL])),  # older files have none
+        planes=planes_of(metadata.get("planes", [AXIAL])),  # older files have none
     )
     condition = checkpoint.condition
     for settings in (
@@ -172,7 +172,12 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
     return checkpoint
 
 
-def _planes(names: Any) -> tuple[str, ...]:
+def planes_of(names: Any) -> tuple[str, ...]:
+    """Names of planes out of their plain JSON types.
+
+    Raises:
+        ValueError: they are none, or the axial one is not the first.
+    """
     if type(names) is not list or names[:1] != [AXIAL] or len(set(names)) < len(names) or not set(names) <= {*PLANES}:
         raise ValueError(f"planes is {names!r}")
     return tuple(names)

@@ -6,13 +6,15 @@ The network is the score network's U-Net without a noisy slice: what diffusion a
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import condition_metadata, condition_of, network_settings
+from ..checkpoint import condition_metadata, condition_of, network_settings, planes_of
 from ..condition import Condition
+from ..planes import AXIAL
 from ..score_network import NetworkSettings, UNet
 from ..test_time_augmentation import sample_view
 from .one_pass import OnePass
@@ -43,12 +45,13 @@ class RegressionNetwork(nn.Module):
         return sigma_data * self.unet(maps / sigma_data, level).to(maps.dtype)
 
 
-def regression_settings(network: RegressionNetwork, condition: Condition) -> dict[str, Any]:
+def regression_settings(network: RegressionNetwork, condition: Condition, planes: Sequence[str]) -> dict[str, Any]:
     """What a checkpoint of this kind keeps beside the weights."""
     return {
         "network": dataclasses.asdict(network.settings),
         "noise_level": network.noise_level,
         "condition": condition_metadata(condition),
+        "planes": [*planes],
     }
 
 
@@ -65,6 +68,11 @@ class Regression(OnePass):
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.condition = condition_of(checkpoint.settings["condition"])
         self.stride = network.settings.stride
+        self._planes = planes_of(checkpoint.settings.get("planes", [AXIAL]))  # older files have none
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        return self._planes
 
     def translated(self, source: Tensor, *, number: int) -> Tensor:
         view = sample_view(number)

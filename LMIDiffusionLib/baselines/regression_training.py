@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def train_regression(
     lightning.seed_everything(fit.seed, verbose=False)
     slices = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
     return fit_rival(
-        RegressionTraining(_network(slices[0], condition, model), condition, fit),
+        RegressionTraining(_network(slices[0], condition, model), condition, fit, planes=reading.planes),
         slices,
         output / f"{model.name}.safetensors",
         reading=reading,
@@ -81,12 +82,15 @@ class RegressionTraining(RivalTraining):
     kind = KIND
     gradient_norm = GRADIENT_NORM
 
-    def __init__(self, network: RegressionNetwork, condition: Condition, fit: FitOptions) -> None:
+    def __init__(
+        self, network: RegressionNetwork, condition: Condition, fit: FitOptions, *, planes: Sequence[str]
+    ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.condition = condition
         self.augmentation: Augmentation = AUGMENTATIONS[fit.contrast]
         self.fit = fit
+        self.planes = planes
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Muon and AdamW, scheduled."""
@@ -119,7 +123,7 @@ class RegressionTraining(RivalTraining):
         return self.network
 
     def settings(self) -> dict[str, Any]:
-        return regression_settings(self.network, self.condition)
+        return regression_settings(self.network, self.condition, self.planes)
 
     def pictures(self, batch: SliceBatch) -> list[Tensor]:
         """Copies in another contrast, estimates, truth."""

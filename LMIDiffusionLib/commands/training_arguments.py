@@ -18,7 +18,9 @@ _Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
 def add_u_net_training(parser: argparse.ArgumentParser, default: ModelOptions, *, maps: Sequence[str]) -> None:
     """Everything of a command that trains a U-Net on copies in other contrasts; `maps` are those that it can have."""
     add_folders(parser)
-    add_data(parser.add_argument_group("data"))
+    data = parser.add_argument_group("data")
+    add_data(data)
+    _add_planes(data)
     add_model(parser.add_argument_group("model"), default, maps=maps)
     fit = parser.add_argument_group("training")
     add_contrast(fit, FitOptions())
@@ -63,16 +65,19 @@ def add_data(group: argparse._ArgumentGroup) -> None:
         metavar=("FLUID", "GREY", "WHITE", "SCALP"),
         help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
     )
+    group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")
+    group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
+    group.add_argument("--held-out", type=positive, default=default.held_out, help="subjects for validation")
+
+
+def _add_planes(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--planes",
         nargs="+",
         choices=list(PLANES),
-        default=[*default.planes],
-        help="in which the scans are cut; translation uses the same",
+        default=[*DataOptions().planes],
+        help="in which the scans are cut, axial first; translation uses the same",
     )
-    group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")
-    group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
-    group.add_argument("--held-out", type=positive, default=default.held_out, help="subjects for validation")
 
 
 def add_description(group: argparse._ArgumentGroup, default: ModelOptions) -> None:

@@ -20,7 +20,7 @@ from LMIDiffusionLib.baselines import rival_training
 from LMIDiffusionLib.baselines.cyclegan import GeneratorSettings, PatchDiscriminator, ResidualGenerator
 from LMIDiffusionLib.baselines.cyclegan_training import CycleGANOptions, CycleGANTraining, train_cyclegan
 from LMIDiffusionLib.baselines.image_pool import ImagePool
-from LMIDiffusionLib.baselines.regression import RegressionNetwork
+from LMIDiffusionLib.baselines.regression import Regression, RegressionNetwork
 from LMIDiffusionLib.baselines.regression_training import train_regression
 from LMIDiffusionLib.baselines.rival_checkpoint import HEADER, RivalCheckpoint, load_rival, save_rival
 from LMIDiffusionLib.benchmark.methods import Cost, Setup, find_method
@@ -122,6 +122,14 @@ def test_a_trained_rival_translates_as_a_method_of_the_benchmark(
     drawn = method.sample(source, indices, number=0, options=options, on_step=lambda: None)
     assert torch.equal(drawn[air], source.air(indices)[air])
     assert (drawn - source.slices[indices])[~air].abs().mean() > 0.01
+
+
+def test_a_regression_draws_in_the_planes_that_it_was_trained_on(scans: Path, tmp_path: Path) -> None:
+    planes = ("axial", "sagittal")
+    model = ModelOptions(name="rival", maps=("intensity",), channels=(8, 16))
+    reading = dataclasses.replace(READING, planes=planes)
+    path = train_regression(scans, tmp_path, reading=reading, model=model, fit=FIT)
+    assert Regression(load_rival(path, kind="regression"), device=CPU).planes == planes
 
 
 def test_a_methods_cost_is_that_of_the_weights_it_uses(tiny_checkpoint: Checkpoint) -> None:
