@@ -88,8 +88,12 @@ class SlicedSource:
         return torch.stack([self._outlines[index] for index in indices])[:, None]
 
     def in_plane(self, plane: str) -> SlicedSource:
-        """The same volume, cut in another plane."""
-        return self._cut(self.scaled, self.grid.in_plane(plane), self.pixel_size, self.otsu)
+        """The same volume cut in another plane, where the head is that of this one."""
+        heads = self.grid.to_plane(self.outlines(list(range(self.grid.slice_count))).float())
+        head = self.grid.volume((heads >= 0.5).float())
+        cut = self._cut(self.scaled, self.grid.in_plane(plane), self.pixel_size, self.otsu)
+        cut._outlines.update(enumerate(cut.grid.slices(head)[:, 0] >= 0.5))
+        return cut
 
     def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedSource:
         """The same slices of a volume (I, J, K) in [0, 1] in place of `scaled`."""
