@@ -6,6 +6,7 @@ in another plane. The mean over planes is better than that over as many samples 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from .source import SlicedSource
 # In millimetres: slices across a lower or a coarser stack show too little of a head to be read.
 _LEAST_HEIGHT = 100.0
 _THICKEST = 6.0
+# Of a sample in the plane of the scan's own slices, relative to one in another.
+_OWN_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Cut:
     Attributes:
         source: in this plane.
         indices: slices to draw.
-        numbers: of the samples.
+        samples: how many.
+        weight: of each.
     """
 
     source: SlicedSource
     indices: list[int]
-    numbers: list[int]
+    samples: int
+    weight: float = 1.0
 
 
 def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], options: TranslationOptions) -> list[Cut]:
@@ -44,20 +49,19 @@ def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], option
         options: of the translation; a range of slices is drawn as axial ones.
     """
     turns = (AXIAL,) if options.slices is not None else _turns(source.grid, planes)
-    numbers: dict[str, list[int]] = {}
-    for number in range(options.samples):
-        numbers.setdefault(turns[number % len(turns)], []).append(number)
+    counts = Counter(turns[number % len(turns)] for number in range(options.samples))
     found = []
-    for plane, its_numbers in numbers.items():
+    for plane, samples in counts.items():
         sliced = source if plane == AXIAL else source.in_plane(plane)
-        found.append(Cut(sliced, indices if plane == AXIAL else sliced.head_slices(), its_numbers))
+        weight = _OWN_WEIGHT if plane == turns[0] else 1.0
+        found.append(Cut(sliced, indices if plane == AXIAL else sliced.head_slices(), samples, weight))
     return found
 
 
 def _turns(grid: SliceGrid, planes: Sequence[str]) -> Sequence[str]:
     """The planes in which sample after sample is drawn.
 
-    Every other one is drawn in the plane of the scan's own slices, which is where it is sharp.
+    Every other one is drawn in the plane of the scan's own slices, in which it is sharp.
     """
     if grid.slice_count * grid.slice_spacing < _LEAST_HEIGHT:
         return (AXIAL,)

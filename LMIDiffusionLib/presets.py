@@ -25,9 +25,9 @@ class Preset:
 
 PRESETS = {
     "fast": Preset("dpm-solver++", steps=1, samples=1),
-    # Each plane and each contrast of the source once.
+    # Two in the plane of the scan's own slices and one in each of the others.
     "balanced": Preset("dpm-solver++", steps=1, samples=4),
-    # The same, mirrored and not: further samples bring nothing.
+    # All contrasts of the source in its own plane: further samples bring nothing.
     "best": Preset("dpm-solver++", steps=1, samples=8),
     "paper": Preset("euler-maruyama", steps=1000, samples=1),
 }

@@ -1,8 +1,8 @@
 """Which slices a sample is drawn of, where the slices are thinner than the checkpoint's pixels are wide.
 
 Such neighbours show nearly the same. Every sample is drawn of some slices alone, at equal steps of at most a pixel's
-width, and interpolated in between with the detail of the source. Samples begin at different slices, so that each slice
-is drawn in some sample.
+width, and interpolated in between with the detail of the source. Samples begin at different slices, so that what one
+leaves out is drawn in another, or in one of another plane.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Staggering:
 
     Attributes:
         step: from a slice of a sample to the next.
-        samples: how many there are.
+        samples: how many there are in the plane.
         head: slices that show some of the head; empty where the step is 1.
     """
 
@@ -33,9 +33,9 @@ class Staggering:
     head: frozenset[int]
 
     @classmethod
-    def of(cls, source: SlicedSource, *, samples: int) -> Staggering:
-        """With as many slices to a step as fit a pixel, but no more than there are samples."""
-        step = max(1, min(samples, int(source.pixel_size / source.grid.slice_spacing + _ROUNDING)))
+    def of(cls, source: SlicedSource, *, samples: int, of_all: int) -> Staggering:
+        """With as many slices to a step as fit a pixel, but no more than there are samples of all planes."""
+        step = max(1, min(of_all, int(source.pixel_size / source.grid.slice_spacing + _ROUNDING)))
         return cls(step, samples, frozenset(source.head_slices() if step > 1 else ()))
 
     def around(self, index: int, *, number: int) -> tuple[int, int]:

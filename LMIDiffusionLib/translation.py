@@ -124,7 +124,7 @@ def translate_slices(
     asked = torch.zeros(source.grid.slice_count, 1, 1, 1)
     asked[indices] = 1
     inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
-    return Moments(moments.count * inside, moments.mean * inside, moments.squares * inside)
+    return Moments(*(each * inside for each in vars(moments).values()))
 
 
 def _moments(
@@ -132,13 +132,13 @@ def _moments(
 ) -> Moments:
     """Of the samples of a cut, on the volume's own pixels: a standard deviation cannot be resampled."""
     grid = cut.source.grid
-    count, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
-    count[cut.indices] = len(cut.numbers)
+    weight, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
+    weight[cut.indices] = cut.samples * cut.weight
     for batch in draw(cut, method, options, clock, on_progress=on_progress):
         samples = cut.source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
         mean[batch.indices] = samples.mean(1, keepdim=True)
-        squares[batch.indices] = samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
-    return Moments(*(grid.volume(each) for each in (count, mean, squares)))
+        squares[batch.indices] = cut.weight * samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
+    return Moments(*(grid.volume(each) for each in (weight, cut.weight * weight, mean, squares)))
 
 
 def draw(
@@ -165,8 +165,8 @@ def draw(
             on_step()
         return source.slices[:0]
 
-    staggering = Staggering.of(source, samples=options.samples)
-    samples = [StaggeredSample(staggering, source, number=number, draw=sample) for number in cut.numbers]
+    staggering = Staggering.of(source, samples=cut.samples, of_all=options.samples)
+    samples = [StaggeredSample(staggering, source, number=number, draw=sample) for number in range(cut.samples)]
 
     def work(batch: list[int]) -> Tensor:
         clock.begin(len(batch), samples=len(samples))

@@ -68,7 +68,7 @@ def test_slices_of_a_sample_lie_no_farther_apart_than_a_pixel_is_wide_and_each_i
 ) -> None:
     affine = np.diag([2.0, 2.0, spacing, 1.0])
     source = SlicedSource.of(Volume(head.array, affine), pixel_size=2.0)
-    staggering = Staggering.of(source, samples=samples)
+    staggering = Staggering.of(source, samples=samples, of_all=samples)
     assert staggering.step == step
     for index in source.head_slices():
         around = [staggering.around(index, number=number) for number in range(samples)]
@@ -106,7 +106,7 @@ def test_what_is_not_drawn_is_close_to_what_would_have_been(method: Counting, th
     indices = source.head_slices()[4:-4]
     options = TranslationOptions(samples=2)
     samples = samples_in_plane(source, indices, method, options)
-    staggering = Staggering.of(source, samples=2)
+    staggering = Staggering.of(source, samples=2, of_all=2)
     for number in range(2):
         drawn = method.sample(source, indices, number=number, options=options, on_step=lambda: None)
         between = torch.tensor([len({*staggering.around(index, number=number)}) > 1 for index in indices])
