@@ -27,13 +27,13 @@ class Cut:
     """The samples that are drawn in one plane.
 
     Attributes:
-        source: in this plane.
+        plane: name in `planes.PLANES`.
         indices: slices to draw.
         samples: how many.
         weight: of each.
     """
 
-    source: SlicedSource
+    plane: str
     indices: list[int]
     samples: int
     weight: float = 1.0
@@ -50,12 +50,15 @@ def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], option
     """
     turns = (AXIAL,) if options.slices is not None else _turns(source.grid, planes)
     counts = Counter(turns[number % len(turns)] for number in range(options.samples))
-    found = []
-    for plane, samples in counts.items():
-        sliced = source if plane == AXIAL else source.in_plane(plane)
-        weight = _OWN_WEIGHT if plane == turns[0] else 1.0
-        found.append(Cut(sliced, indices if plane == AXIAL else sliced.head_slices(), samples, weight))
-    return found
+    return [
+        Cut(
+            plane,
+            indices if plane == AXIAL else source.head_slices_in(plane),
+            samples,
+            weight=_OWN_WEIGHT if plane == turns[0] else 1.0,
+        )
+        for plane, samples in counts.items()
+    ]
 
 
 def _turns(grid: SliceGrid, planes: Sequence[str]) -> Sequence[str]:

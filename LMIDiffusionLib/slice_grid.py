@@ -38,6 +38,7 @@ class SliceGrid:
         Raises:
             UserError: the slices would be too small to hold a head, or too large to be one.
         """
+        self.plane = plane
         self._affine, self._pixel_size = affine, pixel_size
         affine = in_plane(affine, plane)
         self._orientation = io_orientation(affine)

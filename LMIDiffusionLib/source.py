@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,6 +40,7 @@ class SlicedSource:
     pixel_size: float
     otsu: float
     _outlines: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _head_slices: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, volume: Volume, *, pixel_size: float) -> SlicedSource:
@@ -71,13 +71,16 @@ class SlicedSource:
                 f"The slice range {first}:{stop} does not fit the volume;"
                 f" its axial slices are 0:{self.grid.slice_count}."
             )
-        return [index for index in range(first, stop) if self._head_areas[index] >= _MINIMUM_HEAD_AREA]
+        return [index for index in self.head_slices_in(self.grid.plane) if first <= index < stop]
 
-    @cached_property
-    def _head_areas(self) -> Tensor:
-        """Of each slice, in square millimetres."""
-        pixels = self.grid.slices(head_mask(self.scaled, otsu=self.otsu)).sum((1, 2, 3))
-        return pixels * self.pixel_size**2
+    def head_slices_in(self, plane: str) -> list[int]:
+        """As `head_slices`, of all slices of any plane."""
+        if plane not in self._head_slices:
+            grid = self.grid.in_plane(plane)
+            voxels = grid.plane_slices(head_mask(self.scaled, otsu=self.otsu)).sum((1, 2, 3))
+            areas = voxels * grid.plane_spacing[0] * grid.plane_spacing[1]
+            self._head_slices[plane] = torch.nonzero(areas >= _MINIMUM_HEAD_AREA).flatten().tolist()
+        return self._head_slices[plane]
 
     def outlines(self, indices: list[int]) -> Tensor:
         """Pixels (B, 1, H, W) of the head, bool; all others show air."""
@@ -89,6 +92,8 @@ class SlicedSource:
 
     def in_plane(self, plane: str) -> SlicedSource:
         """The same volume cut in another plane, where the head is that of this one."""
+        if plane == self.grid.plane:
+            return self
         heads = self.grid.to_plane(self.outlines(list(range(self.grid.slice_count))).float())
         head = self.grid.volume((heads >= 0.5).float())
         cut = self._cut(self.scaled, self.grid.in_plane(plane), self.pixel_size, self.otsu)

@@ -120,7 +120,7 @@ def translate_slices(
     clock = Clock(slices=sum(len(cut.indices) for cut in found), steps=method.steps(options))
     moments = Moments.of_none(source.scaled.shape)
     for cut in found:
-        moments.merge(_moments(cut, method, options, clock, on_progress))
+        moments.merge(_moments(source.in_plane(cut.plane), cut, method, options, clock, on_progress))
     asked = torch.zeros(source.grid.slice_count, 1, 1, 1)
     asked[indices] = 1
     inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
@@ -128,20 +128,26 @@ def translate_slices(
 
 
 def _moments(
-    cut: Cut, method: Method, options: TranslationOptions, clock: Clock, on_progress: Callable[[Progress], None]
+    source: SlicedSource,
+    cut: Cut,
+    method: Method,
+    options: TranslationOptions,
+    clock: Clock,
+    on_progress: Callable[[Progress], None],
 ) -> Moments:
     """Of the samples of a cut, on the volume's own pixels: a standard deviation cannot be resampled."""
-    grid = cut.source.grid
+    grid = source.grid
     weight, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
     weight[cut.indices] = cut.samples * cut.weight
-    for batch in draw(cut, method, options, clock, on_progress=on_progress):
-        samples = cut.source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
+    for batch in draw(source, cut, method, options, clock, on_progress=on_progress):
+        samples = source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
         mean[batch.indices] = samples.mean(1, keepdim=True)
         squares[batch.indices] = cut.weight * samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
     return Moments(*(grid.volume(each) for each in (weight, cut.weight * weight, mean, squares)))
 
 
 def draw(
+    source: SlicedSource,
     cut: Cut,
     method: Method,
     options: TranslationOptions,
@@ -149,11 +155,10 @@ def draw(
     *,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> Iterator[SliceBatch]:
-    """The samples of a cut, in batches on the checkpoint's grid.
+    """The samples of a cut of a source, which is in its plane, in batches on the checkpoint's grid.
 
     Slices thinner than the checkpoint's pixels are wide are drawn in some of the samples (`staggering`).
     """
-    source = cut.source
 
     def on_step() -> None:
         on_progress(clock.step())

@@ -63,7 +63,7 @@ class TestCuts:
     def _planes_of(self, volume: Volume, **options: Any) -> list[tuple[int, int, float]]:
         source = SlicedSource.of(volume, pixel_size=2.0)
         found = cuts(source, source.head_slices(), tuple(PLANES), TranslationOptions(**options))
-        return [(cut.source.grid.slice_count, cut.samples, cut.weight) for cut in found]
+        return [(source.in_plane(cut.plane).grid.slice_count, cut.samples, cut.weight) for cut in found]
 
     def test_every_other_sample_is_axial_and_the_other_planes_take_turns(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=1) == [(52, 1, 2)]
@@ -98,6 +98,7 @@ class TestTranslation:
             cut = source.in_plane(plane)
             planes = torch.full((cut.grid.slice_count, 1, *cut.grid.plane_shape), torch.nan)
             indices = cut.head_slices()
+            assert indices == source.head_slices_in(plane)
             planes[indices] = samples_in_plane(cut, indices, method, options)[number]
             volumes.append(cut.grid.volume(planes))
         shown = ~np.isnan(volumes[0])
