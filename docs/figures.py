@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from LMIDiffusionLib.slice_grid import pad_to, padded_shape
 from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.denoisers import conditional_denoiser
@@ -26,6 +25,7 @@ from LMIDiffusionLib.files import atomic_path
 from LMIDiffusionLib.lmi import local_mutual_information
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.samplers import euler_maruyama, shared_noise
+from LMIDiffusionLib.slice_grid import pad_to, padded_shape
 from LMIDiffusionLib.source import SlicedSource
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS
 from LMIDiffusionLib.training.draws import SliceDraws
