@@ -45,17 +45,17 @@ class SliceGrid:
         self._shape = shape
         canonical = affine @ inv_ornt_aff(self._orientation, shape)
         columns = [int(np.flatnonzero(self._orientation[:, 0] == axis)[0]) for axis in range(3)]
-        self._canonical_shape = (shape[columns[0]], shape[columns[1]], shape[columns[2]])
+        canonical_shape = (shape[columns[0]], shape[columns[1]], shape[columns[2]])
         spacing = np.linalg.norm(canonical[:3, :3], axis=0)
         self.slice_spacing = float(spacing[2])
-        self.slice_count = self._canonical_shape[2]
-        self.plane_shape = self._canonical_shape[:2]
+        self.slice_count = canonical_shape[2]
+        self.plane_shape = canonical_shape[:2]
         self.plane_spacing = (float(spacing[0]), float(spacing[1]))
         self.slice_shape = (
-            max(1, round(self._canonical_shape[0] * spacing[0] / pixel_size)),
-            max(1, round(self._canonical_shape[1] * spacing[1] / pixel_size)),
+            max(1, round(canonical_shape[0] * spacing[0] / pixel_size)),
+            max(1, round(canonical_shape[1] * spacing[1] / pixel_size)),
         )
-        extent = " x ".join(f"{n * s:.0f}" for n, s in zip(self._canonical_shape, spacing, strict=True))
+        extent = " x ".join(f"{n * s:.0f}" for n, s in zip(canonical_shape, spacing, strict=True))
         if min(self.slice_shape) < _MINIMUM_PIXELS:
             raise UserError(
                 f"The volume is too thin to slice: its {plane} slices span {extent} mm (rows, columns, through)"
