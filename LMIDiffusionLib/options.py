@@ -19,7 +19,7 @@ class TranslationOptions:
     Attributes:
         sampler: name in `samplers.SAMPLERS`.
         steps: denoiser evaluations a sample; None for the sampler's default.
-        samples: how many are averaged, each of its own view of the source (`test_time_augmentation.sample_view`).
+        samples: how many are averaged, each of its own plane (`cuts`) or view (`test_time_augmentation.sample_view`).
         guidance: weight of the condition, 1 for plain conditional sampling.
         slices: axial slices [first, stop) from the feet up; None for all.
         batch_size: slices at once; None fits the device. Halved when memory runs out.

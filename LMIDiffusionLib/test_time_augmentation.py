@@ -40,7 +40,7 @@ class View:
 
 
 def sample_view(number: int) -> View:
-    """The view of a translation's sample of that number, from 0; the first one is the best single one.
+    """The view of a plane's sample of that number, from 0; the first one is the best single one.
 
     Four tones take turns, every other sample is mirrored, and the next four samples are mirrored the other way round.
     """

@@ -130,9 +130,7 @@ class TestTranslation:
         assert fractions == sorted(set(fractions))
         assert fractions[-1] == pytest.approx(1)
 
-    def test_a_network_of_one_plane_is_asked_for_no_other(
-        self, tall: Volume, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_network_of_one_plane_is_asked_for_no_other(self, tall: Volume, tiny_checkpoint: Checkpoint) -> None:
         seen: set[tuple[int, ...]] = set()
 
         class Watched(LMIDiffusion):

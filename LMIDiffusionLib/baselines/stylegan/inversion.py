@@ -44,6 +44,8 @@ def build_generator(settings: dict[str, Any]) -> Generator:
 class StyleGANInversion:
     """A `Method` that optimises the code of every slice on its own."""
 
+    planes = (AXIAL,)
+
     def __init__(self, rival: RivalCheckpoint, *, device: torch.device, steps: int, features: str) -> None:
         """
         Args:
@@ -52,7 +54,7 @@ class StyleGANInversion:
             steps: of the optimiser.
             features: name in `FEATURES`.
         """
-        self.device, self.planes = device, (AXIAL,)
+        self.device = device
         self.generator = rival.network(build_generator).to(device)
         self._steps = steps
         self._features = FEATURES[features]
