@@ -15,6 +15,7 @@ from torch.nn import functional
 from .anatomy import AIR, CLASSES, MOST_CLASSES
 from .draws import SliceDraws
 from .scanner import smooth_field
+from .spin_echoes import spin_echo_levels
 
 _TISSUES = ("fluid", "grey", "white", "muscle", "fat", "bone")
 # A structured contrast puts each class between two tissues, at a share drawn from a range.
@@ -48,13 +49,15 @@ class ClassContrasts:
     """How the contrasts are drawn.
 
     Attributes:
-        independent: share of copies in which every class gets any intensity; the others have the structure of MR
-            contrasts, with one intensity each for fluid, grey and white matter, muscle, fat and bone.
+        independent: share of copies in which every class gets any intensity.
+        spin_echoes: share of the others that have the intensities of a spin echo; what is left has but the structure of
+            MR contrasts, with one intensity each for fluid, grey and white matter, muscle, fat and bone.
         slope: largest factor, up or down, of the target's texture within a class.
         lesions: share of copies with lesions of the white matter, which the target shows faintly or not at all.
     """
 
-    independent: float = 0.3
+    independent: float = 0.15
+    spin_echoes: float = 0.7
     slope: float = 1.2
     lesions: float = 0.25
 
@@ -86,6 +89,8 @@ class ClassContrasts:
         """Mean intensity (B, MOST_CLASSES) of each class in the copy."""
         levels = draws.uniform(images, MOST_CLASSES)
         structured = self._structured(images, draws) + _JITTER * draws.normal(images, len(_STRUCTURE))
+        echoes = draws.uniform(images, 1) < self.spin_echoes
+        structured = torch.where(echoes, spin_echo_levels(images, draws), structured)
         independent = draws.uniform(images, 1) < self.independent
         known = slice(_FIRST_DRAWN, _FIRST_DRAWN + len(_STRUCTURE))
         levels[:, known] = torch.where(independent, levels[:, known], structured.clamp(0, 1))

@@ -7,12 +7,14 @@ import torch
 from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.intensity import to_unit_scale
 from LMIDiffusionLib.slice_grid import SliceGrid
+from LMIDiffusionLib.training import spin_echoes
 from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
 from LMIDiffusionLib.training.class_contrasts import ClassContrasts
 from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.geometry import Geometry
 from LMIDiffusionLib.training.scanner import Scanner
+from LMIDiffusionLib.training.spin_echoes import PROTOCOLS, TISSUES, null_time, spin_echo_levels
 from LMIDiffusionLib.training.tone_curves import ToneCurves
 from LMIDiffusionLib.volume import read_volume
 
@@ -160,7 +162,8 @@ class TestClassContrasts:
 
     def test_structured_copies_have_one_order_of_grey_deep_grey_and_white(self, batch: SliceBatch) -> None:
         many = _repeated(batch, 64)
-        copies = ClassContrasts(independent=0, slope=0)(many.images, many.classes, many.class_means, _draws())
+        contrasts = ClassContrasts(independent=0, spin_echoes=0, slope=0)
+        copies = contrasts(many.images, many.classes, many.class_means, _draws())
         cortex, thalamus, white = _means_by_class(copies, many, "cortex", "thalamus", "white matter")
         low, high = torch.minimum(cortex, white), torch.maximum(cortex, white)
         assert ((thalamus > low - 0.12) & (thalamus < high + 0.12)).all()
@@ -171,6 +174,13 @@ class TestClassContrasts:
         inside = torch.nn.functional.avg_pool2d((batch.classes == _WHITE).float(), 3, 1, 1) == 1
         for image, copy, mask in zip(batch.images, copies, inside, strict=True):
             assert abs(np.corrcoef(image[mask], copy[mask])[0, 1]) > 0.99
+
+    def test_in_most_copies_of_spin_echoes_cortex_is_brighter_than_white_matter(self, batch: SliceBatch) -> None:
+        contrasts = ClassContrasts(independent=0, spin_echoes=1, slope=0)
+        many = _repeated(batch, 200)
+        copies = contrasts(many.images, many.classes, many.class_means, _draws())
+        cortex, white = _means_by_class(copies, many, "cortex", "white matter")
+        assert 0.02 < (white > cortex).float().mean() < 0.35
 
     def test_edges_of_classes_are_mixed(self) -> None:
         classes = torch.full((1, 1, 8, 20), _CORTEX, dtype=torch.uint8)
@@ -207,6 +217,47 @@ class TestClassContrasts:
         assert torch.equal(none[0], many.images) and torch.equal(none[1], copies)
 
 
+class TestSpinEchoes:
+    @pytest.fixture
+    def levels(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+        """Of the tissues in 200 copies of one protocol."""
+        monkeypatch.setattr(spin_echoes, "PROTOCOLS", {"one": PROTOCOLS[request.param]._replace(share=1)})
+        copies = spin_echo_levels(torch.zeros(200, 1, 4, 4), _draws())
+        assert copies.min() >= 0 and copies.max() <= 1
+        return dict(zip(TISSUES, copies.unbind(1), strict=True))
+
+    @pytest.mark.parametrize("levels", ["PDw", "T2w"], indirect=True)
+    def test_grey_matter_is_brighter_than_white_where_proton_density_or_t2_counts(
+        self, levels: dict[str, torch.Tensor]
+    ) -> None:
+        assert (levels["cortex"] > levels["white matter"]).float().mean() > 0.8
+
+    @pytest.mark.parametrize("levels", ["T2w"], indirect=True)
+    def test_fluid_is_brightest_in_the_head_in_t2(self, levels: dict[str, torch.Tensor]) -> None:
+        assert (levels["ventricles"] > levels["cortex"]).float().mean() > 0.98
+        assert (levels["ventricles"] > levels["fat"]).float().mean() > 0.7
+
+    @pytest.mark.parametrize("levels", ["FLAIR"], indirect=True)
+    def test_flair_suppresses_fluid(self, levels: dict[str, torch.Tensor]) -> None:
+        assert (levels["ventricles"] < levels["white matter"]).float().mean() > 0.95
+        assert levels["ventricles"].mean() < 0.35 * levels["white matter"].mean()
+
+    @pytest.mark.parametrize("levels", ["T1w"], indirect=True)
+    def test_tissues_brighten_from_fluid_to_white_matter_in_t1(self, levels: dict[str, torch.Tensor]) -> None:
+        assert (levels["ventricles"] < levels["cortex"]).all()
+        assert (levels["cortex"] < levels["white matter"]).float().mean() > 0.7
+
+    def test_a_tissue_inverted_until_its_null_gives_no_signal(self) -> None:
+        repetition, t1 = torch.tensor([4000.0, 9000.0]), torch.tensor([3000.0, 4200.0])
+        null = null_time(repetition, t1)
+        assert (null > 0).all() and (null < repetition).all()
+        after = 1 - 2 * (-null / t1).exp() + (-repetition / t1).exp()
+        torch.testing.assert_close(after, torch.zeros(2), atol=1e-6, rtol=0)
+
+    def test_every_class_of_the_anatomy_has_its_relaxation(self) -> None:
+        assert tuple(TISSUES) == CLASSES[1 : 1 + len(TISSUES)]
+
+
 class TestAugmentation:
     @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
     def test_is_set_by_the_draws(self, batch: SliceBatch, name: str) -> None:
@@ -240,7 +291,9 @@ class TestAugmentation:
         scan, spacing = images[:, 0].numpy(), (1.0, 2.0, 2.0)
         classes = anatomical_classes(scan, brain=None, labels=None, spacing=spacing)
         means = torch.from_numpy(class_means(scan, classes)).expand(4, -1)
-        ones = torch.ones_like(images)
-        batch = SliceBatch(images, ones, torch.ones(4, 1, 1, 1), torch.from_numpy(classes)[:, None], means)
-        copies = AUGMENTATIONS["anatomical"].contrasts(batch, _draws())
-        assert not torch.equal(copies, AUGMENTATIONS["strong"].contrasts(batch, _draws()))
+        copies = ClassContrasts(independent=1, slope=0)(images, torch.from_numpy(classes)[:, None], means, _draws())
+        for copy, of_copy in zip(copies[:, 0], classes, strict=True):
+            present = [number for number in np.unique(of_copy) if (of_copy == number).sum() > 100]
+            levels = torch.stack([copy[torch.from_numpy(of_copy == number)].median() for number in present])
+            assert len(present) >= 4
+            assert levels.sort().values.diff().min() > 1e-3
