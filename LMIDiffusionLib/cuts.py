@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .options import TranslationOptions
-from .planes import AXIAL
-from .slice_grid import SliceGrid
+from .planes import AXIAL, PLANES
 from .source import SlicedSource
 
-# In millimetres: slices across a lower or a coarser stack show too little of a head to be read.
-_LEAST_HEIGHT = 100.0
+# In millimetres: slices across a narrower, lower or coarser stack show too little of a head to be read.
+_LEAST_EXTENTS = (70.0, 70.0, 100.0)  # to the right, to the front, up
 _THICKEST = 6.0
+# By how much other slices lie further apart than axial ones where the scan was not made in these.
+_COARSER = 1.1
 # Of a sample in the plane of the scan's own slices, relative to one in another.
 _OWN_WEIGHT = 2.0
 
@@ -48,7 +49,7 @@ def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], option
         planes: that the method knows, the axial one first.
         options: of the translation; a range of slices is drawn as axial ones.
     """
-    turns = (AXIAL,) if options.slices is not None else _turns(source.grid, planes)
+    turns = [AXIAL] if options.slices is not None else _turns(source, planes)
     counts = Counter(turns[number % len(turns)] for number in range(options.samples))
     return [
         Cut(
@@ -61,14 +62,25 @@ def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], option
     ]
 
 
-def _turns(grid: SliceGrid, planes: Sequence[str]) -> Sequence[str]:
+def _turns(source: SlicedSource, planes: Sequence[str]) -> list[str]:
     """The planes in which sample after sample is drawn.
 
     Every other one is drawn in the plane of the scan's own slices, in which it is sharp.
     """
-    if grid.slice_count * grid.slice_spacing < _LEAST_HEIGHT:
-        return (AXIAL,)
-    spacings = {plane: round(grid.in_plane(plane).slice_spacing, 1) for plane in planes}
-    own = max(spacings, key=spacings.__getitem__)  # the first of equal ones
-    others = [plane for plane in planes if plane != own and spacings[own] <= _THICKEST]
+    grids = {plane: source.grid.in_plane(plane) for plane in planes if _is_readable(source, plane)}
+    own = AXIAL
+    for plane, grid in grids.items():
+        if grid.slice_spacing > _COARSER * source.grid.in_plane(own).slice_spacing:
+            own = plane
+    is_thin = source.grid.in_plane(own).slice_spacing <= _THICKEST
+    others = [plane for plane in grids if plane != own and is_thin]
     return [plane for other in others for plane in (own, other)] or [own]
+
+
+def _is_readable(source: SlicedSource, plane: str) -> bool:
+    """Whether slices of a plane are wide enough, and any of them shows some of the head."""
+    axial = source.grid
+    counts, spacings = (*axial.plane_shape, axial.slice_count), (*axial.plane_spacing, axial.slice_spacing)
+    rows, columns, _ = PLANES[plane]
+    is_wide = all(counts[axis] * spacings[axis] >= _LEAST_EXTENTS[axis] for axis in (rows, columns))
+    return is_wide and bool(source.head_slices_in(plane))

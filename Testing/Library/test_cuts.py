@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from drawing import samples_in_plane
-from grids import affine_of
+from grids import affine_of, rotation
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -74,6 +74,22 @@ class TestCuts:
         sagittal = head_on((20, 60, 60), centred((20, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(sagittal, samples=1) == [(20, 1, 2)]
         assert self._planes_of(sagittal, samples=4) == [(20, 2, 2), (60, 1, 1), (60, 1, 1)]
+
+    def test_a_slab_of_thick_slices_is_not_cut_across(self, head_on: HeadMaker, centred: Centred) -> None:
+        slab = head_on((8, 60, 60), centred((8, 60, 60), (5.0, 2.0, 2.0)))
+        assert self._planes_of(slab, samples=4) == [(8, 4, 2)]
+
+    @pytest.mark.parametrize("spacing", [0.95, 1.25, 2.0])
+    def test_isotropic_scans_count_as_axial_however_they_lie(
+        self, head_on: HeadMaker, centred: Centred, spacing: float
+    ) -> None:
+        shape = (round(84 / spacing), round(84 / spacing), round(104 / spacing))
+        affine = centred(shape, (spacing, spacing, spacing))
+        array = head_on(shape, affine).array
+        for degrees in (7, 13, 21):
+            turned = (rotation((1, 2, 3), degrees) @ affine).astype(np.float32)
+            source = SlicedSource.of(Volume(array, turned.astype(np.float64)), pixel_size=2.0)
+            assert cuts(source, [0], tuple(PLANES), TranslationOptions(samples=2))[0].plane == "axial"
 
     def test_a_range_of_slices_is_drawn_in_the_axial_plane_alone(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=3, slices=(20, 30)) == [(52, 3, 2)]
