@@ -29,11 +29,19 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Turns slices, samples and steps done into progress and an estimate of the time left."""
+    """Turns slices, samples and steps done into progress and an estimate of the time left.
+
+    Attributes:
+        slices: to do.
+        steps: of a sample of a slice.
+        samples: of all slices together.
+    """
 
     slices: int
     steps: int
+    samples: int
     _done: int = 0
+    _drawn: int = 0
     _batch: int = 0
     _samples: int = 1
     _taken: int = 0
@@ -47,8 +55,8 @@ class Clock:
     def step(self) -> Progress:
         """A step of the present batch is done."""
         self._taken += 1
-        share = self._done + self._batch * self._taken / (self._samples * self.steps)
-        self._fraction = max(self._fraction, share / self.slices)  # a batch that is halved half-way starts anew
+        drawn = self._drawn + self._batch * self._taken / self.steps
+        self._fraction = max(self._fraction, drawn / self.samples)  # a batch that is halved half-way starts anew
         elapsed = time.monotonic() - self._start
         left = elapsed / self._fraction - elapsed
         step = (self._taken - 1) % self.steps + 1
@@ -57,3 +65,4 @@ class Clock:
     def finish(self) -> None:
         """All samples of the present batch are there."""
         self._done += self._batch
+        self._drawn += self._batch * self._samples

@@ -117,7 +117,11 @@ def translate_slices(
     Samples in other planes are drawn of the whole volume.
     """
     found = cuts(source, indices, method.planes, options)
-    clock = Clock(slices=sum(len(cut.indices) for cut in found), steps=method.steps(options))
+    clock = Clock(
+        slices=sum(len(cut.indices) for cut in found),
+        steps=method.steps(options),
+        samples=sum(len(cut.indices) * cut.samples for cut in found),
+    )
     moments = Moments.of_none(source.scaled.shape)
     for cut in found:
         moments.merge(_moments(source.in_plane(cut.plane), cut, method, options, clock, on_progress))

@@ -14,5 +14,11 @@ from LMIDiffusionLib.translation import draw
 def samples_in_plane(source: SlicedSource, indices: list[int], method: Method, options: TranslationOptions) -> Tensor:
     """All samples (K, S, 1, H, W) of some slices in the plane of the source."""
     cut = Cut(source.grid.plane, indices, options.samples)
-    batches = draw(source, cut, method, options, Clock(slices=len(indices), steps=method.steps(options)))
+    batches = draw(
+        source,
+        cut,
+        method,
+        options,
+        Clock(slices=len(indices), steps=method.steps(options), samples=len(indices) * cut.samples),
+    )
     return torch.cat([batch.samples for batch in batches], 1)

@@ -1,0 +1,23 @@
+"""Progress of translations."""
+
+import pytest
+
+from LMIDiffusionLib.progress import Clock
+
+
+def test_the_fraction_is_that_of_all_samples_though_planes_have_different_numbers_of_them() -> None:
+    clock = Clock(slices=30, steps=2, samples=10 * 3 + 20 * 1)
+    fractions = []
+    for batch, samples in ((10, 3), (20, 1)):
+        clock.begin(batch, samples=samples)
+        fractions += [clock.step().fraction for _ in range(2 * samples)]
+        clock.finish()
+    assert fractions == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0])
+
+
+def test_a_batch_that_begins_anew_does_not_go_back() -> None:
+    clock = Clock(slices=8, steps=1, samples=16)
+    clock.begin(8, samples=2)
+    before = clock.step().fraction
+    clock.begin(4, samples=2)
+    assert clock.step().fraction == before == 0.5
