@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..checkpoint import load_checkpoint
+from ..checkpoint import Checkpoint
 from ..condition import SOURCE_MAPS, Condition
 from ..errors import UserError
 from ..score_network import NetworkSettings
@@ -23,9 +23,8 @@ from ..training.fitting import GRADIENT_NORM, read_split, resume_file
 from ..training.muon import MuonAdamW
 from ..training.options import DataOptions, FitOptions, ModelOptions
 from ..training.score_training import VALIDATION_SEED, scheduled
-from ..training.slices import SliceSet
-from ..training.start import start_from
-from ..training.train import condition_of_options, settings_for
+from ..training.start import start_from, start_of
+from ..training.train import condition_of_options, network_shape, with_deviation
 from .regression import KIND, RegressionNetwork, regression_settings
 from .rival_training import RivalTraining, fit_rival
 
@@ -50,11 +49,14 @@ def train_regression(
     condition = condition_of_options(model)
     if "cross" in condition.maps:
         raise UserError(f"A regression has no noisy slice for the map cross; choose of {', '.join(SOURCE_MAPS)}.")
+    start = start_of(model)
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
-    slices = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
+    shape = network_shape(model, condition, start)
+    slices = read_split(data, reading, stride=shape.stride)
+    network = _network(with_deviation(shape, slices[0], start), condition, start)
     return fit_rival(
-        RegressionTraining(_network(slices[0], condition, model), condition, fit, planes=reading.planes),
+        RegressionTraining(network, condition, fit, planes=reading.planes),
         slices,
         output / f"{model.name}.safetensors",
         reading=reading,
@@ -65,14 +67,12 @@ def train_regression(
     )
 
 
-def _network(training: SliceSet, condition: Condition, model: ModelOptions) -> RegressionNetwork:
-    settings = settings_for(training, condition, model)
-    if model.start_from is None:
+def _network(settings: NetworkSettings, condition: Condition, start: Checkpoint | None) -> RegressionNetwork:
+    if start is None:
         return RegressionNetwork(settings, noise_level=0.0)
     # At pure noise, a score network is the regression that there can be: it is told that level from then on.
-    checkpoint = load_checkpoint(model.start_from)
-    network = RegressionNetwork(settings, noise_level=math.log(checkpoint.sde.sigma_max) / 4)
-    start_from(network, condition.channels, checkpoint)
+    network = RegressionNetwork(settings, noise_level=math.log(start.sde.sigma_max) / 4)
+    start_from(network, condition.channels, start)
     return network
 
 

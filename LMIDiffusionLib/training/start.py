@@ -8,9 +8,28 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, load_checkpoint
 from ..errors import UserError
-from ..score_network import NetworkSettings, ResidualBlock, UNet
+from ..score_network import ResidualBlock, UNet
+from .options import ModelOptions
+
+
+def start_of(model: ModelOptions) -> Checkpoint | None:
+    """The checkpoint that a model's training starts from, if it starts from one.
+
+    Raises:
+        UserError: it cannot be loaded, or the networks differ in more than their maps and blocks.
+    """
+    if model.start_from is None:
+        return None
+    checkpoint = load_checkpoint(model.start_from)
+    old = checkpoint.network
+    if old.channels != model.channels or old.blocks > model.blocks:
+        raise UserError(
+            f"The network of the checkpoint to start from has channels {old.channels} and {old.blocks} block(s) a"
+            " level; give --channels to match, and --blocks to match or to exceed."
+        )
+    return checkpoint
 
 
 def start_from(network: nn.Module, inputs: Sequence[str], checkpoint: Checkpoint) -> None:
@@ -19,21 +38,12 @@ def start_from(network: nn.Module, inputs: Sequence[str], checkpoint: Checkpoint
     What is new to it has no effect yet: new maps have weights of 0, new blocks pass on what they are given.
 
     Args:
-        network: with the `settings` and the `unet` of a score network.
+        network: with the `unet` of a score network, of the checkpoint's shape but for its maps and blocks.
         inputs: names of its channels, the noisy slice being "noisy".
         checkpoint: whose weights it gets.
-
-    Raises:
-        UserError: the networks differ in more than their maps and blocks.
     """
-    old, new, unet = checkpoint.network, network.settings, network.unet
-    assert isinstance(new, NetworkSettings)
+    old, unet = checkpoint.network, network.unet
     assert isinstance(unet, UNet)
-    if old.channels != new.channels or old.blocks > new.blocks:
-        raise UserError(
-            f"The network of the checkpoint to start from has channels {old.channels} and {old.blocks} block(s) a"
-            " level; give --channels to match, and --blocks to match or to exceed."
-        )
     origin = checkpoint.score_network().unet
     for name in ("noise_embedding", "middle", "last"):
         unet.get_submodule(name).load_state_dict(origin.get_submodule(name).state_dict())

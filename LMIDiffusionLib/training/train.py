@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import lightning
@@ -10,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from numpy.typing import NDArray
 
-from ..checkpoint import KERNELS, load_checkpoint
+from ..checkpoint import KERNELS, Checkpoint
 from ..condition import Condition
 from ..errors import UserError
 from ..score_network import NetworkSettings
@@ -22,7 +23,7 @@ from .fitting import TrainingData, fit_module, make_trainer, read_split, resume_
 from .options import DataOptions, FitOptions, ModelOptions
 from .score_training import ScoreTraining
 from .slices import SliceSet
-from .start import start_from
+from .start import start_from, start_of
 from .tissue_order import tissues_from_dark
 
 _SIGMA_MIN = 0.01
@@ -52,13 +53,14 @@ def train(
         Path of the exported checkpoint.
 
     Raises:
-        UserError: the data cannot be used, or the output folder holds another training.
+        UserError: the data or the checkpoint to start from cannot be used, or the output folder holds another training.
     """
-    condition = condition_of_options(model)
+    condition, start = condition_of_options(model), start_of(model)
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
-    training, held_out = read_split(data, reading, stride=NetworkSettings(channels=model.channels).stride)
-    module = _module(training, condition, model, fit)
+    shape = network_shape(model, condition, start)
+    training, held_out = read_split(data, reading, stride=shape.stride)
+    module = _module(training, condition, shape, start, fit)
     timer = Timer(verbose=False)
     exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality), timer)
     trainer = make_trainer(output, fit, [timer, exporter, SamplePictures(held_out, output / "pictures")])
@@ -80,20 +82,26 @@ def condition_of_options(model: ModelOptions) -> Condition:
         raise UserError(f"The maps cannot be made ({error}); choose others.") from error
 
 
-def settings_for(training: SliceSet, condition: Condition, model: ModelOptions) -> NetworkSettings:
-    """The shape of a model's network for some slices and maps."""
-    return NetworkSettings(
-        channels=model.channels,
-        blocks=model.blocks,
-        sigma_data=round(float(spread(training.images(), _STATISTICS_SLICES).std()), 4),
-        condition_channels=len(condition.channels),
-    )
+def network_shape(model: ModelOptions, condition: Condition, start: Checkpoint | None) -> NetworkSettings:
+    """Of a model's network, which is the checkpoint's that it starts from but for its maps and blocks."""
+    origin = NetworkSettings(channels=model.channels) if start is None else start.network
+    return dataclasses.replace(origin, blocks=model.blocks, condition_channels=len(condition.channels))
 
 
-def _module(training: SliceSet, condition: Condition, model: ModelOptions, fit: FitOptions) -> ScoreTraining:
+def with_deviation(shape: NetworkSettings, training: SliceSet, start: Checkpoint | None) -> NetworkSettings:
+    """A network's shape with the slices' standard deviation, unless its start was made for another one."""
+    if start is not None:
+        return shape
+    deviation = float(spread(training.images(), _STATISTICS_SLICES).std())
+    return dataclasses.replace(shape, sigma_data=round(deviation, 4))
+
+
+def _module(
+    training: SliceSet, condition: Condition, shape: NetworkSettings, start: Checkpoint | None, fit: FitOptions
+) -> ScoreTraining:
     slices = spread(training.images(), _STATISTICS_SLICES)
     module = ScoreTraining(
-        network=settings_for(training, condition, model),
+        network=with_deviation(shape, training, start),
         condition=condition,
         sde=VarianceExplodingSDE(_SIGMA_MIN, round(largest_distance(slices), 1)),
         augmentation=AUGMENTATIONS[fit.contrast],
@@ -101,8 +109,8 @@ def _module(training: SliceSet, condition: Condition, model: ModelOptions, fit: 
         learning_rate=fit.learning_rate,
         seed=fit.seed,
     )
-    if model.start_from is not None:
-        start_from(module.network, ("noisy", *condition.channels), load_checkpoint(model.start_from))
+    if start is not None:
+        start_from(module.network, ("noisy", *condition.channels), start)
     return module
 
 

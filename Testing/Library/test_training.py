@@ -24,9 +24,10 @@ from LMIDiffusionLib.score_network import ScoreNetwork
 from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.bias_field import correct_bias_field
 from LMIDiffusionLib.training.draws import SliceDraws
+from LMIDiffusionLib.training.options import ModelOptions
 from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
-from LMIDiffusionLib.training.start import start_from
-from LMIDiffusionLib.training.train import train
+from LMIDiffusionLib.training.start import start_from, start_of
+from LMIDiffusionLib.training.train import network_shape, train
 from LMIDiffusionLib.volume import read_volume
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
@@ -205,17 +206,28 @@ class TestStartFrom:
         last_of_blocks = [p for name, p in network.named_parameters() if name.endswith("after.1.weight")]
         assert all(parameter.grad is not None and parameter.grad.any() for parameter in last_of_blocks)
 
-    def test_a_network_of_another_size_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
-        network = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, channels=(8, 24)))
-        with pytest.raises(UserError, match=r"\(8, 16\)"):
-            start_from(network, ("noisy", *Condition().channels), tiny_checkpoint)
+    @pytest.mark.parametrize(
+        ("channels", "blocks", "message"), [((8, 24), 1, r"\(8, 16\)"), ((8, 16), 0, r"1 block\(s\)")]
+    )
+    def test_a_network_of_another_size_or_of_fewer_blocks_is_refused(
+        self, tiny_checkpoint: Checkpoint, tmp_path: Path, channels: tuple[int, ...], blocks: int, message: str
+    ) -> None:
+        save_checkpoint(tiny_checkpoint, tmp_path / "tiny.safetensors")
+        model = ModelOptions(start_from=str(tmp_path / "tiny.safetensors"), channels=channels, blocks=blocks)
+        with pytest.raises(UserError, match=message):
+            start_of(model)
 
-    def test_a_network_of_fewer_blocks_is_refused(self, tiny_checkpoint: Checkpoint) -> None:
-        checkpoint = dataclasses.replace(
-            tiny_checkpoint, network=dataclasses.replace(tiny_checkpoint.network, blocks=2)
-        )
-        with pytest.raises(UserError, match=r"2 block\(s\)"):
-            start_from(ScoreNetwork(tiny_checkpoint.network), ("noisy",), checkpoint)
+    def test_the_network_keeps_the_shape_and_the_deviation_of_its_start(self, tiny_checkpoint: Checkpoint) -> None:
+        origin = dataclasses.replace(tiny_checkpoint.network, sigma_data=0.31, attention_heads=2)
+        start = dataclasses.replace(tiny_checkpoint, network=origin)
+        shape = network_shape(ModelOptions(channels=(8, 16), blocks=3), Condition(), start)
+        assert shape == dataclasses.replace(origin, blocks=3, condition_channels=2)
+
+    def test_a_start_that_cannot_be_used_is_found_before_anything_is_read(self, data: Path, tmp_path: Path) -> None:
+        ended = _train(data, tmp_path / "out", "--start-from", str(tmp_path / "none.safetensors"))
+        assert ended.returncode == 2
+        assert "none.safetensors" in ended.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_second_training_in_the_same_folder_and_resuming_nothing_are_refused(data: Path, tmp_path: Path) -> None:
