@@ -24,7 +24,7 @@ from .errors import UserError
 from .files import atomic_path
 from .intensity import SCALE_NAME
 from .lmi import GaussianKernel, HistogramKernel
-from .planes import AXIAL, PLANES
+from .planes import AXIAL, check_planes
 from .resources import DEFAULT_CHECKPOINT, checkpoint_path
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
@@ -178,8 +178,9 @@ def planes_of(names: Any) -> tuple[str, ...]:
     Raises:
         ValueError: they are none, or the axial one is not the first.
     """
-    if type(names) is not list or names[:1] != [AXIAL] or len(set(names)) < len(names) or not set(names) <= {*PLANES}:
+    if type(names) is not list:
         raise ValueError(f"planes is {names!r}")
+    check_planes(names)
     return tuple(names)
 
 

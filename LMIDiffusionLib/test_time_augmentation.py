@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .samplers import Denoiser
 
-_LEFT_TO_RIGHT = -2
+# Left to right, in sagittal slices front to back: training mirrors along the rows too, whatever the plane.
+_MIRRORED = -2
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def sample_view(number: int) -> View:
     Four tones take turns, every other sample is mirrored, and the next four samples are mirrored the other way round.
     """
     rounds, turn = divmod(number, len(_TONES))
-    return View(_TONES[turn], (_LEFT_TO_RIGHT,) * ((rounds + turn) % 2))
+    return View(_TONES[turn], (_MIRRORED,) * ((rounds + turn) % 2))
 
 
 def _as_it_is(source: Tensor) -> Tensor:

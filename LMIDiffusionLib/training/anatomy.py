@@ -47,6 +47,7 @@ _WHITE = CLASSES.index("white matter")
 _OUTER = tuple(CLASSES.index(name) for name in OUTER_CLASSES)
 _SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimetres
 _BRAIN_INTENSITY_CLASSES = 3
+_LEAST_BRAIN = 100  # voxels, to be told apart by intensity
 
 
 def anatomical_classes(
@@ -79,7 +80,7 @@ def anatomical_classes(
     if labels is not None and labels.any():
         classes[inside] = _classes_of_labels(labels[inside])
         return _with_partial_volumes(slices, classes)
-    if inside is not None and inside.any():
+    if inside is not None and inside.sum() >= _LEAST_BRAIN:
         centres = fit_centres(slices[inside][::7], count=_BRAIN_INTENSITY_CLASSES)
         classes[inside] = len(CLASSES) + nearest_centre(slices[inside], centres)
     return classes

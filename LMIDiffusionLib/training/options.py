@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import UserError
-from ..planes import AXIAL
+from ..planes import AXIAL, PLANES, check_planes
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,12 @@ class DataOptions:
     held_out: int = 10
 
     def __post_init__(self) -> None:
-        if self.planes[:1] != (AXIAL,) or len(set(self.planes)) < len(self.planes):
-            raise UserError(f"The planes cannot be {' '.join(self.planes)}; give axial first, and each once.")
+        try:
+            check_planes(self.planes)
+        except ValueError:
+            raise UserError(
+                f"The planes cannot be {' '.join(self.planes)}; give of {', '.join(PLANES)} axial first, and each once."
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffi
     check_folder(folder, wanted=f"files named *_{modality}.nii.gz")
 
     def find(name: str, suffix: str | None) -> Path | None:
+        if suffix is None:
+            return None
         files = [folder / f"{name}_{suffix}{ending}" for ending in VOLUME_ENDINGS]
         return next((file for file in files if file.is_file()), None)
 
@@ -88,11 +90,20 @@ class SliceSet(Dataset[SliceBatch]):
     """Slices with what is known of them, held in memory as 8-bit integers.
 
     A slice without a mask counts as all brain: stripping its skull leaves it as it is.
+
+    Attributes:
+        has_masks: whether the brain is known in any of them.
     """
 
-    def __init__(self, slices: SliceBatch, *, has_masks: bool) -> None:
+    def __init__(self, slices: SliceBatch, *, masked: Tensor) -> None:
+        """
+        Args:
+            slices: all of them.
+            masked: in which the brain is known, (N,) bool.
+        """
         self._slices = slices
-        self.has_masks = has_masks
+        self._masked = masked
+        self.has_masks = bool(masked.any())
 
     def __len__(self) -> int:
         return len(self._slices.images)
@@ -111,7 +122,8 @@ class SliceSet(Dataset[SliceBatch]):
 
     def brain_intensities(self) -> Tensor:
         """Intensities of all voxels inside a brain mask, (n,)."""
-        return self._slices.images[self._slices.brains].float() / 255
+        images, brains = (part[self._masked] for part in (self._slices.images, self._slices.brains))
+        return images[brains].float() / 255
 
 
 def read_slices(
@@ -137,21 +149,25 @@ def read_slices(
         UserError: a file cannot be used.
     """
     notes: dict[str, list[str]] = {}
-    parts = []
+    parts: list[SliceBatch] = []
+    masked: list[Tensor] = []
     for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None):
         scan = _read(subject, preprocess, levels, notes)
-        parts += [_slices(scan, plane, pixel_size) for plane in planes]
+        new = _slices_of(scan, planes, pixel_size, subject.name, notes)
+        parts += new
+        masked += [torch.full((len(part.images),), scan.brain is not None) for part in new]
     for note, subjects_noted in notes.items():
         names = list(dict.fromkeys(subjects_noted))
         print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
+    if not parts:
+        raise UserError(f"None of {len(subjects)} scans shows enough of a head; give whole scans of heads.")
     shapes = [part.images.shape[-2:] for part in parts]
     shape = padded_shape((max(s[0] for s in shapes), max(s[1] for s in shapes)), stride)
     padded = [
         [pad_to(each, shape) if each.shape[-1] > 1 and each.ndim == 4 else each for each in part] for part in parts
     ]
     slices = SliceBatch(*(torch.cat(same) for same in zip(*padded, strict=True)))
-    has_masks = any(subject.brain or subject.labels for subject in subjects)
-    return SliceSet(slices._replace(brains=slices.brains.bool()), has_masks=has_masks)
+    return SliceSet(slices._replace(brains=slices.brains.bool()), masked=torch.cat(masked))
 
 
 @dataclass(frozen=True)
@@ -184,9 +200,7 @@ def _read(
     volume = read_volume(subject.image)
     scaled = preprocess(volume.array.astype(np.float32))
     labels = _labels(subject, volume, notes)
-    brain = None if subject.brain is None else read_mask(subject.brain, volume)
-    if brain is None and labels is not None:
-        brain = labels > 0
+    brain = _brain(subject, volume, labels)
     # Whatever the planes, each voxel has one class and one target.
     grid = SliceGrid(scaled.shape, volume.affine, pixel_size=1.0)
     slices, own_brain, own_labels = (
@@ -215,14 +229,32 @@ def _read(
     )
 
 
+def _slices_of(
+    scan: _Scan, planes: Sequence[str], pixel_size: float, name: str, notes: dict[str, list[str]]
+) -> list[SliceBatch]:
+    """Slices of a subject's scan in each of the planes that show enough of the head."""
+    parts = []
+    for plane in planes:
+        try:
+            part = _slices(scan, plane, pixel_size)
+        except UserError as error:
+            notes.setdefault(f"No {plane} slices, because {error}", []).append(name)
+        else:
+            parts.append(part)
+    return parts
+
+
 def _slices(scan: _Scan, plane: str, pixel_size: float) -> SliceBatch:
     grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=pixel_size, plane=plane)
     images, head = grid.slices(scan.images), grid.slices(scan.head)
     classes = functional.interpolate(grid.plane_slices(scan.classes), size=grid.slice_shape, mode="nearest-exact")
     chosen = head.mean((1, 2, 3)) >= _MINIMUM_HEAD
+    if not chosen.any():
+        raise UserError(f"less than {_MINIMUM_HEAD:.0%} of each is head")
     box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
     inside = torch.ones_like(images) if scan.brain is None else (grid.slices(scan.brain) >= 0.5).float()
-    gain = 0.5 / head_median((images * inside).numpy())
+    brain_alone = (images * inside).numpy()
+    gain = 0.5 / head_median(brain_alone) if scan.brain is not None and brain_alone.any() else 1.0
     count = int(chosen.sum())
     return SliceBatch(
         images=(images[chosen][box] * 255).round().to(torch.uint8),
@@ -245,10 +277,21 @@ def _labels(subject: Subject, volume: Volume, notes: dict[str, list[str]]) -> ND
         notes.setdefault("No label map, so anatomy comes from intensity and place alone", []).append(subject.name)
         return None
     try:
-        return read_labels(subject.labels, volume)
+        labels = read_labels(subject.labels, volume)
     except UserError as error:
         notes.setdefault(f"Label map left out ({error})", []).append(subject.name)
         return None
+    if not labels.any():
+        notes.setdefault("Label map left out (it is empty)", []).append(subject.name)
+        return None
+    return labels
+
+
+def _brain(subject: Subject, volume: Volume, labels: NDArray[np.integer] | None) -> NDArray[np.bool_] | None:
+    """The brain of a scan: its mask, or what is labelled."""
+    if subject.brain is not None:
+        return read_mask(subject.brain, volume)
+    return None if labels is None else labels > 0
 
 
 class EpochSampler(Sampler[int]):

@@ -3,6 +3,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.errors import UserError
@@ -172,6 +173,39 @@ class TestLabelMapsOfAFolder:
         found = {number for index in range(len(slices)) for number in slices[index].classes.unique().tolist()}
         assert {CLASSES.index(name) for name in ("ventricles", "white matter", "cortex")} <= found
         assert max(found) < len(CLASSES)
+
+    def test_tissues_are_those_of_masked_scans_alone(self, folder: Path, scan: _Scan) -> None:
+        affine = np.diag([2.0, 2.0, 2.0, 1.0])
+        nib.save(nib.Nifti1Image((scan[1] > 0).astype(np.uint8), affine), folder / "b_mask.nii.gz")
+        elsewhere = affine + 90 * np.eye(4, k=3)
+        nib.save(nib.Nifti1Image(scan[1].astype(np.uint8), elsewhere), folder / "c_dlmuse.nii.gz")
+        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")
+        together = read_slices(subjects, pixel_size=2.0, stride=8)
+        alone = read_slices(subjects[:2], pixel_size=2.0, stride=8)
+        assert together.has_masks
+        assert len(together) > len(alone)
+        assert torch.equal(together.brain_intensities(), alone.brain_intensities())
+        assert not read_slices(subjects[2:], pixel_size=2.0, stride=8).has_masks
+
+    def test_an_empty_map_and_planes_without_a_head_are_said_and_done_without(
+        self, folder: Path, scan: _Scan, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        nib.save(nib.Nifti1Image(np.zeros(scan[0].shape, np.uint8), np.eye(4) * 2), folder / "a_dlmuse.nii.gz")
+        low = nib.Nifti1Image((scan[0][:, :, 30:40] * 1000).astype(np.int16), np.diag([2.0, 2.0, 2.0, 1.0]))
+        nib.save(low, folder / "b_T1w.nii.gz")
+        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")[:2]
+        both = read_slices(subjects, pixel_size=2.0, stride=8, planes=("axial", "coronal"))
+        said = capsys.readouterr().out
+        assert "it is empty" in said and "1 of 2 subjects (a)" in said
+        assert "No coronal slices, because The volume is too thin" in said and "1 of 2 subjects (b)" in said
+        assert len(both) == len(read_slices(subjects[:1], pixel_size=2.0, stride=8, planes=("axial", "coronal"))) + 10
+
+    def test_scans_that_show_no_head_are_refused(self, scan: _Scan, tmp_path: Path) -> None:
+        wide = np.zeros((220, 220, 20), np.int16)
+        wide[100:120, 100:120] = 500
+        nib.save(nib.Nifti1Image(wide, np.diag([2.0, 2.0, 2.0, 1.0])), tmp_path / "a_T1w.nii.gz")
+        with pytest.raises(UserError, match="enough of a head"):
+            read_slices(find_subjects(tmp_path, modality="T1w", brain_suffix="mask"), pixel_size=2.0, stride=8)
 
     def test_a_map_of_other_values_than_labels_is_said(
         self, folder: Path, scan: _Scan, capsys: pytest.CaptureFixture[str]
