@@ -14,6 +14,7 @@ from torch import Tensor
 
 from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.cuts import cuts
+from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.options import TranslationOptions
 from LMIDiffusionLib.planes import PLANES
@@ -21,7 +22,7 @@ from LMIDiffusionLib.progress import Progress
 from LMIDiffusionLib.slice_grid import SliceGrid
 from LMIDiffusionLib.source import SlicedSource
 from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.volume import Volume, read_volume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]
@@ -57,6 +58,20 @@ class TestPlanes:
         assert coronal.slices.shape == (40, 1, 36, 52)
         np.testing.assert_array_equal(coronal.grid.volume(coronal.plane_slices), source.scaled)
         assert coronal.otsu == source.otsu
+
+    def test_the_head_is_that_of_the_axial_slices_in_every_plane(self) -> None:
+        volume = read_volume(sample_scan("ms_patient04_T2w"))
+        source = SlicedSource.of(volume, pixel_size=2.0)
+        coronal = source.in_plane("coronal")
+        heads = [
+            cut.grid.volume(cut.grid.to_plane(cut.outlines(list(range(cut.grid.slice_count))).float())) >= 0.5
+            for cut in (source, coronal)
+        ]
+        assert (heads[0] != heads[1]).mean() < 0.002
+        own = SlicedSource._cut(source.scaled, coronal.grid, 2.0, source.otsu).outlines(
+            list(range(coronal.grid.slice_count))
+        )
+        assert (own != coronal.outlines(list(range(coronal.grid.slice_count)))).float().mean() > 0.01
 
 
 class TestCuts:
