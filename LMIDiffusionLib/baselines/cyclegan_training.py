@@ -21,7 +21,7 @@ from torch.nn import functional
 from ..slice_grid import pad_to
 from ..training.augmentation import SliceBatch
 from ..training.draws import SliceDraws, step_draws
-from ..training.fitting import read_split, resume_file
+from ..training.fitting import inner, read_split, resume_file
 from ..training.geometry import Geometry
 from ..training.options import DataOptions, FitOptions
 from ..training.slices import find_subjects, read_slices
@@ -201,7 +201,7 @@ class CycleGANTraining(RivalTraining):
 
     def pictures(self, batch: SliceBatch) -> list[Tensor]:
         """Sources, there and back; held-out targets, there and back."""
-        places = torch.linspace(0, len(self.sources) - 1, len(batch.images) + 2).long()[1:-1]
+        places = inner(len(batch.images), size=len(self.sources))
         rows: list[Tensor] = []
         for side, images in ((_SOURCE, self.sources[places].to(self.device)), (_TARGET, batch.images)):
             padded = pad_to(images, self.shape)

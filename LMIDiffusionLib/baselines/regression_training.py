@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..score_network import NetworkSettings
 from ..training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
 from ..training.draws import SliceDraws, step_draws
-from ..training.fitting import GRADIENT_NORM, read_split, resume_file
+from ..training.fitting import GRADIENT_NORM, mean_psnr, read_split, resume_file
 from ..training.muon import MuonAdamW
 from ..training.options import DataOptions, FitOptions, ModelOptions
 from ..training.score_training import VALIDATION_SEED, scheduled
@@ -109,9 +109,7 @@ class RegressionTraining(RivalTraining):
         """Mean absolute error and PSNR on held-out slices in contrasts that are always the same."""
         _, estimate = self._estimate(batch, step_draws(self, VALIDATION_SEED, batch_index))
         self.log("validation/loss", functional.l1_loss(estimate, batch.images), sync_dist=True)
-        error = (estimate.clamp(0, 1) - batch.images).square().mean((1, 2, 3))
-        psnr = -10 * error.clamp(min=1e-10).log10().mean()
-        self.log("validation/psnr", psnr, sync_dist=True, prog_bar=True)
+        self.log("validation/psnr", mean_psnr(estimate, batch.images), sync_dist=True, prog_bar=True)
 
     def _estimate(self, batch: SliceBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, enabled=False):

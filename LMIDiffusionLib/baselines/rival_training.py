@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback, Timer
 from torch import Tensor, nn
 
 from ..training.augmentation import SliceBatch
-from ..training.callbacks import save_rows
-from ..training.fitting import TrainingData, fit_module, make_trainer
+from ..training.callbacks import PICTURES, save_rows
+from ..training.fitting import TrainingData, fit_module, inner, make_trainer
 from ..training.options import DataOptions, FitOptions
 from ..training.slices import SliceSet
 from .rival_checkpoint import RivalCheckpoint, RivalTrainingRecord, save_rival
-
-_PICTURES = 8
 
 
 class RivalTraining(lightning.LightningModule, ABC):
@@ -108,8 +105,7 @@ class RivalPictures(Callback):
     """Draws the module's pictures after every validation."""
 
     def __init__(self, held_out: SliceSet, folder: Path) -> None:
-        inner = torch.linspace(0, len(held_out) - 1, _PICTURES + 2).long()[1:-1]
-        self._batch, self._folder = held_out.batch(inner.tolist()), folder
+        self._batch, self._folder = held_out.batch(inner(PICTURES, size=len(held_out))), folder
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Write PICTURES/step-STEP.png."""

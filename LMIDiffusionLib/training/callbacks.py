@@ -19,10 +19,13 @@ from ..pictures import save_picture
 from ..samplers import SAMPLERS, shared_noise
 from .augmentation import SliceBatch
 from .draws import SliceDraws
+from .fitting import inner
 from .options import DataOptions, ModelOptions
 from .score_training import ScoreTraining
 from .slices import SliceSet
 
+PICTURES = 8
+"""Held-out slices that are shown after every validation."""
 _PICTURE_STEPS = 15
 
 
@@ -76,7 +79,7 @@ class SamplePictures(Callback):
     """After every validation, translates held-out slices from a random contrast back: contrast, translation, truth."""
 
     def __init__(self, held_out: SliceSet, folder: Path) -> None:
-        self._batch = held_out.batch(torch.linspace(0, len(held_out) - 1, 10).long()[1:-1].tolist())
+        self._batch = held_out.batch(inner(PICTURES, size=len(held_out)))
         self._folder = folder
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

@@ -79,6 +79,17 @@ def spread(slices: Tensor, count: int) -> Tensor:
     return slices[torch.arange(count) * (len(slices) - 1) // max(1, count - 1)]
 
 
+def inner(count: int, *, size: int) -> list[int]:
+    """So many indices below a size, evenly between its ends and without them."""
+    return torch.linspace(0, size - 1, count + 2).long()[1:-1].tolist()
+
+
+def mean_psnr(estimates: Tensor, slices: Tensor) -> Tensor:
+    """PSNR in dB of estimates of slices (B, 1, H, W) in [0, 1], mean over the batch."""
+    error = (estimates.clamp(0, 1) - slices).square().mean((1, 2, 3))
+    return -10 * error.clamp(min=1e-10).log10().mean()
+
+
 def make_trainer(
     output: Path, options: FitOptions, callbacks: list[Callback], *, gradient_norm: float | None = GRADIENT_NORM
 ) -> lightning.Trainer:

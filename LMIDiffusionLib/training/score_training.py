@@ -15,6 +15,7 @@ from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation, SliceBatch
 from .draws import SliceDraws, step_draws
+from .fitting import mean_psnr
 from .muon import MuonAdamW
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
@@ -92,8 +93,7 @@ class ScoreTraining(lightning.LightningModule):
             with torch.autocast(self.device.type, enabled=False):
                 maps, noisy = self._perturb(slices, self.augmentation.copies(batch, draws), sigma, draws)
             self.log(f"validation/loss_{name}", self._losses(slices, noisy, maps, sigma).mean(), sync_dist=True)
-        error = (self.network(noisy, maps, sigma).clamp(0, 1) - slices).square().mean((1, 2, 3))
-        psnr = -10 * error.clamp(min=1e-10).log10().mean()
+        psnr = mean_psnr(self.network(noisy, maps, sigma), slices)
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
 
     def _draw_sigma(self, slices: Tensor, draws: SliceDraws) -> Tensor:
