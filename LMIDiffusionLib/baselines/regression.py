@@ -66,9 +66,9 @@ class Regression(OnePass):
         super().__init__(device=device)
         network = checkpoint.network(_build)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.condition = condition_of(checkpoint.settings["condition"])
+        self.condition = checkpoint.part(lambda settings: condition_of(settings["condition"]))
         self.stride = network.settings.stride
-        self._planes = planes_of(checkpoint.settings.get("planes", [AXIAL]))  # older files have none
+        self._planes = checkpoint.part(lambda settings: planes_of(settings.get("planes", [AXIAL])))  # older: none
 
     @property
     def planes(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ HEADER = HeaderFormat("lmidiffusion-rival", FORMAT_VERSION, "checkpoint of a riv
 """Under whose key the metadata stand, as JSON, in the header of the safetensors file."""
 
 _Network = TypeVar("_Network", bound=nn.Module)
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,27 @@ class RivalCheckpoint:
         Raises:
             UserError: they do not fit one another.
         """
-        try:
-            network = build(self.settings)
+
+
+        def loaded(settings: dict[str, Any]) -> _Network:
+            network = build(settings)
             network.load_state_dict(self.weights)
+            return network
+
+        return self.part(loaded).eval().requires_grad_(False)
+
+    def part(self, make: Callable[[dict[str, Any]], _Part]) -> _Part:
+        """What `make` makes of the settings.
+
+        Raises:
+            UserError: they are damaged.
+        """
+        try:
+            return make(self.settings)
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"The {self.kind} checkpoint is damaged (its weights do not fit its settings); copy or train it again."
             ) from error
-        return network.eval().requires_grad_(False)
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON types."""

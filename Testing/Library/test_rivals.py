@@ -129,7 +129,11 @@ def test_a_regression_draws_in_the_planes_that_it_was_trained_on(scans: Path, tm
     model = ModelOptions(name="rival", maps=("intensity",), channels=(8, 16))
     reading = dataclasses.replace(READING, planes=planes)
     path = train_regression(scans, tmp_path, reading=reading, model=model, fit=FIT)
-    assert Regression(load_rival(path, kind="regression"), device=CPU).planes == planes
+    checkpoint = load_rival(path, kind="regression")
+    assert Regression(checkpoint, device=CPU).planes == planes
+    for damage in ({"planes": ["sagittal"]}, {"condition": {"maps": ["intensity"]}}):
+        with pytest.raises(UserError, match="damaged"):
+            Regression(dataclasses.replace(checkpoint, settings={**checkpoint.settings, **damage}), device=CPU)
 
 
 def test_a_methods_cost_is_that_of_the_weights_it_uses(tiny_checkpoint: Checkpoint) -> None:
