@@ -19,8 +19,6 @@ _LEAST_EXTENTS = (70.0, 70.0, 100.0)  # to the right, to the front, up
 _THICKEST = 6.0
 # By how much other slices lie further apart than axial ones where the scan was not made in these.
 _COARSER = 1.1
-# Of a sample in the plane of the scan's own slices, relative to one in another.
-_OWN_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,11 @@ class Cut:
         plane: name in `planes.PLANES`.
         indices: slices to draw.
         samples: how many.
-        weight: of each.
     """
 
     plane: str
     indices: list[int]
     samples: int
-    weight: float = 1.0
 
 
 def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], options: TranslationOptions) -> list[Cut]:
@@ -52,12 +48,7 @@ def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], option
     turns = [AXIAL] if options.slices is not None else _turns(source, planes)
     counts = Counter(turns[number % len(turns)] for number in range(options.samples))
     return [
-        Cut(
-            plane,
-            indices if plane == AXIAL else source.head_slices_in(plane),
-            samples,
-            weight=_OWN_WEIGHT if plane == turns[0] else 1.0,
-        )
+        Cut(plane, indices if plane == AXIAL else source.head_slices_in(plane), samples)
         for plane, samples in counts.items()
     ]
 

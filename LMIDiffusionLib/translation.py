@@ -141,13 +141,13 @@ def _moments(
 ) -> Moments:
     """Of the samples of a cut, on the volume's own pixels: a standard deviation cannot be resampled."""
     grid = source.grid
-    weight, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
-    weight[cut.indices] = cut.samples * cut.weight
+    count, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
+    count[cut.indices] = cut.samples
     for batch in draw(source, cut, method, options, clock, on_progress=on_progress):
         samples = source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
         mean[batch.indices] = samples.mean(1, keepdim=True)
-        squares[batch.indices] = cut.weight * samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
-    return Moments(*(grid.volume(each) for each in (weight, cut.weight * weight, mean, squares)))
+        squares[batch.indices] = samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
+    return Moments(*(grid.volume(each) for each in (count, mean, squares)))
 
 
 def draw(

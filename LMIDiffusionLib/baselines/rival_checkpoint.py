@@ -81,7 +81,6 @@ class RivalCheckpoint:
             UserError: they do not fit one another.
         """
 
-
         def loaded(settings: dict[str, Any]) -> _Network:
             network = build(settings)
             network.load_state_dict(self.weights)
