@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .class_contrasts import ClassContrasts
+from .deformation import Deformation
 from .draws import SliceDraws
 from .geometry import Geometry
 from .scanner import Scanner
@@ -45,6 +46,7 @@ class Augmentation:
         by_class: share of copies whose contrast is drawn by anatomical class.
         mixed: share of copies that are a random mixture of such a one and one by tone curve, as all others are.
         geometry: moves both alike.
+        deformation: bends both alike.
         tone_curves: contrasts of the whole slice.
         class_contrasts: contrasts by class.
         scanner: spoils the copy.
@@ -53,6 +55,7 @@ class Augmentation:
     by_class: float = 0.0
     mixed: float = 0.0
     geometry: Geometry = Geometry()
+    deformation: Deformation = Deformation()
     tone_curves: ToneCurves = ToneCurves()
     class_contrasts: ClassContrasts = ClassContrasts()
     scanner: Scanner = Scanner()
@@ -63,7 +66,12 @@ class Augmentation:
         A slice reduced to its brain is multiplied by its gain, because the intensity scale of a brain-only volume is
         that of its brain.
         """
-        moved, kept = self.geometry.move(torch.cat(self._recoloured(batch, draws), 1), batch.brains, draws)
+        moved, kept = self.geometry.move(
+            torch.cat(self._recoloured(batch, draws), 1),
+            batch.brains,
+            draws,
+            deform=lambda grid: self.deformation(grid, batch.classes, draws),
+        )
         images, copies = (moved * kept).split(1, 1)
         gains = torch.where(kept.all(3, keepdim=True).all(2, keepdim=True), 1.0, batch.gains)
         return (gains * images).clamp(max=1), self.scanner(copies, draws)
@@ -99,6 +107,7 @@ AUGMENTATIONS = {
     "anatomical": Augmentation(
         by_class=0.5,
         mixed=0.25,
+        deformation=Deformation(growth=0.4, bending=0.5),
         tone_curves=_STRONG_CURVES,
         scanner=Scanner(gain=0.8, bias_field=0.4, noise=0.03, blur=1.1, thickness=1.2),
     ),

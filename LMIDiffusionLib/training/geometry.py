@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,10 @@ from .draws import SliceDraws
 
 # A slice below the brain would be left empty by stripping.
 _LEAST_BRAIN = 0.02
+
+
+def _as_it_is(grid: Tensor) -> Tensor:
+    return grid
 
 
 @dataclass(frozen=True)
@@ -33,18 +38,26 @@ class Geometry:
     translation: float = 0.04
     skull_stripping: float = 0.35
 
-    def move(self, images: Tensor, brains: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+    def move(
+        self,
+        images: Tensor,
+        brains: Tensor,
+        draws: SliceDraws,
+        *,
+        deform: Callable[[Tensor], Tensor] = _as_it_is,
+    ) -> tuple[Tensor, Tensor]:
         """Move the channels of images (B, C, H, W) in [0, 1] alike, and choose what is kept of each slice.
 
         Args:
             images: slices and copies of them.
             brains: masks (B, 1, H, W), 0 or 1.
             draws: of all that is random.
+            deform: takes where slices are to be sampled, (B, H, W, 2) as `grid_sample` has it, to where else.
 
         Returns:
             The moved images, whole, and masks (B, 1, H, W): ones, or the brain alone where its slice is to be stripped.
         """
-        grid = functional.affine_grid(self._affine(images, draws), list(images.shape), align_corners=False)
+        grid = deform(functional.affine_grid(self._affine(images, draws), list(images.shape), align_corners=False))
         # Linear interpolation would smooth the slices, and teach the network to draw smooth ones.
         moved = functional.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
         moved_brains = functional.grid_sample(brains, grid, align_corners=False)

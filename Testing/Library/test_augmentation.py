@@ -11,6 +11,7 @@ from LMIDiffusionLib.training import spin_echoes
 from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
 from LMIDiffusionLib.training.class_contrasts import ClassContrasts
+from LMIDiffusionLib.training.deformation import Deformation
 from LMIDiffusionLib.training.draws import SliceDraws
 from LMIDiffusionLib.training.geometry import Geometry
 from LMIDiffusionLib.training.scanner import Scanner
@@ -98,6 +99,59 @@ class TestGeometry:
         stripping = dataclasses.replace(_STILL, skull_stripping=1)
         _, kept = stripping.move(batch.images, torch.zeros_like(batch.brains), _draws())
         assert kept.all()
+
+
+def _sampled(images: torch.Tensor, deformation: Deformation, classes: torch.Tensor) -> torch.Tensor:
+    still = torch.eye(2, 3).expand(len(images), -1, -1)
+    grid = torch.nn.functional.affine_grid(still, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, deformation(grid, classes, _draws()), align_corners=False)
+
+
+class TestDeformation:
+    @pytest.fixture
+    def ventricles(self) -> torch.Tensor:
+        """Classes of 16 slices: white matter about a ventricle of 10 x 8 pixels."""
+        classes = torch.full((16, 1, 60, 72), _WHITE, dtype=torch.uint8)
+        classes[..., 25:35, 30:38] = CLASSES.index("ventricles")
+        return classes
+
+    def test_without_shares_nothing_is_deformed(self, ventricles: torch.Tensor) -> None:
+        images = torch.rand(16, 1, 60, 72)
+        torch.testing.assert_close(_sampled(images, Deformation(), ventricles), images, atol=1e-4, rtol=0)
+
+    def test_fluid_grows_and_what_is_far_from_it_stays(self, ventricles: torch.Tensor) -> None:
+        fluid = (ventricles == CLASSES.index("ventricles")).float()
+        growing = Deformation(growth=1, reach=(6, 8))
+        # Only slices whose place was drawn in the ventricles grow: there is no other fluid.
+        areas = _sampled(fluid, growing, ventricles).sum((1, 2, 3)) / fluid[0].sum()
+        assert areas.min() > 0.99
+        assert (areas > 1.1).sum() > 6
+        assert areas.max() < 5
+        images = torch.rand(16, 1, 60, 72)
+        grown = _sampled(images, growing, ventricles)
+        torch.testing.assert_close(grown[..., :3, :3], images[..., :3, :3], atol=1e-3, rtol=0)
+
+    def test_slices_without_fluid_do_not_grow(self, ventricles: torch.Tensor) -> None:
+        images = torch.rand(16, 1, 60, 72)
+        white = torch.full_like(ventricles, _WHITE)
+        torch.testing.assert_close(_sampled(images, Deformation(growth=1), white), images, atol=1e-4, rtol=0)
+
+    @pytest.mark.parametrize("deformation", [Deformation(growth=1), Deformation(bending=1)])
+    def test_nothing_is_folded_over(self, ventricles: torch.Tensor, deformation: Deformation) -> None:
+        columns = torch.linspace(0, 1, 72).expand(16, 1, 60, 72)
+        assert _sampled(columns, deformation, ventricles)[..., 8:-8, 8:-8].diff().min() > 0
+
+    def test_bending_moves_by_no_more_than_its_amount(self, ventricles: torch.Tensor) -> None:
+        columns = torch.arange(72.0).expand(16, 1, 60, 72)
+        moved = (_sampled(columns, Deformation(bending=1, bend=4), ventricles) - columns)[..., 8:-8, 8:-8].abs()
+        assert 1 < moved.max() < 4 * 1.3
+        assert moved.amax((1, 2, 3)).std() > 0.3
+
+    def test_a_copy_is_deformed_as_its_slice_is(self, batch: SliceBatch) -> None:
+        same = Augmentation(deformation=Deformation(growth=1, bending=1), tone_curves=ToneCurves(unchanged=1))
+        images, copies = dataclasses.replace(same, geometry=_STILL, scanner=_CLEAN)(batch, _draws())
+        torch.testing.assert_close(images, copies, atol=2e-3, rtol=0)
+        assert (images - batch.images).abs().mean() > 0.01
 
 
 class TestToneCurves:

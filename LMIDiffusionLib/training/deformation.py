@@ -1,0 +1,83 @@
+"""Heads that differ in shape: bent ones, and ones whose fluid has gained room, as it does with age and disease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .anatomy import CLASSES
+from .draws import SliceDraws
+
+_FLUIDS = ("ventricles", "other fluid")
+_VENTRICLES_SHARE = 0.75
+_LEAST_FLUID = 12  # pixels
+_BENDING_POINTS = 6
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """How far slices are deformed.
+
+    Attributes:
+        growth: share of slices in which a place of fluid grows.
+        magnification: largest share by which distances to it shrink at that place.
+        reach: least and largest radius of what grows, in pixels.
+        bending: share of slices that are bent smoothly.
+        bend: largest displacement by that, in pixels.
+    """
+
+    growth: float = 0.0
+    magnification: float = 0.65
+    reach: tuple[float, float] = (6.0, 22.0)
+    bending: float = 0.0
+    bend: float = 5.0
+
+    def __call__(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+        """Where deformed slices are to be sampled.
+
+        Args:
+            grid: where the slices would be sampled, (B, H, W, 2) as `grid_sample` has them.
+            classes: anatomical classes of the slices (B, 1, H, W), integers.
+            draws: of all that is random.
+        """
+        if self.growth + self.bending == 0:
+            return grid
+        return self._bent(self._grown(grid, classes, draws), draws)
+
+    def _grown(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+        """A place of fluid grows where points around it are sampled nearer to it."""
+        chance, strength, reach = draws.uniform(grid, 3).unbind(1)
+        centre, is_fluid = _place_of_fluid(classes, draws, like=grid)
+        least, most = self.reach
+        radius = (least + (most - least) * reach).view(-1, 1, 1)
+        chosen = (chance < self.growth) & is_fluid
+        magnification = torch.where(chosen, self.magnification * strength, 0.0).view(-1, 1, 1)
+        away = (grid - centre) * _pixels(grid)
+        nearer = 1 - magnification * (-away.square().sum(3) / radius.square()).exp()
+        return torch.where(chosen.view(-1, 1, 1, 1), centre + (grid - centre) * nearer[..., None], grid)
+
+    def _bent(self, grid: Tensor, draws: SliceDraws) -> Tensor:
+        chance, strength = draws.uniform(grid, 2).unbind(1)
+        amplitude = torch.where(chance < self.bending, self.bend * strength, 0.0).view(-1, 1, 1, 1)
+        points = 2 * draws.uniform(grid, 2, _BENDING_POINTS, _BENDING_POINTS) - 1
+        field = functional.interpolate(points, size=list(grid.shape[1:3]), mode="bicubic", align_corners=True)
+        return grid + (amplitude * field).permute(0, 2, 3, 1) / _pixels(grid)
+
+
+def _place_of_fluid(classes: Tensor, draws: SliceDraws, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """A random pixel of a fluid in the coordinates of a grid (B, 1, 1, 2), and whether there is enough fluid (B,)."""
+    height, width = classes.shape[-2:]
+    ventricles, other = (CLASSES.index(name) for name in _FLUIDS)
+    wanted = torch.where(draws.uniform(like, 1, 1, 1) < _VENTRICLES_SHARE, ventricles, other)
+    fluid = classes == wanted
+    place = (draws.uniform(like, 1, height, width) * fluid).flatten(1).argmax(1)
+    pixel = torch.stack([place % width, place // width], 1)[:, None, None]
+    return (pixel + 0.5) / _pixels(like) - 1, fluid.sum((1, 2, 3)) >= _LEAST_FLUID
+
+
+def _pixels(grid: Tensor) -> Tensor:
+    """Pixels a unit of a grid's coordinates, along columns and rows."""
+    return grid.new_tensor([grid.shape[2] / 2, grid.shape[1] / 2])
