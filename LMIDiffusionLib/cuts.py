@@ -17,7 +17,7 @@ from .source import SlicedSource
 # In millimetres: slices across a narrower, lower or coarser stack show too little of a head to be read.
 _LEAST_EXTENTS = (70.0, 70.0, 100.0)  # to the right, to the front, up
 _THICKEST = 6.0
-# By how much other slices lie further apart than axial ones where the scan was not made in these.
+# A scan was made in another plane than the first where its slices lie more than so many times as far apart there.
 _COARSER = 1.1
 
 
@@ -59,12 +59,11 @@ def _turns(source: SlicedSource, planes: Sequence[str]) -> list[str]:
     Every other one is drawn in the plane of the scan's own slices, in which it is sharp.
     """
     grids = {plane: source.grid.in_plane(plane) for plane in planes if _is_readable(source, plane)}
-    own = AXIAL
+    own = next(iter(grids), AXIAL)
     for plane, grid in grids.items():
-        if grid.slice_spacing > _COARSER * source.grid.in_plane(own).slice_spacing:
+        if grid.slice_spacing > _COARSER * grids[own].slice_spacing:
             own = plane
-    is_thin = source.grid.in_plane(own).slice_spacing <= _THICKEST
-    others = [plane for plane in grids if plane != own and is_thin]
+    others = [plane for plane in grids if plane != own and grids[own].slice_spacing <= _THICKEST]
     return [plane for other in others for plane in (own, other)] or [own]
 
 

@@ -43,14 +43,14 @@ class Clock:
     _done: int = 0
     _drawn: int = 0
     _batch: int = 0
-    _samples: int = 1
+    _samples_each: int = 1
     _taken: int = 0
     _fraction: float = 0.0
     _start: float = field(default_factory=time.monotonic)
 
     def begin(self, batch: int, *, samples: int) -> None:
         """A batch of so many slices begins, or begins anew, each of which takes so many samples."""
-        self._batch, self._samples, self._taken = batch, samples, 0
+        self._batch, self._samples_each, self._taken = batch, samples, 0
 
     def step(self) -> Progress:
         """A step of the present batch is done."""
@@ -65,4 +65,4 @@ class Clock:
     def finish(self) -> None:
         """All samples of the present batch are there."""
         self._done += self._batch
-        self._drawn += self._batch * self._samples
+        self._drawn += self._batch * self._samples_each

@@ -1,7 +1,7 @@
 """Contrasts that the signal equations of spin echoes give: proton density, T2, FLAIR and T1 weighting.
 
-Nothing here was measured on a scan: tissues have the relaxation times that textbooks give them at 1.5 to 3 tesla, and
-repetition, echo and inversion times are drawn from the ranges that protocols use.
+Nothing here comes from scans of other modalities: tissues have relaxation times of the order known at 1.5 to 3 tesla,
+varied widely, and repetition, echo and inversion times are drawn from ranges about those of common protocols.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Protocol(NamedTuple):
     """A kind of sequence.
 
     Attributes:
-        share: of the copies.
+        share: of the copies with contrasts of spin echoes.
         repetition: least and largest repetition time in milliseconds.
         echo: least and largest echo time in milliseconds.
         inverts: 1 if an inversion pulse suppresses fluid, else 0.

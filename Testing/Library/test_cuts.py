@@ -93,6 +93,8 @@ class TestCuts:
     def test_a_slab_of_thick_slices_is_not_cut_across(self, head_on: HeadMaker, centred: Centred) -> None:
         slab = head_on((8, 60, 60), centred((8, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(slab, samples=4) == [(8, 4)]
+        thin_slab = head_on((20, 60, 60), centred((20, 60, 60), (2.0, 2.0, 2.0)))
+        assert self._planes_of(thin_slab, samples=4) == [(20, 4)]
 
     @pytest.mark.parametrize("spacing", [0.95, 1.25, 2.0])
     def test_isotropic_scans_count_as_axial_however_they_lie(
