@@ -13,6 +13,7 @@ from scipy.interpolate import PchipInterpolator
 from ..errors import UserError
 from ..intensity import head_mask, head_outlines
 from ..segmentation import fit_centres, nearest_centre
+from .shading import without_shading
 
 AIR = 0
 DLMUSE_GROUPS: dict[str, tuple[int, ...]] = {
@@ -138,8 +139,8 @@ def with_tissue_levels(
 ) -> NDArray[np.float32]:
     """A scan whose tissues have given intensities, by a monotone curve inside the brain and a gain under the skin.
 
-    Scanners differ in the contrast of their T1w scans and in how bright their coils make the scalp; a network trained
-    on one scanner's would draw its contrast.
+    Scanners differ in the contrast of their T1w scans, in their shading and in how bright their coils make the scalp; a
+    network trained on one scanner's would draw them. What shading white matter shows is taken out first.
 
     Args:
         slices: (S, H, W) on the unit scale of intensity.
@@ -150,6 +151,7 @@ def with_tissue_levels(
     Raises:
         UserError: the tissues of the brain are not known.
     """
+    slices = without_shading(slices, classes == _WHITE)
     medians = tissue_medians(slices, classes)
     inner = PchipInterpolator((0, *medians, 1), (0, *levels[:3], 1))(slices)
     outer = _with_scalp_level(slices, classes, levels[3], spacing=spacing)

@@ -16,6 +16,7 @@ from LMIDiffusionLib.training.anatomy import (
     tissue_medians,
     with_tissue_levels,
 )
+from LMIDiffusionLib.training.shading import without_shading
 from LMIDiffusionLib.training.slices import find_subjects, read_slices
 
 _SPACING = (2.0, 2.0, 2.0)
@@ -120,8 +121,17 @@ def test_levels_keep_the_order_of_intensities_within_the_brain(scan: _Scan) -> N
     classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
     levelled = with_tissue_levels(image, classes, _LEVELS, spacing=(2.0, 2.0))
     core = np.sqrt(sum((axis - n / 2) ** 2 for axis, n in zip(np.indices(image.shape), image.shape, strict=True))) < 20
-    order = np.argsort(image[core])
+    order = np.argsort(without_shading(image, classes == CLASSES.index("white matter"))[core])
     assert (np.diff(levelled[core][order]) > -1e-3).all()
+
+
+def test_tissues_have_their_levels_wherever_they_lie(scan: _Scan) -> None:
+    image, labels = scan
+    classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
+    shading = np.exp(-0.2 * np.linspace(-1, 1, len(image)))[:, None, None]
+    levelled = with_tissue_levels((image * shading).astype(np.float32), classes, _LEVELS, spacing=(2.0, 2.0))
+    cortex = [levelled[at][labels[at] == 100] for at in (slice(0, 20), slice(48, None))]
+    np.testing.assert_allclose([np.median(each) for each in cortex], _LEVELS[1], atol=0.01)
 
 
 def test_levels_of_a_scan_with_tissues_in_another_order_are_refused(scan: _Scan) -> None:

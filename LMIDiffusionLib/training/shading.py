@@ -1,0 +1,44 @@
+"""Shading that N4 leaves in a scan: deep white matter brighter than that under the cortex, low brighter than high."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.linear_model import HuberRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+
+_DEGREE = 2
+_LEAST_WHITE = 1000  # voxels
+_FITTED = 20_000  # voxels
+
+
+def without_shading(slices: NDArray[np.float32], white: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Divide a scan by the smooth shading of its white matter, which is one tissue wherever it lies.
+
+    The logarithm of the shading is a polynomial of second degree in position, fitted to what lies deep enough in white
+    matter to be nothing else; beyond white matter it goes on as at its ends. Its median is 1.
+
+    Args:
+        slices: (S, H, W) in [0, 1].
+        white: mask of white matter; too little of it leaves the scan as it is.
+    """
+    inside = ndimage.binary_erosion(white) & (slices > 0)
+    places = np.argwhere(inside)
+    if len(places) < _LEAST_WHITE:
+        return slices
+    extent = np.argwhere(white)
+    ends = extent.min(0), extent.max(0)
+    chosen = places[:: -(-len(places) // _FITTED)]
+    polynomial = make_pipeline(PolynomialFeatures(_DEGREE, include_bias=False), HuberRegressor())
+    polynomial.fit(_scaled(chosen, ends), np.log(slices[tuple(chosen.T)]))
+    everywhere = np.indices(slices.shape).reshape(3, -1).T
+    field = polynomial.predict(_scaled(np.clip(everywhere, *ends), ends)).reshape(slices.shape)
+    return np.minimum(slices / np.exp(field - np.median(field[inside])), 1).astype(np.float32)
+
+
+def _scaled(places: NDArray[np.integer], ends: tuple[NDArray[np.integer], NDArray[np.integer]]) -> NDArray[np.float64]:
+    """Voxel indices (n, 3) as coordinates that are -1 and 1 at the ends."""
+    first, last = ends
+    return 2 * (places - first) / np.maximum(last - first, 1) - 1
