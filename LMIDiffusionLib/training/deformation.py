@@ -22,15 +22,17 @@ class Deformation:
     """How far slices are deformed.
 
     Attributes:
-        growth: share of slices in which a place of fluid grows.
-        magnification: largest share by which distances to it shrink at that place.
+        growth: share of slices in which places of fluid grow.
+        places: how many of a slice: as ventricles do on both sides at once.
+        magnification: largest share by which distances to a place shrink there.
         reach: least and largest radius of what grows, in pixels.
         bending: share of slices that are bent smoothly.
         bend: largest displacement by that, in pixels.
     """
 
     growth: float = 0.0
-    magnification: float = 0.65
+    places: int = 3
+    magnification: float = 0.8
     reach: tuple[float, float] = (6.0, 22.0)
     bending: float = 0.0
     bend: float = 5.0
@@ -48,16 +50,23 @@ class Deformation:
         return self._bent(self._grown(grid, classes, draws), draws)
 
     def _grown(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+        """Places of fluid grow one after another, some of them into what has grown already."""
+        chosen = draws.uniform(grid, 1).flatten() < self.growth
+        for _ in range(self.places):
+            grid = self._grown_at_a_place(grid, classes, chosen, draws)
+        return grid
+
+    def _grown_at_a_place(self, grid: Tensor, classes: Tensor, chosen: Tensor, draws: SliceDraws) -> Tensor:
         """A place of fluid grows where points around it are sampled nearer to it."""
-        chance, strength, reach = draws.uniform(grid, 3).unbind(1)
+        strength, reach = draws.uniform(grid, 2).unbind(1)
         centre, is_fluid = _place_of_fluid(classes, draws, like=grid)
         least, most = self.reach
         radius = (least + (most - least) * reach).view(-1, 1, 1)
-        chosen = (chance < self.growth) & is_fluid
-        magnification = torch.where(chosen, self.magnification * strength, 0.0).view(-1, 1, 1)
+        grows = chosen & is_fluid
+        magnification = torch.where(grows, self.magnification * strength, 0.0).view(-1, 1, 1)
         away = (grid - centre) * _pixels(grid)
         nearer = 1 - magnification * (-away.square().sum(3) / radius.square()).exp()
-        return torch.where(chosen.view(-1, 1, 1, 1), centre + (grid - centre) * nearer[..., None], grid)
+        return torch.where(grows.view(-1, 1, 1, 1), centre + (grid - centre) * nearer[..., None], grid)
 
     def _bent(self, grid: Tensor, draws: SliceDraws) -> Tensor:
         chance, strength = draws.uniform(grid, 2).unbind(1)

@@ -121,7 +121,7 @@ class TestDeformation:
 
     def test_fluid_grows_and_what_is_far_from_it_stays(self, ventricles: torch.Tensor) -> None:
         fluid = (ventricles == CLASSES.index("ventricles")).float()
-        growing = Deformation(growth=1, reach=(6, 8))
+        growing = Deformation(growth=1, places=1, reach=(6, 8))
         # Only slices whose place was drawn in the ventricles grow: there is no other fluid.
         areas = _sampled(fluid, growing, ventricles).sum((1, 2, 3)) / fluid[0].sum()
         assert areas.min() > 0.99
@@ -130,6 +130,14 @@ class TestDeformation:
         images = torch.rand(16, 1, 60, 72)
         grown = _sampled(images, growing, ventricles)
         torch.testing.assert_close(grown[..., :3, :3], images[..., :3, :3], atol=1e-3, rtol=0)
+
+    def test_ventricles_on_both_sides_grow_at_once(self) -> None:
+        fluid = torch.zeros(16, 1, 60, 72)
+        fluid[..., 25:35, 14:20] = fluid[..., 25:35, 52:58] = 1
+        classes = torch.where(fluid > 0, CLASSES.index("ventricles"), _WHITE)
+        grown = _sampled(fluid, Deformation(growth=1, reach=(6, 8)), classes)
+        sides = [half.sum((1, 2, 3)) / (fluid[0].sum() / 2) for half in grown.chunk(2, 3)]
+        assert (torch.minimum(*sides) > 1.1).sum() > 4
 
     def test_slices_without_fluid_do_not_grow(self, ventricles: torch.Tensor) -> None:
         images = torch.rand(16, 1, 60, 72)
