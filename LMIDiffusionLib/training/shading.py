@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.linear_model import HuberRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
 
 _DEGREE = 2
 _LEAST_WHITE = 1000  # voxels
@@ -24,6 +21,11 @@ def without_shading(slices: NDArray[np.float32], white: NDArray[np.bool_]) -> ND
         slices: (S, H, W) in [0, 1].
         white: mask of white matter; too little of it leaves the scan as it is.
     """
+    # Slow to import, and the groups of labels are read elsewhere too.
+    from sklearn.linear_model import HuberRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures
+
     inside = ndimage.binary_erosion(white) & (slices > 0)
     places = np.argwhere(inside)
     if len(places) < _LEAST_WHITE:
