@@ -107,7 +107,7 @@ AUGMENTATIONS = {
     "anatomical": Augmentation(
         by_class=0.5,
         mixed=0.25,
-        deformation=Deformation(growth=0.5, bending=0.5),
+        deformation=Deformation(growth=0.5, atrophy=0.5, bending=0.5),
         tone_curves=_STRONG_CURVES,
         scanner=Scanner(gain=0.8, bias_field=0.4, noise=0.03, blur=1.1, thickness=1.2),
     ),

@@ -15,6 +15,9 @@ _FLUIDS = ("ventricles", "other fluid")
 _VENTRICLES_SHARE = 0.75
 _LEAST_FLUID = 12  # pixels
 _BENDING_POINTS = 6
+_SMOOTHING = 5  # pixels, twice
+# A stronger pull along the slopes of fluid so smoothed would fold slices over.
+_STRONGEST_PULL = 12.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Deformation:
         places: how many of a slice: as ventricles do on both sides at once.
         magnification: largest share by which distances to a place shrink there.
         reach: least and largest radius of what grows, in pixels.
+        atrophy: share of slices whose fluid gains room everywhere.
         bending: share of slices that are bent smoothly.
         bend: largest displacement by that, in pixels.
     """
@@ -34,6 +38,7 @@ class Deformation:
     places: int = 3
     magnification: float = 0.8
     reach: tuple[float, float] = (6.0, 22.0)
+    atrophy: float = 0.0
     bending: float = 0.0
     bend: float = 5.0
 
@@ -45,9 +50,10 @@ class Deformation:
             classes: anatomical classes of the slices (B, 1, H, W), integers.
             draws: of all that is random.
         """
-        if self.growth + self.bending == 0:
+        if self.growth + self.atrophy + self.bending == 0:
             return grid
-        return self._bent(self._grown(grid, classes, draws), draws)
+        grown = self._grown(grid, classes, draws)
+        return self._bent(self._atrophied(grown, classes, draws), draws)
 
     def _grown(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
         """Places of fluid grow one after another, some of them into what has grown already."""
@@ -68,12 +74,28 @@ class Deformation:
         nearer = 1 - magnification * (-away.square().sum(3) / radius.square()).exp()
         return torch.where(grows.view(-1, 1, 1, 1), centre + (grid - centre) * nearer[..., None], grid)
 
+    def _atrophied(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+        """Fluid gains room wherever it is: points near it are sampled nearer to it."""
+        chance, strength = draws.uniform(grid, 2).unbind(1)
+        pull = torch.where(chance < self.atrophy, _STRONGEST_PULL * strength, 0.0).view(-1, 1, 1, 1)
+        towards = functional.grid_sample(_towards_fluid(classes).to(grid), grid, align_corners=False)
+        return grid + (pull * towards).permute(0, 2, 3, 1) / _pixels(grid)
+
     def _bent(self, grid: Tensor, draws: SliceDraws) -> Tensor:
         chance, strength = draws.uniform(grid, 2).unbind(1)
         amplitude = torch.where(chance < self.bending, self.bend * strength, 0.0).view(-1, 1, 1, 1)
         points = 2 * draws.uniform(grid, 2, _BENDING_POINTS, _BENDING_POINTS) - 1
         field = functional.interpolate(points, size=list(grid.shape[1:3]), mode="bicubic", align_corners=True)
         return grid + (amplitude * field).permute(0, 2, 3, 1) / _pixels(grid)
+
+
+def _towards_fluid(classes: Tensor) -> Tensor:
+    """The slope of the share of fluid around each pixel, along columns and rows (B, 2, H, W)."""
+    fluid = torch.stack([classes == CLASSES.index(name) for name in _FLUIDS]).any(0).float()
+    for _ in range(2):
+        fluid = functional.avg_pool2d(fluid, _SMOOTHING, stride=1, padding=_SMOOTHING // 2)
+    rows, columns = torch.gradient(fluid, dim=(2, 3))
+    return torch.cat([columns, rows], 1)
 
 
 def _place_of_fluid(classes: Tensor, draws: SliceDraws, *, like: Tensor) -> tuple[Tensor, Tensor]:

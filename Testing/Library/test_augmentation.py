@@ -144,7 +144,19 @@ class TestDeformation:
         white = torch.full_like(ventricles, _WHITE)
         torch.testing.assert_close(_sampled(images, Deformation(growth=1), white), images, atol=1e-4, rtol=0)
 
-    @pytest.mark.parametrize("deformation", [Deformation(growth=1), Deformation(bending=1)])
+    def test_fluid_gains_room_all_around_and_the_head_keeps_its_size(self) -> None:
+        ventricle, sulcus, head = (torch.zeros(16, 1, 60, 72) for _ in range(3))
+        ventricle[..., 25:35, 30:38] = sulcus[..., 10:50, 58:60] = head[..., 5:55, 5:67] = 1
+        classes = torch.full((16, 1, 60, 72), _WHITE)
+        for fluid, name in ((ventricle, "ventricles"), (sulcus, "other fluid")):
+            classes[fluid > 0] = CLASSES.index(name)
+        atrophied = _sampled(torch.cat([ventricle, sulcus, head], 1), Deformation(atrophy=1), classes).sum((2, 3))
+        share = atrophied / torch.cat([ventricle, sulcus, head], 1).sum((2, 3))
+        assert share[:, :2].min() > 0.99
+        assert (share[:, :2] > 1.15).all(1).sum() > 10
+        torch.testing.assert_close(share[:, 2], torch.ones(16), atol=0.03, rtol=0)
+
+    @pytest.mark.parametrize("deformation", [Deformation(growth=1), Deformation(atrophy=1), Deformation(bending=1)])
     def test_nothing_is_folded_over(self, ventricles: torch.Tensor, deformation: Deformation) -> None:
         columns = torch.linspace(0, 1, 72).expand(16, 1, 60, 72)
         assert _sampled(columns, deformation, ventricles)[..., 8:-8, 8:-8].diff().min() > 0
@@ -156,7 +168,9 @@ class TestDeformation:
         assert moved.amax((1, 2, 3)).std() > 0.3
 
     def test_a_copy_is_deformed_as_its_slice_is(self, batch: SliceBatch) -> None:
-        same = Augmentation(deformation=Deformation(growth=1, bending=1), tone_curves=ToneCurves(unchanged=1))
+        same = Augmentation(
+            deformation=Deformation(growth=1, atrophy=1, bending=1), tone_curves=ToneCurves(unchanged=1)
+        )
         images, copies = dataclasses.replace(same, geometry=_STILL, scanner=_CLEAN)(batch, _draws())
         torch.testing.assert_close(images, copies, atol=2e-3, rtol=0)
         assert (images - batch.images).abs().mean() > 0.01
