@@ -8,17 +8,16 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback, Timer
-from torch import Tensor, nn
+from torch import nn
 
-from ..training.augmentation import SliceBatch
-from ..training.callbacks import PICTURES, save_rows
-from ..training.fitting import TrainingData, fit_module, inner, make_trainer
+from ..training.callbacks import HeldOutPictures, Pictured
+from ..training.fitting import TrainingData, fit_module, make_trainer
 from ..training.options import DataOptions, FitOptions
 from ..training.slices import SliceSet
 from .rival_checkpoint import RivalCheckpoint, RivalTrainingRecord, save_rival
 
 
-class RivalTraining(lightning.LightningModule, ABC):
+class RivalTraining(lightning.LightningModule, Pictured, ABC):
     """A training of a rival, as `fit_rival` takes it."""
 
     kind: str
@@ -33,10 +32,6 @@ class RivalTraining(lightning.LightningModule, ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What it is built from, as plain JSON types."""
-
-    @abstractmethod
-    def pictures(self, batch: SliceBatch) -> list[Tensor]:
-        """Rows of slices, (B, 1, H, W) each, that show what has been learned, for held-out target slices."""
 
 
 def fit_rival(
@@ -65,7 +60,7 @@ def fit_rival(
     timer = Timer(verbose=False)
     record = RivalTrainingRecord(training_data, licence, 0, 0.0)
     exporter = RivalExporter(path, reading, record, timer)
-    callbacks = [timer, exporter, RivalPictures(slices[1], path.parent / "pictures")]
+    callbacks = [timer, exporter, HeldOutPictures(slices[1], path.parent / "pictures")]
     trainer = make_trainer(path.parent, fit, callbacks, gradient_norm=module.gradient_norm)
     fit_module(trainer, module, TrainingData(*slices, fit), resume_from)
     exporter.export(trainer, module)
@@ -99,17 +94,3 @@ class RivalExporter(Callback):
             record=record,
         )
         save_rival(checkpoint, self._path)
-
-
-class RivalPictures(Callback):
-    """Draws the module's pictures after every validation."""
-
-    def __init__(self, held_out: SliceSet, folder: Path) -> None:
-        self._batch, self._folder = held_out.batch(inner(PICTURES, size=len(held_out))), folder
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Write PICTURES/step-STEP.png."""
-        assert isinstance(module, RivalTraining)
-        if trainer.is_global_zero:
-            batch = SliceBatch(*(part.to(module.device) for part in self._batch))
-            save_rows(trainer, self._folder, module.pictures(batch))

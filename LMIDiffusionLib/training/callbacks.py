@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
 from pathlib import Path
+from typing import Protocol, cast
 
 import lightning
 import numpy as np
@@ -14,19 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint import Checkpoint, Provenance, save_checkpoint
-from ..denoisers import conditional_denoiser
 from ..pictures import save_picture
-from ..samplers import SAMPLERS, shared_noise
 from .augmentation import SliceBatch
-from .draws import SliceDraws
 from .fitting import inner
 from .options import DataOptions, ModelOptions
 from .score_training import ScoreTraining
 from .slices import SliceSet
 
-PICTURES = 8
-"""Held-out slices that are shown after every validation."""
-_PICTURE_STEPS = 15
+_PICTURES = 8
 
 
 class CheckpointExporter(Callback):
@@ -75,32 +71,29 @@ class CheckpointExporter(Callback):
         save_checkpoint(checkpoint, self.path)
 
 
-class SamplePictures(Callback):
-    """After every validation, translates held-out slices from a random contrast back: contrast, translation, truth."""
+class Pictured(Protocol):
+    """A training that shows what it has learned."""
+
+    @abstractmethod
+    def pictures(self, batch: SliceBatch) -> list[Tensor]:
+        """Rows of slices, (B, 1, H, W) each, that show what has been learned, for held-out target slices."""
+
+
+class HeldOutPictures(Callback):
+    """Shows what a `Pictured` training has learned of some held-out slices after every validation."""
 
     def __init__(self, held_out: SliceSet, folder: Path) -> None:
-        self._batch = held_out.batch(inner(PICTURES, size=len(held_out)))
+        self._batch = held_out.batch(inner(_PICTURES, size=len(held_out)))
         self._folder = folder
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Write PICTURES/STEP.png and show it in TensorBoard."""
-        assert isinstance(module, ScoreTraining)
+        """Write FOLDER/step-STEP.png and show it in TensorBoard."""
         if not trainer.is_global_zero:
             return
         batch = SliceBatch(*(part.to(module.device) for part in self._batch))
-        slices, draws = batch.images, SliceDraws(torch.Generator(module.device).manual_seed(0))
-        copy = module.augmentation.copies(batch, draws)
-        noise = shared_noise(0, slices)
-        denoise = conditional_denoiser(module.network, module.condition, copy)
-        levels = module.sde.noise_levels(_PICTURE_STEPS)
-        *_, translation = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
-        save_rows(trainer, self._folder, [copy, translation, slices])
-
-
-def save_rows(trainer: lightning.Trainer, folder: Path, rows: Sequence[Tensor]) -> None:
-    """Write rows of slices, (B, 1, H, W) each, as FOLDER/step-STEP.png and show them in TensorBoard."""
-    sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
-    folder.mkdir(exist_ok=True)
-    save_picture(folder / f"step-{trainer.global_step:07d}.png", sheet.numpy())
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    trainer.logger.experiment.add_image("translations", sheet[None].clamp(0, 1), trainer.global_step)
+        rows = cast(Pictured, module).pictures(batch)
+        sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
+        self._folder.mkdir(exist_ok=True)
+        save_picture(self._folder / f"step-{trainer.global_step:07d}.png", sheet.numpy())
+        assert isinstance(trainer.logger, TensorBoardLogger)
+        trainer.logger.experiment.add_image("translations", sheet[None].clamp(0, 1), trainer.global_step)

@@ -11,6 +11,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from ..condition import Condition
+from ..denoisers import conditional_denoiser
+from ..samplers import SAMPLERS, shared_noise
 from ..score_network import NetworkSettings, ScoreNetwork
 from ..sde import VarianceExplodingSDE
 from .augmentation import Augmentation, SliceBatch
@@ -25,6 +27,7 @@ _LOG_SIGMA_DEVIATION = 1.8
 _PURE_NOISE_SHARE = 0.6
 _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
+_PICTURE_STEPS = 15
 VALIDATION_SEED = 1
 """Of what is drawn for the validation of any training."""
 
@@ -95,6 +98,16 @@ class ScoreTraining(lightning.LightningModule):
             self.log(f"validation/loss_{name}", self._losses(slices, noisy, maps, sigma).mean(), sync_dist=True)
         psnr = mean_psnr(self.network(noisy, maps, sigma), slices)
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
+
+    @torch.no_grad()
+    def pictures(self, batch: SliceBatch) -> list[Tensor]:
+        """Copies in another contrast, their translations, truth."""
+        slices, noise = batch.images, shared_noise(0, batch.images)
+        copies = self.augmentation.copies(batch, SliceDraws(torch.Generator(self.device).manual_seed(0)))
+        denoise = conditional_denoiser(self.network, self.condition, copies)
+        levels = self.sde.noise_levels(_PICTURE_STEPS)
+        *_, translations = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
+        return [copies, translations, slices]
 
     def _draw_sigma(self, slices: Tensor, draws: SliceDraws) -> Tensor:
         normal = draws.normal(slices)

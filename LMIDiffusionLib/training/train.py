@@ -18,7 +18,7 @@ from ..score_network import NetworkSettings
 from ..sde import VarianceExplodingSDE, largest_distance
 from ..segmentation import fit_centres, named_centres
 from .augmentation import AUGMENTATIONS
-from .callbacks import CheckpointExporter, SamplePictures
+from .callbacks import CheckpointExporter, HeldOutPictures
 from .fitting import TrainingData, fit_module, make_trainer, read_split, resume_file, spread
 from .options import DataOptions, FitOptions, ModelOptions
 from .score_training import ScoreTraining
@@ -63,7 +63,7 @@ def train(
     module = _module(training, condition, shape, start, fit)
     timer = Timer(verbose=False)
     exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality), timer)
-    trainer = make_trainer(output, fit, [timer, exporter, SamplePictures(held_out, output / "pictures")])
+    trainer = make_trainer(output, fit, [timer, exporter, HeldOutPictures(held_out, output / "pictures")])
     loaders = TrainingData(training, held_out, fit)
     fit_module(trainer, module, loaders, resume_from)
     exporter.export(trainer, module)
