@@ -45,6 +45,7 @@ _SMOOTHING = 1.3  # millimetres
 _FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid"))
 _FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar grey matter"))
 _WHITE = CLASSES.index("white matter")
+_UNIFORM = (_WHITE, CLASSES.index("cerebellar white matter"))  # as bright as one another where there is no shading
 _OUTER = tuple(CLASSES.index(name) for name in OUTER_CLASSES)
 _SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimetres
 _BRAIN_INTENSITY_CLASSES = 3
@@ -151,7 +152,7 @@ def with_tissue_levels(
     Raises:
         UserError: the tissues of the brain are not known.
     """
-    slices = without_shading(slices, classes == _WHITE)
+    slices = without_shading(slices, np.isin(classes, _UNIFORM))
     medians = tissue_medians(slices, classes)
     inner = PchipInterpolator((0, *medians, 1), (0, *levels[:3], 1))(slices)
     outer = _with_scalp_level(slices, classes, levels[3], spacing=spacing)

@@ -134,6 +134,17 @@ def test_tissues_have_their_levels_wherever_they_lie(scan: _Scan) -> None:
     np.testing.assert_allclose([np.median(each) for each in cortex], _LEVELS[1], atol=0.01)
 
 
+def test_white_matter_of_the_cerebellum_tells_of_shading_too(scan: _Scan) -> None:
+    image, labels = scan[0], scan[1].copy()
+    low = np.zeros(image.shape, bool)
+    low[:28] = labels[:28] == 81
+    labels[low] = 41
+    shading = np.exp(0.2 * np.linspace(-1, 1, len(image)))[:, None, None]
+    classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
+    levelled = with_tissue_levels((image * shading).astype(np.float32), classes, _LEVELS, spacing=(2.0, 2.0))
+    assert np.median(levelled[low]) == pytest.approx(_LEVELS[2], abs=0.01)
+
+
 def test_levels_of_a_scan_with_tissues_in_another_order_are_refused(scan: _Scan) -> None:
     image, labels = scan
     classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
