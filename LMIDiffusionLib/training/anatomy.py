@@ -34,7 +34,9 @@ OUTER_CLASSES = ("bone", "dim", "muscle", "bright", "fat")
 """Classes outside the brain, by rising intensity; the names say what most of them are in a T1w scan."""
 NEAR_CLASSES = ("bone near the brain", "dim near the brain")
 """The two darkest within 6 mm of the brain: there lies the fluid that no label names, and the bone."""
-CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES)
+BRAIN_CLASSES = ("dark in the brain", "grey in the brain", "bright in the brain")
+"""Classes of intensity of a brain without labels."""
+CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES, *BRAIN_CLASSES)
 """Names of the classes 0, 1, ...; labels of other maps are further, nameless classes."""
 MOST_CLASSES = 256
 
@@ -42,13 +44,14 @@ _GROUP_OF_LABEL = {label: CLASSES.index(name) for name, labels in DLMUSE_GROUPS.
 _OUTER_EDGES = (0.14, 0.3, 0.48, 0.64)  # on the unit scale of intensity, whose head has the median 0.5
 _NEAR = 6.0  # millimetres
 _SMOOTHING = 1.3  # millimetres
-_FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid"))
+_FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid", "dark in the brain"))
+_GREYS = tuple(CLASSES.index(name) for name in ("cortex", "grey in the brain"))
 _FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar grey matter"))
-_WHITE = CLASSES.index("white matter")
-_UNIFORM = (_WHITE, CLASSES.index("cerebellar white matter"))  # as bright as one another where there is no shading
+_WHITES = tuple(CLASSES.index(name) for name in ("white matter", "bright in the brain"))
+# As bright as one another where there is no shading.
+_UNIFORM = (*_WHITES, CLASSES.index("cerebellar white matter"))
 _OUTER = tuple(CLASSES.index(name) for name in OUTER_CLASSES)
 _SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimetres
-_BRAIN_INTENSITY_CLASSES = 3
 _LEAST_BRAIN = 100  # voxels, to be told apart by intensity
 
 
@@ -83,8 +86,8 @@ def anatomical_classes(
         classes[inside] = _classes_of_labels(labels[inside])
         return _with_partial_volumes(slices, classes)
     if inside is not None and inside.sum() >= _LEAST_BRAIN:
-        centres = fit_centres(slices[inside][::7], count=_BRAIN_INTENSITY_CLASSES)
-        classes[inside] = len(CLASSES) + nearest_centre(slices[inside], centres)
+        centres = fit_centres(slices[inside][::7], count=len(BRAIN_CLASSES))
+        classes[inside] = CLASSES.index(BRAIN_CLASSES[0]) + nearest_centre(slices[inside], centres)
     return classes
 
 
@@ -117,14 +120,14 @@ def _with_partial_volumes(slices: NDArray[np.float32], classes: NDArray[np.uint8
 
 
 def tissue_medians(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Median intensity of fluid, cortex and white matter.
+    """Median intensity of fluid, cortex and white matter; of a brain without labels, of its classes of intensity.
 
     Raises:
         UserError: they are not known, or do not rise in this order as they do in a T1w scan.
     """
-    masks = (np.isin(classes, _FLUIDS), classes == CLASSES.index("cortex"), classes == _WHITE)
+    masks = [np.isin(classes, tissue) for tissue in (_FLUIDS, _GREYS, _WHITES)]
     if not all(mask.any() for mask in masks):
-        raise UserError("fluid, cortex and white matter are not labelled")
+        raise UserError("fluid, cortex and white matter are not known")
     fluid, grey, white = (float(np.median(slices[mask])) for mask in masks)
     if not 0 < fluid < grey < white < 1:
         raise UserError("fluid, cortex and white matter do not brighten in this order")
