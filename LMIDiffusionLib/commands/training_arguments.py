@@ -63,7 +63,7 @@ def add_data(group: argparse._ArgumentGroup) -> None:
         type=positive_real,
         nargs=4,
         metavar=("FLUID", "GREY", "WHITE", "SCALP"),
-        help="intensities that these get in the targets, where DLMUSE labels tell them; as scanned if not given",
+        help="intensities that these get in targets with DLMUSE labels or a brain mask; as scanned if not given",
     )
     group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")
     group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
