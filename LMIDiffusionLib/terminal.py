@@ -15,7 +15,12 @@ from .errors import ScanWarning
 
 
 def prepare_process() -> None:
-    """Make sure that no result is lost over a terminal, and that temporary files are removed at the end."""
+    """Make sure that no result is lost over a terminal, and that temporary files are removed at the end.
+
+    To be called before torch is imported, whose OpenMP reads its settings once.
+    """
+    # Threads that wait actively take the time of those they wait for where other programs keep the cores busy.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

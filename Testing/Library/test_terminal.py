@@ -34,6 +34,16 @@ def test_a_terminal_without_a_sign_shows_another() -> None:
     assert (done.returncode, done.stdout.split()) == (0, [b"20.1", b"?0.3"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other OpenMPs do not tell")
+@pytest.mark.parametrize(("chosen", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_threads_wait_passively_unless_the_user_chose_otherwise(chosen: dict[str, str], policy: str) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = {**inherited, **chosen, "OMP_DISPLAY_ENV": "true"}
+    command = [sys.executable, "-m", "LMIDiffusionLib", "info", "t1w-ixi-2mm"]
+    done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
+
+
 @_POSIX
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_writing_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
