@@ -35,8 +35,10 @@ def without_shading(slices: NDArray[np.float32], white: NDArray[np.bool_]) -> ND
     chosen = places[:: -(-len(places) // _FITTED)]
     polynomial = make_pipeline(PolynomialFeatures(_DEGREE, include_bias=False), HuberRegressor())
     polynomial.fit(_scaled(chosen, ends), np.log(slices[tuple(chosen.T)]))
-    everywhere = np.indices(slices.shape).reshape(3, -1).T
-    field = polynomial.predict(_scaled(np.clip(everywhere, *ends), ends)).reshape(slices.shape)
+    plane = np.indices((1, *slices.shape[1:])).reshape(3, -1).T
+    # One slice after the other: terms of a whole volume of 1 mm would take gigabytes.
+    fields = [polynomial.predict(_scaled(np.clip(plane + (s, 0, 0), *ends), ends)) for s in range(len(slices))]
+    field = np.stack(fields).reshape(slices.shape)
     return np.minimum(slices / np.exp(field - np.median(field[inside])), 1).astype(np.float32)
 
 
