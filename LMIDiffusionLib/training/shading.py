@@ -37,7 +37,8 @@ def without_shading(slices: NDArray[np.float32], white: NDArray[np.bool_]) -> ND
     polynomial.fit(_scaled(chosen, ends), np.log(slices[tuple(chosen.T)]))
     plane = np.indices((1, *slices.shape[1:])).reshape(3, -1).T
     # One slice after the other: terms of a whole volume of 1 mm would take gigabytes.
-    fields = [polynomial.predict(_scaled(np.clip(plane + (s, 0, 0), *ends), ends)) for s in range(len(slices))]
+    places_of_slices = (plane + np.array([index, 0, 0]) for index in range(len(slices)))
+    fields = [polynomial.predict(_scaled(np.clip(places, *ends), ends)) for places in places_of_slices]
     field = np.stack(fields).reshape(slices.shape)
     return np.minimum(slices / np.exp(field - np.median(field[inside])), 1).astype(np.float32)
 
