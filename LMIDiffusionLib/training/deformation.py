@@ -11,6 +11,7 @@ from torch.nn import functional
 from .anatomy import CLASSES
 from .draws import SliceDraws
 
+# Not what is dark in a brain without labels, where cortex beside a sulcus is dark too.
 _FLUIDS = ("ventricles", "other fluid")
 _VENTRICLES_SHARE = 0.75
 _LEAST_FLUID = 12  # pixels
@@ -26,7 +27,7 @@ class Deformation:
 
     Attributes:
         growth: share of slices in which places of fluid grow.
-        places: how many of a slice: as ventricles do on both sides at once.
+        places: how many of a slice; ventricles grow on both sides at once.
         magnification: largest share by which distances to a place shrink there.
         reach: least and largest radius of what grows, in pixels.
         atrophy: share of slices whose fluid gains room everywhere.
