@@ -16,52 +16,52 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint as Checkpoint
-    from .checkpoint import Provenance as Provenance
-    from .checkpoint import load_checkpoint as load_checkpoint
-    from .devices import select_device as select_device
-    from .diffusion import LMIDiffusion as LMIDiffusion
     from .errors import OutOfMemory as OutOfMemory
     from .errors import UserError as UserError
+    from .images.masks import read_mask as read_mask
+    from .images.volume import Volume as Volume
+    from .images.volume import read_volume as read_volume
+    from .images.volume import write_volume as write_volume
+    from .interface.presets import PRESETS as PRESETS
+    from .interface.presets import Preset as Preset
+    from .interface.progress import Progress as Progress
     from .lmi import local_mutual_information as local_mutual_information
-    from .masks import read_mask as read_mask
-    from .method import Method as Method
-    from .options import TranslationOptions as TranslationOptions
-    from .presets import PRESETS as PRESETS
-    from .presets import Preset as Preset
-    from .progress import Progress as Progress
-    from .segmentation import Segmentation as Segmentation
-    from .segmentation import segment_classes as segment_classes
-    from .segmentation import segment_tissues as segment_tissues
-    from .source import SlicedSource as SlicedSource
-    from .translation import Translation as Translation
-    from .translation import translate as translate
-    from .volume import Volume as Volume
-    from .volume import read_volume as read_volume
-    from .volume import write_volume as write_volume
+    from .model.checkpoint import Checkpoint as Checkpoint
+    from .model.checkpoint import Provenance as Provenance
+    from .model.checkpoint import load_checkpoint as load_checkpoint
+    from .model.devices import select_device as select_device
+    from .segmentation.classes import Segmentation as Segmentation
+    from .segmentation.classes import segment_classes as segment_classes
+    from .segmentation.classes import segment_tissues as segment_tissues
+    from .translation.lmi_diffusion import LMIDiffusion as LMIDiffusion
+    from .translation.options import TranslationOptions as TranslationOptions
+    from .translation.sliced_volume import SlicedSource as SlicedSource
+    from .translation.translate_volume import Translation as Translation
+    from .translation.translate_volume import translate as translate
+    from .translation.translator import Method as Method
 
 _HOMES = {
-    "translate": "translation",
-    "Translation": "translation",
-    "TranslationOptions": "options",
-    "PRESETS": "presets",
-    "Preset": "presets",
-    "Progress": "progress",
-    "read_volume": "volume",
-    "read_mask": "masks",
-    "write_volume": "volume",
-    "Volume": "volume",
-    "load_checkpoint": "checkpoint",
-    "Checkpoint": "checkpoint",
-    "Provenance": "checkpoint",
-    "segment_classes": "segmentation",
-    "segment_tissues": "segmentation",
-    "Segmentation": "segmentation",
-    "LMIDiffusion": "diffusion",
-    "Method": "method",
-    "SlicedSource": "source",
+    "translate": "translation.translate_volume",
+    "Translation": "translation.translate_volume",
+    "TranslationOptions": "translation.options",
+    "PRESETS": "interface.presets",
+    "Preset": "interface.presets",
+    "Progress": "interface.progress",
+    "read_volume": "images.volume",
+    "read_mask": "images.masks",
+    "write_volume": "images.volume",
+    "Volume": "images.volume",
+    "load_checkpoint": "model.checkpoint",
+    "Checkpoint": "model.checkpoint",
+    "Provenance": "model.checkpoint",
+    "segment_classes": "segmentation.classes",
+    "segment_tissues": "segmentation.classes",
+    "Segmentation": "segmentation.classes",
+    "LMIDiffusion": "translation.lmi_diffusion",
+    "Method": "translation.translator",
+    "SlicedSource": "translation.sliced_volume",
     "local_mutual_information": "lmi",
-    "select_device": "devices",
+    "select_device": "model.devices",
     "UserError": "errors",
     "OutOfMemory": "errors",
 }

@@ -8,25 +8,11 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from . import __version__
-from .commands import (
-    demo,
-    doctor,
-    downstream,
-    figure,
-    info,
-    prepare,
-    quality,
-    serve,
-    speed,
-    train,
-    train_cyclegan,
-    train_regression,
-    train_stylegan,
-    translate,
-    translate_cohort,
-)
-from .events import Error, ErrorKind, failure
-from .terminal import prepare_process
+from .commands import demo, doctor, info, prepare, serve, translate, translate_cohort
+from .commands.benchmark import downstream, figure, quality, speed
+from .commands.process_setup import prepare_process
+from .commands.training import train, train_cyclegan, train_regression, train_stylegan
+from .interface.events import Error, ErrorKind, failure
 
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
 
@@ -82,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _report_error(parsed: argparse.Namespace, reason: Error) -> None:
     if getattr(parsed, "events", False):
-        from .reporting import EventReporter
+        from .jobs.reporting import EventReporter
 
         EventReporter().report(reason)
     print(f"lmidiffusion: {reason.message}", file=sys.stderr)

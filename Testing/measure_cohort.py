@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
 
 _COMMAND = [sys.executable, "-m", "LMIDiffusionLib"]
 _OPTIONS = ["--device", "cpu"]

@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.denoisers import conditional_denoiser
-from LMIDiffusionLib.diffusion import LMIDiffusion
-from LMIDiffusionLib.files import atomic_path
+from LMIDiffusionLib.images.files import atomic_path
+from LMIDiffusionLib.images.slice_grid import pad_to, padded_shape
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.lmi import local_mutual_information
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.samplers import euler_maruyama, shared_noise
-from LMIDiffusionLib.slice_grid import pad_to, padded_shape
-from LMIDiffusionLib.source import SlicedSource
+from LMIDiffusionLib.model.checkpoint import Checkpoint, load_checkpoint
+from LMIDiffusionLib.model.denoisers import conditional_denoiser
+from LMIDiffusionLib.model.samplers import euler_maruyama, shared_noise
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS
-from LMIDiffusionLib.training.draws import SliceDraws
-from LMIDiffusionLib.training.slices import Subject, read_slices
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
+from LMIDiffusionLib.training.data.dataset import Subject, read_slices
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import translate
 
 FOLDER = Path(__file__).resolve().parent / "figures"
 _SLICE = 38  # through the ventricles

@@ -8,8 +8,8 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.checkpoint_header import CheckpointHeader, Offer, read_offer
-from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT, known_checkpoints, user_checkpoint_folder
+from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader, Offer, read_offer
+from LMIDiffusionLib.interface.resources import DEFAULT_CHECKPOINT, known_checkpoints, user_checkpoint_folder
 
 from .Checkpoints import labelOf, readSummary, resolveCheckpoint
 from .Download import Download

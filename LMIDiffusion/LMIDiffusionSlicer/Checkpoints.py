@@ -6,9 +6,9 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.checkpoint_header import SUFFIX, CheckpointHeader, read_header, read_metadata
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.resources import DEFAULT_CHECKPOINT, bundled_checkpoints, known_checkpoints
+from LMIDiffusionLib.interface.checkpoint_header import SUFFIX, CheckpointHeader, read_header, read_metadata
+from LMIDiffusionLib.interface.resources import DEFAULT_CHECKPOINT, bundled_checkpoints, known_checkpoints
 
 from .Errors import TranslationError
 

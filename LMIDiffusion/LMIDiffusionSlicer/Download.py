@@ -7,8 +7,8 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.checkpoint_header import Offer
-from LMIDiffusionLib.resources import user_checkpoint_folder
+from LMIDiffusionLib.interface.checkpoint_header import Offer
+from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
 from .Errors import TranslationError
 from .Library import MODULE_FOLDER, pythonCommand, workerEnvironment

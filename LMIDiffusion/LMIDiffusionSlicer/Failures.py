@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib import events
+from LMIDiffusionLib.interface import events
 
 _KILLED_IN_SHELL = 128 + 9
 _CRASH_ON_WINDOWS = 0xC0000000

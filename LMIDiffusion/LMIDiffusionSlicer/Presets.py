@@ -7,7 +7,7 @@ from enum import Enum
 
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib import presets
+from LMIDiffusionLib.interface import presets
 
 
 class Sampler(Enum):

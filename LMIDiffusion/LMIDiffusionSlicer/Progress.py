@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from LMIDiffusionLib import events, progress
+from LMIDiffusionLib.interface import events, progress
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib import events
+from LMIDiffusionLib.interface import events
 
 from .Command import segmentationFile, translatedFile, uncertaintyFile
 from .Geometry import arrayInOrderOf, readVolume

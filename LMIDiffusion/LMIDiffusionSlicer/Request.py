@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import slicer
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.checkpoint_header import CheckpointHeader
+from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader
 
 from .Checkpoints import readSummary, resolveCheckpoint
 from .Dependencies import BRAIN_FINDER

@@ -10,7 +10,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.events import ClassVolume
+from LMIDiffusionLib.interface.events import ClassVolume
 
 # Lead from a translated volume to its source and from a segmentation to its table, also in a scene that was loaded.
 SOURCE_ROLE = "LMIDiffusion.source"

@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
-from LMIDiffusionLib.resources import known_checkpoints
+from LMIDiffusionLib.interface.resources import known_checkpoints
 
 from . import Dependencies, Geometry, SampleScans
 from .Errors import TranslationError

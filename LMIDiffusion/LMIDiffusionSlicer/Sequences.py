@@ -11,8 +11,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib import events
-from LMIDiffusionLib.events import ClassVolume
+from LMIDiffusionLib.interface import events
+from LMIDiffusionLib.interface.events import ClassVolume
 
 from .Command import segmentationFile, translatedFile
 from .Errors import TranslationError

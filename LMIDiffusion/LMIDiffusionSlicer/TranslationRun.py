@@ -14,7 +14,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib import events, progress
+from LMIDiffusionLib.interface import events, progress
 
 from .Command import requestLine, shownCommand, translateArguments, withNodeNames
 from .Dependencies import describe, missingPackages

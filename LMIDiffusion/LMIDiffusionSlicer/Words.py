@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.events import Stage
+from LMIDiffusionLib.interface.events import Stage
 
 from .Progress import Progress
 from .TranslationRun import Outcome

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import slicer
 
-from LMIDiffusionLib.events import IDLE_SECONDS
+from LMIDiffusionLib.interface.events import IDLE_SECONDS
 
 from . import LIBRARY_FOLDER
 from .Command import workerCommand

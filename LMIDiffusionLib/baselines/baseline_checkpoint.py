@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .. import __version__
-from ..checkpoint_header import HeaderFormat, damaged, read_metadata
 from ..errors import UserError
-from ..files import atomic_path
-from ..intensity import SCALE_NAME
+from ..images.files import atomic_path
+from ..images.normalization import SCALE_NAME
+from ..interface.checkpoint_header import HeaderFormat, damaged, read_metadata
 
 FORMAT_VERSION = 1
 HEADER = HeaderFormat("lmidiffusion-rival", FORMAT_VERSION, "checkpoint of a rival")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .one_pass import OnePass
-from .rival_checkpoint import RivalCheckpoint
+from .baseline_checkpoint import RivalCheckpoint
+from .feed_forward import OnePass
 
 KIND = "cyclegan"
 _INITIAL_DEVIATION = 0.02

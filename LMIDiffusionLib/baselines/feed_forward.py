@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .. import devices
-from ..options import TranslationOptions
-from ..planes import AXIAL
-from ..source import SlicedSource
+from ..images.planes import AXIAL
+from ..model import devices
+from ..translation.options import TranslationOptions
+from ..translation.sliced_volume import SlicedSource
 
 
 class OnePass(ABC):

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..intensity import head_mask, to_unit_scale
-from ..options import TranslationOptions
-from ..planes import AXIAL
-from ..source import SlicedSource
+from ..images.normalization import head_mask, to_unit_scale
+from ..images.planes import AXIAL
+from ..translation.options import TranslationOptions
+from ..translation.sliced_volume import SlicedSource
 
 _QUANTILES = np.linspace(0, 1, 257)
 

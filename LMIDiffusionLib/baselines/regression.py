@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import condition_metadata, condition_of, network_settings, planes_of
-from ..condition import Condition
-from ..planes import AXIAL
-from ..score_network import NetworkSettings, UNet
-from ..test_time_augmentation import sample_view
-from .one_pass import OnePass
-from .rival_checkpoint import RivalCheckpoint
+from ..images.planes import AXIAL
+from ..model.checkpoint import condition_metadata, condition_of, network_settings, planes_of
+from ..model.conditioning import Condition
+from ..model.score_network import NetworkSettings, UNet
+from ..translation.test_time_augmentation import sample_view
+from .baseline_checkpoint import RivalCheckpoint
+from .feed_forward import OnePass
 
 KIND = "regression"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..checkpoint import Checkpoint
-from ..denoisers import unconditional_denoiser
-from ..diffusion import DiffusionMethod, SamplingStart
-from ..options import TranslationOptions
-from ..samplers import NoiseSource
-from ..source import SlicedSource
+from ..model.checkpoint import Checkpoint
+from ..model.denoisers import unconditional_denoiser
+from ..model.samplers import NoiseSource
+from ..translation.lmi_diffusion import DiffusionMethod, SamplingStart
+from ..translation.options import TranslationOptions
+from ..translation.sliced_volume import SlicedSource
 from .intensity_mapping import IntensityMapping
 
 

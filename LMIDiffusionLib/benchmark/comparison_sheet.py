@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..checkpoint import Checkpoint
-from ..files import atomic_path
-from ..pictures import Colours, grey, overlay
-from ..segmentation import nearest_centre
+from ..images.files import atomic_path
+from ..images.rendering import Colours, grey, overlay
+from ..model.checkpoint import Checkpoint
+from ..segmentation.classes import nearest_centre
 from .scores import CLASSES, Scores
 from .tables import methods_of
 

@@ -24,19 +24,19 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..checkpoint import Checkpoint, load_checkpoint
-from ..devices import select_device
 from ..errors import UserError
-from ..events import failure
-from ..files import atomic_path
-from ..masks import read_labels
-from ..options import TranslationOptions
-from ..resources import DEFAULT_CHECKPOINT, checkpoint_hash
-from ..translation import translate
-from ..volume import read_volume, write_volume
-from ..work_folder import open_work_folder
-from .methods import OURS, NamedMethod, Setup, find_method
+from ..images.files import atomic_path
+from ..images.masks import read_labels
+from ..images.volume import read_volume, write_volume
+from ..interface.events import failure
+from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.devices import select_device
+from ..runs.run_directory import open_work_folder
+from ..translation.options import TranslationOptions
+from ..translation.translate_volume import translate
 from .pairs import Pair
+from .registry import OURS, NamedMethod, Setup, find_method
 from .tables import Report, markdown
 
 SOURCE = "source"

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..checkpoint import Checkpoint, load_checkpoint
-from ..devices import select_device
-from ..files import check_output
-from ..options import TranslationOptions
-from ..resources import DEFAULT_CHECKPOINT
-from .figures import Row, rows_of, save_sheet
-from .methods import NamedMethod, Setup, find_method
-from .opened import OpenPair
+from ..images.files import check_output
+from ..interface.resources import DEFAULT_CHECKPOINT
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.devices import select_device
+from ..translation.options import TranslationOptions
+from .comparison_sheet import Row, rows_of, save_sheet
+from .loaded_pair import OpenPair
 from .pairs import Pair
+from .registry import NamedMethod, Setup, find_method
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..intensity import head_mask
-from ..masks import read_labels
-from ..segmentation import TISSUES
-from ..slice_grid import SliceGrid
-from ..source import SlicedSource
+from ..images.masks import read_labels
+from ..images.normalization import head_mask
+from ..images.slice_grid import SliceGrid
+from ..images.volume import Volume
+from ..preparation.tissues import tissues_of_dlmuse
+from ..segmentation.classes import TISSUES
 from ..training.anatomy import DLMUSE_GROUPS
-from ..training.prepare.tissues import tissues_of_dlmuse
-from ..volume import Volume
+from ..translation.sliced_volume import SlicedSource
 from .metrics import Region
 from .pairs import Pair
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..progress import Progress
-from ..source import SlicedSource
-from ..translation import translate_slices
-from ..volume import read_volume
-from .methods import NamedMethod
+from ..images.volume import read_volume
+from ..interface.progress import Progress
+from ..translation.sliced_volume import SlicedSource
+from ..translation.translate_volume import translate_slices
+from .ground_truth import Truth, read_truth
 from .pairs import Pair
-from .truth import Truth, read_truth
+from .registry import NamedMethod
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..file_lists import read_file_list
-from ..files import stem
+from ..images.files import stem
+from ..runs.file_lists import read_file_list
 
 
 @dataclass(frozen=True)

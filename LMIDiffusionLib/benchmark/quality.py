@@ -19,19 +19,19 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..checkpoint import Checkpoint, load_checkpoint
-from ..devices import select_device
 from ..errors import UserError
-from ..files import atomic_path
-from ..options import TranslationOptions
-from ..progress import Progress
-from ..resources import DEFAULT_CHECKPOINT, checkpoint_hash
-from ..shared_work import check_shared_device, failures_kept, kept_failure, launch, share
-from ..work_folder import open_work_folder
-from .figures import save_comparison, save_curve, save_worst_cases
-from .methods import OURS, NamedMethod, Setup, find_method
-from .opened import OpenPair
+from ..images.files import atomic_path
+from ..interface.progress import Progress
+from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.devices import select_device
+from ..runs.distributed import check_shared_device, failures_kept, kept_failure, launch, share
+from ..runs.run_directory import open_work_folder
+from ..translation.options import TranslationOptions
+from .comparison_sheet import save_comparison, save_curve, save_worst_cases
+from .loaded_pair import OpenPair
 from .pairs import Pair
+from .registry import OURS, NamedMethod, Setup, find_method
 from .scores import Scores, measured
 from .tables import Report, format_tables, methods_of, write_scans, write_slices
 

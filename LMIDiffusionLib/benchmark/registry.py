@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..presets import PRESETS
-from ..resources import checkpoint_hash
+from ..interface.presets import PRESETS
+from ..interface.resources import checkpoint_hash
 
 if TYPE_CHECKING:
     import torch
 
     from ..baselines import HistogramMatching
+    from ..baselines.baseline_checkpoint import RivalCheckpoint
     from ..baselines.intensity_mapping import IntensityMapping
-    from ..baselines.rival_checkpoint import RivalCheckpoint
-    from ..checkpoint import Checkpoint
-    from ..method import Method
-    from ..options import TranslationOptions
+    from ..model.checkpoint import Checkpoint
+    from ..translation.options import TranslationOptions
+    from ..translation.translator import Method
 
     Runnable = tuple[Method, TranslationOptions]
     Weights = Checkpoint | RivalCheckpoint
@@ -60,8 +60,8 @@ class Setup:
     def histogram_matching(self) -> HistogramMatching:
         """Fitted once."""
         from ..baselines import HistogramMatching
-        from ..training.slices import find_subjects
-        from ..volume import read_volume
+        from ..images.volume import read_volume
+        from ..training.data.dataset import find_subjects
 
         if self.target_scans is None:
             raise UserError(
@@ -129,7 +129,7 @@ def _started(
 
 
 def _lmidiffusion(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
-    from ..diffusion import LMIDiffusion
+    from ..translation.lmi_diffusion import LMIDiffusion
 
     return LMIDiffusion(checkpoint, device=device), _sampling(setting, setup.options)
 
@@ -213,8 +213,8 @@ class Cost:
     @classmethod
     def of(cls, method: Method, weights: Weights) -> Cost:
         """Of a method with the weights that it was given, whether it uses them or not."""
-        from ..baselines.rival_checkpoint import RivalCheckpoint
-        from ..diffusion import DiffusionMethod
+        from ..baselines.baseline_checkpoint import RivalCheckpoint
+        from ..translation.lmi_diffusion import DiffusionMethod
 
         if isinstance(weights, RivalCheckpoint):
             return cls(weights.parameters, weights.record.training_steps, weights.record.training_seconds)
@@ -269,7 +269,7 @@ def find_method(name: str, setup: Setup) -> NamedMethod:
 
 
 def _weights(name: str | None, setup: Setup) -> Checkpoint:
-    from ..checkpoint import load_checkpoint
+    from ..model.checkpoint import load_checkpoint
 
     if name is None:
         return setup.checkpoint
@@ -279,7 +279,7 @@ def _weights(name: str | None, setup: Setup) -> Checkpoint:
 
 
 def _rival(kind: str, path: str, setup: Setup) -> RivalCheckpoint:
-    from ..baselines.rival_checkpoint import load_rival
+    from ..baselines.baseline_checkpoint import load_rival
 
     if not path:
         raise UserError(f"{kind} has weights of its own; give {kind}@PATH with the file that its training wrote.")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoint import Checkpoint
-from ..files import atomic_path
-from ..segmentation import nearest_centre, segment_tissues
+from ..images.files import atomic_path
+from ..model.checkpoint import Checkpoint
+from ..segmentation.classes import nearest_centre, segment_tissues
 from . import metrics
+from .ground_truth import Truth
 from .metrics import Region
-from .truth import Truth
 
 CLASSES = 5
 MEASURES = {

@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..checkpoint import Checkpoint, load_checkpoint
-from ..demo import sample_scan
-from ..devices import select_device, select_precision
-from ..diffusion import LMIDiffusion
+from ..images.volume import Volume, read_volume
+from ..interface.resources import DEFAULT_CHECKPOINT
+from ..jobs.demo import sample_scan
 from ..lmi import local_mutual_information
-from ..options import TranslationOptions
-from ..resources import DEFAULT_CHECKPOINT
-from ..source import SlicedSource
-from ..translation import translate
-from ..volume import Volume, read_volume
-from .speed_rivals import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
-from .stopwatch import Measurement, measured, measured_command
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.devices import select_device, select_precision
+from ..translation.lmi_diffusion import LMIDiffusion
+from ..translation.options import TranslationOptions
+from ..translation.sliced_volume import SlicedSource
+from ..translation.translate_volume import translate
+from .speed_baselines import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
+from .timing import Measurement, measured, measured_command
 
 _SCAN = "sri24_PDw"
 _SIDE = 128

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
-from ..files import atomic_path
-from ..segmentation import TISSUES
-from .methods import Cost
+from ..images.files import atomic_path
+from ..segmentation.classes import TISSUES
 from .metrics import Scores as Values
 from .pairs import Pair
+from .registry import Cost
 from .scores import BRAIN, CEILINGS, MEAN, MEASURES, OUTSIDE, TISSUE_MEASURES, TRUE_MEAN, WHOLE, Scores
 
 # A paired test over fewer subjects cannot reach 0.05.

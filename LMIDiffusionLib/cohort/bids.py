@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import UserError
-from ..files import NIFTI_ENDINGS, stem
+from ..images.files import NIFTI_ENDINGS, stem
 from .scans import FAILURES, FIGURES, LOGS, PAGE, Scan
 
 DESCRIPTION = "dataset_description.json"

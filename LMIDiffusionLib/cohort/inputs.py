@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..file_lists import read_file_list
-from ..files import VOLUME_ENDINGS, stem
+from ..images.files import VOLUME_ENDINGS, stem
+from ..runs.file_lists import read_file_list
 from .bids import Choice, find_bids_scans, is_data_set
 from .scans import Scan
 

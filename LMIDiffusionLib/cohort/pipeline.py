@@ -13,23 +13,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..brain import find_brain
-from ..checkpoint import Checkpoint
-from ..devices import select_precision
-from ..diffusion import LMIDiffusion
-from ..doubts import question
 from ..errors import ScanWarning
-from ..files import atomic_path
-from ..label_maps import class_volumes, segment
-from ..masks import read_mask
-from ..segmentation import Segmentation
-from ..shared_work import failures_kept
-from ..source import SlicedSource
-from ..translation import translate_source
-from ..volume import Volume, read_volume, save_nifti
-from .pictures import save_strip
-from .recipe import Account, Recipe, label_table, segmentation_sidecar, sidecar
+from ..images.files import atomic_path
+from ..images.masks import read_mask
+from ..images.plausibility import question
+from ..images.volume import Volume, read_volume, save_nifti
+from ..model.checkpoint import Checkpoint
+from ..model.devices import select_precision
+from ..runs.distributed import failures_kept
+from ..segmentation.brain_extraction import find_brain
+from ..segmentation.classes import Segmentation
+from ..translation.label_map import class_volumes, segment
+from ..translation.lmi_diffusion import LMIDiffusion
+from ..translation.sliced_volume import SlicedSource
+from ..translation.translate_volume import translate_source
+from .qc_images import save_strip
 from .scans import Outputs
+from .settings import Account, Recipe, label_table, segmentation_sidecar, sidecar
 
 
 @dataclass(frozen=True)

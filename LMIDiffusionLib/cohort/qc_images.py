@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..pictures import CLASS_COLOURS, Colours, grey, head_centre, overlay, plane
-from ..segmentation import TISSUES, Segmentation
-from ..volume import Volume
+from ..images.rendering import CLASS_COLOURS, Colours, grey, head_centre, overlay, plane
+from ..images.volume import Volume
+from ..segmentation.classes import TISSUES, Segmentation
 
 _SIDE = 144  # of a plane
 _GAP, _WIDE_GAP = 2, 12

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ..events import ClassVolume
-from .pictures import HEIGHT, WIDTH, colour_of
-from .recipe import Account, read_account
+from ..interface.events import ClassVolume
+from .qc_images import HEIGHT, WIDTH, colour_of
 from .scans import Outputs
+from .settings import Account, read_account
 
 _STYLE = """
 body { margin: 0 auto; max-width: 110rem; padding: 0 1rem; font: 14px/1.4 system-ui, sans-serif; color: #222; }

@@ -12,20 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..brain import check_brain_finder
-from ..checkpoint import Checkpoint, load_checkpoint
-from ..devices import select_device, select_precision
 from ..errors import UserError
-from ..files import atomic_path, intended
-from ..label_maps import check_classes
-from ..shared_work import check_shared_device, kept_failure, launch, share
+from ..images.files import atomic_path, intended
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.devices import select_device, select_precision
+from ..runs.distributed import check_shared_device, kept_failure, launch, share
+from ..segmentation.brain_extraction import check_brain_finder
+from ..translation.label_map import check_classes
 from .bids import check_derivatives, derivatives_files
 from .inputs import Cohort
-from .meter import progress_bar
 from .pipeline import Pipeline
-from .quality_page import quality_page
-from .recipe import Recipe, State, state
+from .progress_bar import progress_bar
+from .qc_page import quality_page
 from .scans import FAILURES, PAGE, Outputs
+from .settings import Recipe, State, state
 
 _HEARTBEAT = 0.2  # seconds
 _ATTEMPTS = 5

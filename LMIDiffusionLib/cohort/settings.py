@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Any
 
 from .. import __version__
-from ..events import ClassVolume
-from ..options import TranslationOptions
-from ..resources import DEFAULT_CHECKPOINT, checkpoint_hash
+from ..interface.events import ClassVolume
+from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
+from ..translation.options import TranslationOptions
 from .scans import Outputs, Scan
 
 _OURS = "LMIDiffusion"

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..presets import DEFAULT_PRESET, PRESETS
-from ..resources import DEFAULT_CHECKPOINT
+from ..interface.presets import DEFAULT_PRESET, PRESETS
+from ..interface.resources import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
     from ..benchmark.tables import Report
-    from ..options import TranslationOptions
+    from ..translation.options import TranslationOptions
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How volumes are translated."""
-    from ..samplers import SAMPLERS
+    from ..model.samplers import SAMPLERS
 
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME_OR_PATH", help="trained model")
     presets = "; ".join(f"{name}: {p.samples} x {p.steps} steps of {p.sampler}" for name, p in PRESETS.items())
@@ -37,7 +37,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) -> TranslationOptions:
     """The options that `add_sampling` has asked for."""
-    from ..options import TranslationOptions
+    from ..translation.options import TranslationOptions
 
     chosen = {name: getattr(parsed, name) for name in ("sampler", "steps", "samples")}
     return TranslationOptions.of_preset(
@@ -58,7 +58,7 @@ def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> No
 
 def add_methods(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
     """What is compared, and on which pairs."""
-    from ..benchmark.methods import method_forms
+    from ..benchmark.registry import method_forms
 
     parser.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
     parser.add_argument("--methods", nargs="+", default=methods, metavar="METHOD", help=f"of {method_forms()}")

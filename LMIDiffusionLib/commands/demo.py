@@ -16,6 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..demo import run_demo
+    from ..jobs.demo import run_demo
 
     run_demo(parsed.output, device=parsed.device)

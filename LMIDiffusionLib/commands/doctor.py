@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..doctor import diagnose
+    from ..jobs.doctor import diagnose
 
     diagnosis = diagnose()
     width = max(len(name) for rows in diagnosis.sections.values() for name, _ in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..resources import DEFAULT_CHECKPOINT
+from ..interface.resources import DEFAULT_CHECKPOINT
 
 SUMMARY = "Describe a checkpoint."
 
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..checkpoint import load_checkpoint
+    from ..model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(parsed.checkpoint)
     parameters = sum(weight.numel() for weight in checkpoint.weights.values())

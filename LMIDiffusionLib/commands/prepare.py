@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..training.prepare import PreparationOptions, prepare
+    from ..preparation import PreparationOptions, prepare
 
     left_out = prepare(PreparationOptions(**{name: value for name, value in vars(parsed).items() if name != "run"}))
     for line in left_out:

@@ -11,7 +11,7 @@ import warnings
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from .errors import ScanWarning
+from ..errors import ScanWarning
 
 
 def prepare_process() -> None:

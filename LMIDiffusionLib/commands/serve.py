@@ -11,7 +11,7 @@ from ..errors import UserError
 from . import translate
 
 if TYPE_CHECKING:
-    from ..translation_job import TranslationJob
+    from ..jobs.translation_job import TranslationJob
 
 SUMMARY = (
     'Translate as lines of standard input ask for, such as {"number": 1, "arguments": ["scan.nii", "t1w.nii"]} with the'
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..reporting import EventReporter
-    from ..serving import Requests, Server
+    from ..jobs.reporting import EventReporter
+    from ..jobs.worker import Requests, Server
 
     # Unbuffered: the lock of a buffer that a thread waits at would be missed at the end of the process.
     Server(EventReporter(), _job_of).run(Requests(io.FileIO(sys.stdin.fileno(), closefd=False)))

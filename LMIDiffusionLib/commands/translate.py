@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from .arguments import add_sampling, positive, sampling, slice_range
 
 if TYPE_CHECKING:
-    from ..translation_job import TranslationJob
+    from ..jobs.translation_job import TranslationJob
 
 SUMMARY = "Translate a volume and segment the result."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..devices import PRECISIONS
-    from ..files import VOLUME_ENDINGS
+    from ..images.files import VOLUME_ENDINGS
+    from ..model.devices import PRECISIONS
 
     kinds = "NIfTI, Analyze, NRRD, MetaImage, MGH, or a folder of DICOM files"
     parser.add_argument("source", type=Path, help=f"volume of any MR contrast: {kinds}")
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..reporting import EventReporter, TerminalReporter, doubts_told
+    from ..jobs.reporting import EventReporter, TerminalReporter, doubts_told
 
     with (
         contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter,
@@ -57,9 +57,9 @@ def run(parsed: argparse.Namespace) -> None:
 
 def job_of(parsed: argparse.Namespace) -> TranslationJob:
     """What the arguments ask for."""
-    from ..devices import Processor
-    from ..dicom_series import Series
-    from ..translation_job import FOUND, TranslationJob
+    from ..images.dicom_series import Series
+    from ..jobs.translation_job import FOUND, TranslationJob
+    from ..model.devices import Processor
 
     return TranslationJob(
         source=parsed.source if parsed.series is None else Series(parsed.source, parsed.series),

@@ -16,7 +16,7 @@ SUMMARY = "Translate and segment all scans of a folder, a list or a BIDS data se
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..devices import PRECISIONS
+    from ..model.devices import PRECISIONS
 
     parser.add_argument(
         "input",
@@ -52,7 +52,7 @@ def _add_choice(group: argparse._ArgumentGroup) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ..cohort import Choice, CohortOptions, find_cohort, translate_cohort
-    from ..cohort.recipe import Recipe
+    from ..cohort.settings import Recipe
     from ..errors import UserError
 
     labels = (parsed.participant_label, parsed.session_label, parsed.suffix)

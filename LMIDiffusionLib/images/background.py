@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ScanWarning
+from ..errors import ScanWarning
 
 # Ringing and coil noise give a few voxels below the background.
 _LOWEST_PERCENTILE = 0.1

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UserError
+from ..errors import UserError
 
 TRAITS = {
     "echo time": ("EchoTime", "EffectiveEchoTime"),

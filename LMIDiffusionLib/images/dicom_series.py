@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom_slices import TRAITS, Slice, slices_in
-from .errors import UserError
-from .itk_files import DICOM, LPS_FROM_RAS, array_of, read_itk_image
+from ..errors import UserError
+from .dicom_headers import TRAITS, Slice, slices_in
+from .itk import DICOM, LPS_FROM_RAS, array_of, read_itk_image
 
 _NO_BRACKETS = str.maketrans("", "", "[]'")
 _SAME_PLACE = 1e-3  # millimetres

@@ -22,11 +22,11 @@ import numpy as np
 from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
+from ..errors import ScanWarning, UserError
+from .dicom_headers import is_dicom
 from .dicom_series import Series, read_series
-from .dicom_slices import is_dicom
-from .errors import ScanWarning, UserError
 from .files import is_file
-from .itk_files import METAIMAGE, NRRD, not_scalar, read_itk
+from .itk import METAIMAGE, NRRD, not_scalar, read_itk
 
 _GZIP = b"\x1f\x8b"
 _MOST_COMPRESSIONS = 3

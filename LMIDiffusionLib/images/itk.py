@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ScanWarning, UserError
+from ..errors import ScanWarning, UserError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

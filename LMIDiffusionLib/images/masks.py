@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .errors import ScanWarning, UserError
-from .intensity import head_mask, to_unit_scale
+from ..errors import ScanWarning, UserError
+from .normalization import head_mask, to_unit_scale
 from .volume import Volume, read_any_volume
 
 # A label map stored with a scale factor reads 2 as 1.99.

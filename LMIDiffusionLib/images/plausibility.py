@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ScanWarning
 from .dicom_series import Series
-from .errors import ScanWarning
 
 # Shares and correlations that scans stay far away from: their neighbours are alike, and never the same by the dozen.
 _LABEL_SHARE = 0.6

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .errors import UserError
+from ..errors import UserError
 from .planes import AXIAL, in_plane
 
 _MINIMUM_PIXELS = 16

@@ -13,13 +13,13 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..errors import ScanWarning, UserError
 from .background import with_zero_background
 from .dicom_series import Series
-from .errors import ScanWarning, UserError
 from .files import ITK_ENDINGS, MGH_ENDINGS, atomic_path
-from .image_files import read_image
-from .intensity import head_mask
-from .itk_files import write_itk
+from .formats import read_image
+from .itk import write_itk
+from .normalization import head_mask
 
 _GRID_TOLERANCE = 0.01  # millimetres
 # Share of the head that may be lost to NaN or infinite voxels.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from .errors import UserError
+from ..errors import UserError
 
 FORMAT_VERSION = 2
 """Since 2, tissues go by their names; in 1 they were CSF, grey and white matter from dark to bright."""

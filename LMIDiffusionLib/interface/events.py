@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, is_out_of_memory
+from ..errors import UserError, is_out_of_memory
 from .progress import Progress
 
 IDLE_SECONDS = 600.0

@@ -6,9 +6,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from .errors import UserError
+from ..errors import UserError
 
-_LIBRARY = Path(__file__).resolve().parent
+_LIBRARY = Path(__file__).resolve().parents[1]
 # In a wheel; in an installed Slicer extension; in a source checkout.
 _CANDIDATES = (_LIBRARY / "Resources", _LIBRARY.parent / "Resources", _LIBRARY.parent / "LMIDiffusion" / "Resources")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .devices import Processor
-from .intensity import to_unit_scale
-from .pictures import Column, grey, heat, overlay, save_planes
+from ..images.normalization import to_unit_scale
+from ..images.rendering import Column, grey, heat, overlay, save_planes
+from ..images.volume import read_volume
+from ..interface.resources import DEFAULT_CHECKPOINT, resource
+from ..model.devices import Processor
 from .reporting import TerminalReporter
-from .resources import DEFAULT_CHECKPOINT, resource
 from .translation_job import TranslationJob
-from .volume import read_volume
 
 # A standard deviation of 0.2, a fifth of the intensity range, is drawn white.
 _LARGEST_SPREAD = 0.2

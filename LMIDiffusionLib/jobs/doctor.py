@@ -13,10 +13,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import __version__
-from .checkpoint_header import read_header, read_offer
-from .events import failure
-from .resources import DEFAULT_CHECKPOINT, bundled_checkpoints, resource, user_checkpoint_folder, user_checkpoints
+from .. import __version__
+from ..interface.checkpoint_header import read_header, read_offer
+from ..interface.events import failure
+from ..interface.resources import (
+    DEFAULT_CHECKPOINT,
+    bundled_checkpoints,
+    resource,
+    user_checkpoint_folder,
+    user_checkpoints,
+)
 
 _MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 
@@ -122,7 +128,7 @@ def _lack(purpose: Purpose, missing: set[str]) -> str:
 def _devices() -> Rows:
     import torch
 
-    from .devices import select_precision
+    from ..model.devices import select_precision
 
     fast = select_precision("auto", torch.device("cpu")) is torch.bfloat16
     rows = [("cpu", f"threads: {torch.get_num_threads()}, {'bfloat16' if fast else 'float32'} with --precision auto")]
@@ -148,7 +154,7 @@ def _state(path: Path, expected: str | None, *, load: bool) -> str:
     try:
         header = read_header(path)
         if load:
-            from .checkpoint import load_checkpoint
+            from ..model.checkpoint import load_checkpoint
 
             load_checkpoint(path)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -171,11 +177,11 @@ def _try_translation() -> tuple[str, str]:
 
 
 def _translate_a_slice() -> str:
-    from .checkpoint import load_checkpoint
-    from .devices import select_device
-    from .options import TranslationOptions
-    from .translation import translate
-    from .volume import read_volume
+    from ..images.volume import read_volume
+    from ..model.checkpoint import load_checkpoint
+    from ..model.devices import select_device
+    from ..translation.options import TranslationOptions
+    from ..translation.translate_volume import translate
 
     volume, checkpoint = read_volume(resource("SampleData", "sri24_PDw.nii.gz")), load_checkpoint()
     start = time.perf_counter()

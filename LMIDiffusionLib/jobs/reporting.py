@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from .errors import ScanWarning
-from .events import Doubt, Event, Result, Stage, to_line
-from .progress import Progress
+from ..errors import ScanWarning
+from ..interface.events import Doubt, Event, Result, Stage, to_line
+from ..interface.progress import Progress
 
 
 class Reporter(Protocol):

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from .brain import check_brain_finder, find_brain
-from .checkpoint import Checkpoint, load_checkpoint
-from .devices import Processor, select_device, select_precision
-from .dicom_series import Series
-from .diffusion import LMIDiffusion
-from .doubts import question
-from .errors import ScanWarning, UserError
-from .events import Result, Stage
-from .files import VOLUME_ENDINGS, atomic_path, check_output, unused
-from .label_maps import check_classes, class_volumes, segment
-from .masks import read_mask
-from .options import TranslationOptions
+from ..errors import ScanWarning, UserError
+from ..images.dicom_series import Series
+from ..images.files import VOLUME_ENDINGS, atomic_path, check_output, unused
+from ..images.masks import read_mask
+from ..images.plausibility import question
+from ..images.volume import read_volume, save_volume
+from ..interface.events import Result, Stage
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.devices import Processor, select_device, select_precision
+from ..segmentation.brain_extraction import check_brain_finder, find_brain
+from ..segmentation.classes import Segmentation
+from ..translation.label_map import check_classes, class_volumes, segment
+from ..translation.lmi_diffusion import LMIDiffusion
+from ..translation.options import TranslationOptions
+from ..translation.translate_volume import Translation, translate
 from .reporting import Reporter
-from .segmentation import Segmentation
-from .translation import Translation, translate
-from .volume import read_volume, save_volume
 
 FOUND: Literal["found"] = "found"
 

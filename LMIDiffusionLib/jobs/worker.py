@@ -8,10 +8,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 
-from .checkpoint_cache import CheckpointCache
-from .devices import select_device
-from .errors import UserError
-from .events import IDLE_SECONDS, ErrorKind, JobBegun, JobEnded, failure
+from ..errors import UserError
+from ..interface.events import IDLE_SECONDS, ErrorKind, JobBegun, JobEnded, failure
+from ..model.checkpoint_cache import CheckpointCache
+from ..model.devices import select_device
 from .reporting import Reporter, doubts_told
 from .translation_job import TranslationJob
 

@@ -6,7 +6,7 @@ For the n = p * p samples (x_k, y_k) of a pair of p x p patches and a kernel K o
     p(x_k) = 1/n sum_l K(x_k, x_l),   p(x_k, y_k) = 1/n sum_l K(x_k, x_l) K(y_k, y_l)
 
 The LMI at a pixel is the largest I between the patch of the reference there and the patches of the image in a search
-window around it. `lmi_tiles` says how it is computed, and `lmi_triton` how on a GPU.
+window around it. `tiles` says how it is computed, and `triton_kernel` how on a GPU.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from .lmi_tiles import largest_information
-from .pair_kernels import GaussianKernel as GaussianKernel
-from .pair_kernels import HistogramKernel as HistogramKernel
-from .pair_kernels import PairKernel as PairKernel
+from .kernels import GaussianKernel as GaussianKernel
+from .kernels import HistogramKernel as HistogramKernel
+from .kernels import PairKernel as PairKernel
+from .tiles import largest_information
 
 
 def local_mutual_information(
@@ -58,9 +58,9 @@ def _implementation(reference: Tensor, kernel: PairKernel) -> Callable[..., Tens
     """The kernel for GPUs where it serves, else the plain version."""
     is_covered = reference.dtype == torch.float32 and isinstance(kernel, GaussianKernel | HistogramKernel)
     if reference.is_cuda and is_covered and _triton_works(reference.device):
-        from . import lmi_triton
+        from . import triton_kernel
 
-        return lmi_triton.largest_information
+        return triton_kernel.largest_information
     return largest_information
 
 
@@ -71,9 +71,9 @@ def _triton_works(device: torch.device) -> bool:
         return False
     probe = torch.zeros(1, 1, 1, 1, device=device)
     try:
-        from . import lmi_triton
+        from . import triton_kernel
 
-        lmi_triton.largest_information(probe, probe, patch_size=3, search=1, kernel=GaussianKernel())
+        triton_kernel.largest_information(probe, probe, patch_size=3, search=1, kernel=GaussianKernel())
     except Exception:  # compilers and drivers raise what they like; the plain version gives the same
         return False
     return True

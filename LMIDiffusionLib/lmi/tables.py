@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .pair_kernels import PairKernel
+from .kernels import PairKernel
 
 # The mode of torch.embedding_bag that adds.
 _SUM = 0

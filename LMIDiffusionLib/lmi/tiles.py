@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .lmi_tables import KernelTable, likelihood_of
-from .pair_kernels import PairKernel
+from .kernels import PairKernel
+from .tables import KernelTable, likelihood_of
 
 # Side of a block without its overlap: larger ones overlap less, smaller ones leave more lanes to a tile.
 _BLOCK_SIZE = 16

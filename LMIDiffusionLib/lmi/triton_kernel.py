@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .pair_kernels import HistogramKernel, PairKernel
+from .kernels import HistogramKernel, PairKernel
 
 # Pixels of a program.
 _BLOCK = 256
@@ -22,7 +22,7 @@ _BLOCK = 256
 def largest_information(
     reference: Tensor, image: Tensor, *, patch_size: int, search: int, kernel: PairKernel
 ) -> Tensor:
-    """As `lmi_tiles.largest_information`, of float32 images; `kernel` is a `GaussianKernel` or a `HistogramKernel`."""
+    """As `tiles.largest_information`, of float32 images; `kernel` is a `GaussianKernel` or a `HistogramKernel`."""
     result = torch.empty_like(reference, memory_format=torch.contiguous_format)
     _information[(triton.cdiv(result.numel(), _BLOCK),)](
         kernel.prepare(reference).contiguous(),

@@ -17,18 +17,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from . import __version__
-from .checkpoint_header import FORMAT_VERSION, METADATA_KEY, damaged, read_metadata
-from .condition import Condition
-from .errors import UserError
-from .files import atomic_path
-from .intensity import SCALE_NAME
-from .lmi import GaussianKernel, HistogramKernel
-from .planes import AXIAL, check_planes
-from .resources import DEFAULT_CHECKPOINT, checkpoint_path
+from .. import __version__
+from ..errors import UserError
+from ..images.files import atomic_path
+from ..images.normalization import SCALE_NAME
+from ..images.planes import AXIAL, check_planes
+from ..interface.checkpoint_header import FORMAT_VERSION, METADATA_KEY, damaged, read_metadata
+from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_path
+from ..lmi import GaussianKernel, HistogramKernel
+from ..segmentation.classes import TISSUES, named_centres
+from .conditioning import Condition
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
-from .segmentation import TISSUES, named_centres
 
 KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
     "gaussian": GaussianKernel,

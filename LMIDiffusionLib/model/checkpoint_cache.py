@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from ..interface.resources import checkpoint_path
 from .checkpoint import Checkpoint, load_checkpoint
-from .resources import checkpoint_path
 
 
 class CheckpointCache:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .lmi import GaussianKernel, HistogramKernel, check_sizes, local_mutual_information
+from ..lmi import GaussianKernel, HistogramKernel, check_sizes, local_mutual_information
 
 SOURCE_MAPS = ("self", "sobel", "intensity")
 """Maps of the source F alone: LMI(F, F), the magnitude of its Sobel gradient, and F itself."""

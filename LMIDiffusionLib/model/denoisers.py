@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .condition import Condition
+from .conditioning import Condition
 from .samplers import Denoiser
 from .score_network import ScoreNetwork
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .errors import UserError
+from ..errors import UserError
 
 PRECISIONS = ("auto", "32", "bf16")
 """`auto` is bfloat16 on processors that multiply it faster than float32, and float32 elsewhere."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ...background import with_zero_background
-from ...errors import UserError
-from ...masks import read_label_volume
-from ...volume import read_volume
-from ..bias_field import correct_bias_field
+from ..errors import UserError
+from ..images.background import with_zero_background
+from ..images.masks import read_label_volume
+from ..images.volume import read_volume
+from ..training.n4 import correct_bias_field
 from .images import straightened, to_image
 from .registration import Registration, register
 from .scans import Scan

@@ -9,10 +9,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...intensity import head_mask, to_unit_scale
-from ...itk_files import affine_of, array_of
-from ...pictures import Column, grey, save_planes
-from ...volume import Volume
+from ..images.itk import affine_of, array_of
+from ..images.normalization import head_mask, to_unit_scale
+from ..images.rendering import Column, grey, save_planes
+from ..images.volume import Volume
 from .alignment import Alignment
 
 _COLOUR = (1.0, 0.45, 0.1)

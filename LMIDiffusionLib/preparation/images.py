@@ -6,8 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ...itk_files import image_of
-from ...volume import Volume
+from ..images.itk import image_of
+from ..images.volume import Volume
 
 # Cosines between axes below this are rounding in a header.
 _RIGHT_ANGLE = 1e-3

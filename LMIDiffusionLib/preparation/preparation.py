@@ -16,10 +16,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import UserError
-from ...files import atomic_path
-from ...intensity import head_mask
-from ...work_folder import open_work_folder, write_json
+from ..errors import UserError
+from ..images.files import atomic_path
+from ..images.normalization import head_mask
+from ..runs.run_directory import open_work_folder, write_json
 from .alignment import Alignment, align, tissues_on
 from .alignment_picture import draw_alignment
 from .scans import Scan, Subjects, find_scans

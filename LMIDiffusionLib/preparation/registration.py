@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ...errors import UserError
-from ...intensity import head_mask
+from ..errors import UserError
+from ..images.normalization import head_mask
 from .images import centre
 
 _HISTOGRAM_BINS = 32

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ...errors import UserError
-from ...files import VOLUME_ENDINGS, check_folder, named_volumes
+from ..errors import UserError
+from ..images.files import VOLUME_ENDINGS, check_folder, named_volumes
 
 # Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
 _IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UserError
+from ..errors import UserError
 
 TISSUE_SUFFIX = "tissue"
 """NAME_tissue.nii.gz holds 1 for cerebrospinal fluid, 2 for grey matter, 3 for white matter, 0 elsewhere."""

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import lightning
 from lightning.fabric.strategies.ddp import DDPStrategy
 
-from .errors import UserError
-from .events import failure
-from .files import atomic_path
+from ..errors import UserError
+from ..images.files import atomic_path
+from ..interface.events import failure
 
 _Job = TypeVar("_Job")
 

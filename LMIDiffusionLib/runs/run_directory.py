@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
-from .files import atomic_path
+from ..errors import UserError
+from ..images.files import atomic_path
 
 SETTINGS_FILE = "settings.json"
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .errors import UserError
-from .volume import Volume
+from ..errors import UserError
+from ..images.volume import Volume
 
 SMALLEST, LARGEST = 500.0, 2500.0
 """Volumes in millilitres between which a brain, with its CSF, is believed."""

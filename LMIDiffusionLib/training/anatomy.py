@@ -11,9 +11,9 @@ from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
 from ..errors import UserError
-from ..intensity import head_mask, head_outlines
-from ..segmentation import fit_centres, nearest_centre
-from .shading import without_shading
+from ..images.normalization import head_mask, head_outlines
+from ..segmentation.classes import fit_centres, nearest_centre
+from .residual_bias import without_shading
 
 AIR = 0
 DLMUSE_GROUPS: dict[str, tuple[int, ...]] = {

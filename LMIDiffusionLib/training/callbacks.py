@@ -14,13 +14,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoint import Checkpoint, Provenance, save_checkpoint
-from ..pictures import save_picture
+from ..images.rendering import save_picture
+from ..model.checkpoint import Checkpoint, Provenance, save_checkpoint
 from .augmentation import SliceBatch
-from .fitting import inner
+from .data.dataset import SliceSet
+from .lightning_module import ScoreTraining
 from .options import DataOptions, ModelOptions
-from .score_training import ScoreTraining
-from .slices import SliceSet
+from .trainer import inner
 
 _PICTURES = 8
 

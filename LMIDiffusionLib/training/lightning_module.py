@@ -10,15 +10,15 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from ..condition import Condition
-from ..denoisers import conditional_denoiser
-from ..samplers import SAMPLERS, shared_noise
-from ..score_network import NetworkSettings, ScoreNetwork
-from ..sde import VarianceExplodingSDE
+from ..model.conditioning import Condition
+from ..model.denoisers import conditional_denoiser
+from ..model.samplers import SAMPLERS, shared_noise
+from ..model.score_network import NetworkSettings, ScoreNetwork
+from ..model.sde import VarianceExplodingSDE
 from .augmentation import Augmentation, SliceBatch
-from .draws import SliceDraws, step_draws
-from .fitting import mean_psnr
+from .augmentation.random_streams import SliceDraws, step_draws
 from .muon import MuonAdamW
+from .trainer import mean_psnr
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
 _LOG_SIGMA_MEAN = 0.5

@@ -6,8 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..background import with_zero_background
-from ..intensity import head_mask
+from ..images.background import with_zero_background
+from ..images.normalization import head_mask
 
 # The field is smooth: fitting it to every fourth voxel is some fifty times faster and as good.
 _SHRINK_FACTOR = 4

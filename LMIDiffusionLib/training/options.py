@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import UserError
-from ..planes import AXIAL, PLANES, check_planes
+from ..images.planes import AXIAL, PLANES, check_planes
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from numpy.typing import NDArray
 
-from ..checkpoint import KERNELS, Checkpoint
-from ..condition import Condition
 from ..errors import UserError
-from ..score_network import NetworkSettings
-from ..sde import VarianceExplodingSDE, largest_distance
-from ..segmentation import fit_centres, named_centres
+from ..model.checkpoint import KERNELS, Checkpoint
+from ..model.conditioning import Condition
+from ..model.score_network import NetworkSettings
+from ..model.sde import VarianceExplodingSDE, largest_distance
+from ..segmentation.classes import fit_centres, named_centres
 from .augmentation import AUGMENTATIONS
 from .callbacks import CheckpointExporter, HeldOutPictures
-from .fitting import TrainingData, fit_module, make_trainer, read_split, resume_file, spread
+from .data.dataset import SliceSet
+from .data.tissue_order import tissues_from_dark
+from .lightning_module import ScoreTraining
 from .options import DataOptions, FitOptions, ModelOptions
-from .score_training import ScoreTraining
-from .slices import SliceSet
-from .start import start_from, start_of
-from .tissue_order import tissues_from_dark
+from .trainer import TrainingData, fit_module, make_trainer, read_split, resume_file, spread
+from .warm_start import start_from, start_of
 
 _SIGMA_MIN = 0.01
 _STATISTICS_SLICES = 1000

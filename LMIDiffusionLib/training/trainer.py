@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from ..devices import select_precision
 from ..errors import UserError
-from ..intensity import to_unit_scale
+from ..images.normalization import to_unit_scale
+from ..model.devices import select_precision
 from .augmentation import SliceBatch
-from .bias_field import correct_bias_field
+from .data.dataset import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
+from .n4 import correct_bias_field
 from .options import DataOptions, FitOptions
-from .slices import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
 
 _EMA_DECAY = 0.999
 _VALIDATION_SLICES = 32

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..checkpoint import Checkpoint, load_checkpoint
 from ..errors import UserError
-from ..score_network import ResidualBlock, UNet
+from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.score_network import ResidualBlock, UNet
 from .options import ModelOptions
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from .errors import OutOfMemory, is_out_of_memory
+from ..errors import OutOfMemory, is_out_of_memory
 
 Result = TypeVar("Result")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .source import SlicedSource
+from .sliced_volume import SlicedSource
 
 _ROUNDING = 0.01  # of a slice
 

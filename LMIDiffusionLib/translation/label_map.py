@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import Checkpoint
-from .errors import UserError
-from .events import ClassVolume
-from .segmentation import Segmentation, segment_classes, segment_tissues
-from .volume import Volume
+from ..errors import UserError
+from ..images.volume import Volume
+from ..interface.events import ClassVolume
+from ..model.checkpoint import Checkpoint
+from ..segmentation.classes import Segmentation, segment_classes, segment_tissues
 
 
 def check_classes(checkpoint: Checkpoint, *, clusters: int | None, brain_from: str | None) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import devices
-from .checkpoint import Checkpoint
-from .denoisers import conditional_denoiser
+from ..images.planes import AXIAL
+from ..model import devices
+from ..model.checkpoint import Checkpoint
+from ..model.denoisers import conditional_denoiser
+from ..model.samplers import Denoiser, NoiseSource, shared_noise
 from .options import TranslationOptions
-from .planes import AXIAL
-from .samplers import Denoiser, NoiseSource, shared_noise
-from .source import SlicedSource
+from .sliced_volume import SlicedSource
 from .test_time_augmentation import sample_view
 
 

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..images.planes import AXIAL, PLANES
 from .options import TranslationOptions
-from .planes import AXIAL, PLANES
-from .source import SlicedSource
+from .sliced_volume import SlicedSource
 
 # In millimetres: slices across a narrower, lower or coarser stack show too little of a head to be read.
 _LEAST_EXTENTS = (70.0, 70.0, 100.0)  # to the right, to the front, up

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UserError
-from .presets import DEFAULT_PRESET, PRESETS
-from .samplers import SAMPLERS, Sampler
+from ..errors import UserError
+from ..interface.presets import DEFAULT_PRESET, PRESETS
+from ..model.samplers import SAMPLERS, Sampler
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .errors import UserError
-from .intensity import head_mask, head_outlines, otsu_threshold, smoothed_within, to_unit_scale
-from .slice_grid import SliceGrid, pad_to, padded_shape
-from .upsampling import guided_upsampling
-from .volume import Volume
+from ..errors import UserError
+from ..images.normalization import head_mask, head_outlines, otsu_threshold, smoothed_within, to_unit_scale
+from ..images.slice_grid import SliceGrid, pad_to, padded_shape
+from ..images.volume import Volume
+from .guided_upsampling import guided_upsampling
 
 _AIR_SMOOTHING = 3.0  # millimetres
 # Slices with less head than this, in square millimetres, are background.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .samplers import Denoiser
+from ..model.samplers import Denoiser
 
 # Left to right, in sagittal slices front to back: training mirrors along the rows too, whatever the plane.
 _MIRRORED = -2

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import UserError
+from ..images.volume import Volume
+from ..interface.progress import Clock, Progress
+from ..model.checkpoint import Checkpoint
+from ..model.devices import select_device, select_precision
 from .batching import in_batches
-from .checkpoint import Checkpoint
-from .cuts import Cut, cuts
-from .devices import select_device, select_precision
-from .diffusion import LMIDiffusion
-from .errors import UserError
-from .method import Method
-from .moments import Moments
+from .interleaving import StaggeredSample, Staggering
+from .lmi_diffusion import LMIDiffusion
+from .multiplanar import Cut, cuts
 from .options import TranslationOptions
-from .progress import Clock, Progress
-from .source import SlicedSource
-from .staggering import StaggeredSample, Staggering
-from .volume import Volume
+from .running_moments import Moments
+from .sliced_volume import SlicedSource
+from .translator import Method
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .options import TranslationOptions
-from .source import SlicedSource
+from .sliced_volume import SlicedSource
 
 
 class Method(Protocol):

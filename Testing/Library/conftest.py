@@ -12,13 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.checkpoint import Checkpoint, Provenance, save_checkpoint
 from LMIDiffusionLib.cli import main
-from LMIDiffusionLib.condition import Condition
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
-from LMIDiffusionLib.sde import VarianceExplodingSDE
-from LMIDiffusionLib.volume import Volume, read_volume
+from LMIDiffusionLib.images.volume import Volume, read_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.model.checkpoint import Checkpoint, Provenance, save_checkpoint
+from LMIDiffusionLib.model.conditioning import Condition
+from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
+from LMIDiffusionLib.model.sde import VarianceExplodingSDE
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]

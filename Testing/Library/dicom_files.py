@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.volume import Volume
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

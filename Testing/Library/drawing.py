@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from LMIDiffusionLib.cuts import Cut
-from LMIDiffusionLib.method import Method
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.progress import Clock
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import draw
+from LMIDiffusionLib.interface.progress import Clock
+from LMIDiffusionLib.translation.multiplanar import Cut
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import draw
+from LMIDiffusionLib.translation.translator import Method
 
 
 def samples_in_plane(source: SlicedSource, indices: list[int], method: Method, options: TranslationOptions) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.volume import Volume
 
 Affine = NDArray[np.float64]
 Array = NDArray[np.number]

@@ -20,7 +20,7 @@ import pytest
 
 import LMIDiffusionLib as lmi
 from LMIDiffusionLib.cli import COMMANDS, main, parser_for
-from LMIDiffusionLib.demo import sample_scan
+from LMIDiffusionLib.jobs.demo import sample_scan
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -103,7 +103,7 @@ def test_the_manual_is_built_without_a_warning_and_no_link_of_it_is_dead(tmp_pat
     start = (tmp_path / "index.html").read_text()
     assert 'src="screenshots/4-result.png"' in start
     assert (tmp_path / "screenshots" / "4-result.png").is_file()
-    assert 'id="LMIDiffusionLib.translation.translate"' in (tmp_path / "api.html").read_text()
+    assert 'id="LMIDiffusionLib.translation.translate_volume.translate"' in (tmp_path / "api.html").read_text()
 
 
 def test_figures_of_the_manual_are_small_and_each_is_shown() -> None:
@@ -221,7 +221,7 @@ def test_a_pdw_scan_becomes_volumes_of_grey_matter_as_the_tutorial_says(
 ) -> None:
     page = ROOT / "docs" / "tutorials" / "pdw.md"
     thick = place / "pdw.nii.gz"
-    monkeypatch.setattr("LMIDiffusionLib.demo.sample_scan", lambda name: thick)
+    monkeypatch.setattr("LMIDiffusionLib.jobs.demo.sample_scan", lambda name: thick)
     _follow(page)
     shown = _without_numbers(capsys.readouterr().out)
     (printed,) = (text for language, text in blocks(page) if language == "text")

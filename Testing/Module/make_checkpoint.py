@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LMIDiffusionLib.checkpoint import Checkpoint, Provenance, save_checkpoint
-from LMIDiffusionLib.condition import Condition
-from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
-from LMIDiffusionLib.sde import VarianceExplodingSDE
+from LMIDiffusionLib.model.checkpoint import Checkpoint, Provenance, save_checkpoint
+from LMIDiffusionLib.model.conditioning import Condition
+from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
+from LMIDiffusionLib.model.sde import VarianceExplodingSDE
 
 
 def main(path: Path) -> None:

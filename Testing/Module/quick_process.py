@@ -12,7 +12,7 @@ import pytest
 import qt
 from conftest import package
 
-from LMIDiffusionLib import events
+from LMIDiffusionLib.interface import events
 
 _MILLISECONDS = 20
 

@@ -17,7 +17,7 @@ import qt
 import slicer
 from conftest import PATIENCE, add_head, package, running, start, wait_for_end, workers
 
-from LMIDiffusionLib.resources import user_checkpoint_folder
+from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
 
 @pytest.fixture(autouse=True)

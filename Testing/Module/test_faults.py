@@ -26,7 +26,7 @@ from conftest import (
     workers,
 )
 
-from LMIDiffusionLib.resources import user_checkpoint_folder
+from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
 Launcher = Callable[[str], Path]
 # It waits for its child, which has its standard input; a shell would lead that of a child beside it nowhere.

@@ -18,7 +18,7 @@ from conftest import PATIENCE, add_head, node_ids, package, running
 from make_sequence import add_sequence
 from quick_process import quick_runs
 
-from LMIDiffusionLib.resources import user_checkpoint_folder
+from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
 
 @pytest.fixture(autouse=True)

@@ -108,7 +108,7 @@ import subprocess
 command = [library.pythonCommand(), "-m", "LMIDiffusionLib", "translate", "--help"]
 environment = library.workerEnvironment()
 print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
-code = "import LMIDiffusionLib.translation_job as job; print(job.__file__)"
+code = "import LMIDiffusionLib.jobs.translation_job as job; print(job.__file__)"
 command[1:] = ["-c", code]
 print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_output=True, text=True).stdout)
 """
@@ -151,7 +151,7 @@ def test_requirements_are_what_translating_imports() -> None:
     """In a fresh Python, as the worker does; PyTorch comes from its own extension, and brings packages of its own."""
     code = """
 import sys
-import LMIDiffusionLib.translation_job, LMIDiffusionLib.reporting, LMIDiffusionLib.cli
+import LMIDiffusionLib.jobs.translation_job, LMIDiffusionLib.jobs.reporting, LMIDiffusionLib.cli
 print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("LMIDiffusionLib")))
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

@@ -17,7 +17,7 @@ import slicer
 from conftest import PATIENCE, add_head, package, running, workers
 from quick_process import quick_runs
 
-from LMIDiffusionLib.resources import user_checkpoint_folder
+from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
 
 @pytest.fixture(autouse=True)

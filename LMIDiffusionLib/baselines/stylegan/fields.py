@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...source import SlicedSource
+from ...translation.sliced_volume import SlicedSource
 
 _FIELD = 224.0  # millimetres: as long as heads are
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ... import devices
-from ...condition import sobel
-from ...options import TranslationOptions
-from ...planes import AXIAL
-from ...source import SlicedSource
-from ..rival_checkpoint import RivalCheckpoint
+from ...images.planes import AXIAL
+from ...model import devices
+from ...model.conditioning import sobel
+from ...translation.options import TranslationOptions
+from ...translation.sliced_volume import SlicedSource
+from ..baseline_checkpoint import RivalCheckpoint
 from .fields import HeadWindow, field_shape, to_fields, to_images
 from .generator import Generator, StyleGANSettings
 

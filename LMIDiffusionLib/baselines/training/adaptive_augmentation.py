@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...training.draws import SliceDraws
+from ...training.augmentation.random_streams import SliceDraws
 
 _TARGET = 0.6
 _INTERVAL = 4  # steps between two changes of the probability

@@ -18,16 +18,16 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..slice_grid import pad_to
-from ..training.augmentation import SliceBatch
-from ..training.draws import SliceDraws, step_draws
-from ..training.fitting import inner, read_split, resume_file
-from ..training.geometry import Geometry
-from ..training.options import DataOptions, FitOptions
-from ..training.slices import find_subjects, read_slices
-from .cyclegan import KIND, GeneratorSettings, PatchDiscriminator, ResidualGenerator, cyclegan_settings
+from ...images.slice_grid import pad_to
+from ...training.augmentation import SliceBatch
+from ...training.augmentation.random_streams import SliceDraws, step_draws
+from ...training.augmentation.spatial import Geometry
+from ...training.data.dataset import find_subjects, read_slices
+from ...training.options import DataOptions, FitOptions
+from ...training.trainer import inner, read_split, resume_file
+from ..cyclegan import KIND, GeneratorSettings, PatchDiscriminator, ResidualGenerator, cyclegan_settings
 from .image_pool import ImagePool
-from .rival_training import RivalTraining, fit_rival
+from .trainer import RivalTraining, fit_rival
 
 # Of the generators' loss, beside the discriminators' opinion.
 _CYCLE, _IDENTITY = 10.0, 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..training.draws import SliceDraws
+from ...training.augmentation.random_streams import SliceDraws
 
 
 class ImagePool(nn.Module):

@@ -13,20 +13,20 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..checkpoint import Checkpoint
-from ..condition import SOURCE_MAPS, Condition
-from ..errors import UserError
-from ..score_network import NetworkSettings
-from ..training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
-from ..training.draws import SliceDraws, step_draws
-from ..training.fitting import GRADIENT_NORM, mean_psnr, read_split, resume_file
-from ..training.muon import MuonAdamW
-from ..training.options import DataOptions, FitOptions, ModelOptions
-from ..training.score_training import VALIDATION_SEED, scheduled
-from ..training.start import start_from, start_of
-from ..training.train import condition_of_options, network_shape, with_deviation
-from .regression import KIND, RegressionNetwork, regression_settings
-from .rival_training import RivalTraining, fit_rival
+from ...errors import UserError
+from ...model.checkpoint import Checkpoint
+from ...model.conditioning import SOURCE_MAPS, Condition
+from ...model.score_network import NetworkSettings
+from ...training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
+from ...training.augmentation.random_streams import SliceDraws, step_draws
+from ...training.lightning_module import VALIDATION_SEED, scheduled
+from ...training.muon import MuonAdamW
+from ...training.options import DataOptions, FitOptions, ModelOptions
+from ...training.train import condition_of_options, network_shape, with_deviation
+from ...training.trainer import GRADIENT_NORM, mean_psnr, read_split, resume_file
+from ...training.warm_start import start_from, start_of
+from ..regression import KIND, RegressionNetwork, regression_settings
+from .trainer import RivalTraining, fit_rival
 
 DEFAULT_MODEL = ModelOptions(name=KIND, maps=("self", "intensity"))
 """The default checkpoint's maps, but for the one that needs a noisy slice."""

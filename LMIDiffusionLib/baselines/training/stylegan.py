@@ -7,12 +7,12 @@ from pathlib import Path
 
 import lightning
 
-from ...training.fitting import read_split, resume_file
 from ...training.options import DataOptions, FitOptions
-from ..rival_training import fit_rival
-from .generator import StyleGANSettings
-from .inversion import KIND
-from .training import StyleGANTraining
+from ...training.trainer import read_split, resume_file
+from ..stylegan.generator import StyleGANSettings
+from ..stylegan.inversion import KIND
+from .stylegan_module import StyleGANTraining
+from .trainer import fit_rival
 
 DEFAULT_FIT = FitOptions(learning_rate=2.5e-3, precision="32-true")
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .generator import StyleGANSettings
-from .layers import Convolution, Linear, activate
+from ..stylegan.generator import StyleGANSettings
+from ..stylegan.layers import Convolution, Linear, activate
 
 _GROUP = 4  # images whose spread is shared
 

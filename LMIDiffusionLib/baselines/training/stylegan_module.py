@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...slice_grid import pad_to
+from ...images.slice_grid import pad_to
 from ...training.augmentation import Augmentation, SliceBatch
-from ...training.draws import SliceDraws, step_draws
-from ...training.geometry import Geometry
-from ...training.scanner import Scanner
-from ...training.tone_curves import ToneCurves
-from ..rival_training import RivalTraining
+from ...training.augmentation.intensity_curves import ToneCurves
+from ...training.augmentation.random_streams import SliceDraws, step_draws
+from ...training.augmentation.scanner_artifacts import Scanner
+from ...training.augmentation.spatial import Geometry
+from ..stylegan.fields import field_shape, to_images
+from ..stylegan.generator import Generator, StyleGANSettings
+from ..stylegan.inversion import KIND
 from .adaptive_augmentation import AdaptiveAugmentation
-from .discriminator import Discriminator
-from .fields import field_shape, to_images
-from .generator import Generator, StyleGANSettings
-from .inversion import KIND
-from .losses import PathLengthPenalty, path_lengths, r1_penalty
+from .stylegan_discriminator import Discriminator
+from .stylegan_losses import PathLengthPenalty, path_lengths, r1_penalty
+from .trainer import RivalTraining
 
 # Heads are mirrored, and some reduced to their brain; turns are the adaptive augmentation's.
 _AUGMENTATION = Augmentation(

@@ -10,11 +10,11 @@ import lightning
 from lightning.pytorch.callbacks import Callback, Timer
 from torch import nn
 
-from ..training.callbacks import HeldOutPictures, Pictured
-from ..training.fitting import TrainingData, fit_module, make_trainer
-from ..training.options import DataOptions, FitOptions
-from ..training.slices import SliceSet
-from .rival_checkpoint import RivalCheckpoint, RivalTrainingRecord, save_rival
+from ...training.callbacks import HeldOutPictures, Pictured
+from ...training.data.dataset import SliceSet
+from ...training.options import DataOptions, FitOptions
+from ...training.trainer import TrainingData, fit_module, make_trainer
+from ..baseline_checkpoint import RivalCheckpoint, RivalTrainingRecord, save_rival
 
 
 class RivalTraining(lightning.LightningModule, Pictured, ABC):

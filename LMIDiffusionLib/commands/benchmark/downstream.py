@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_comparison, print_report, sampling
+from ..arguments import add_comparison, print_report, sampling
 
 SUMMARY = "Run a tool that was made for the target modality on sources, translations and true targets."
 
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..benchmark.downstream import DownstreamOptions, run_downstream_benchmark
-    from ..benchmark.pairs import read_pairs
+    from ...benchmark.downstream import DownstreamOptions, run_downstream_benchmark
+    from ...benchmark.pairs import read_pairs
 
     listed = read_pairs(parsed.pairs)
     options = DownstreamOptions(

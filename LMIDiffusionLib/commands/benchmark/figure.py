@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .arguments import add_methods, sampling
+from ..arguments import add_methods, sampling
 
 SUMMARY = "Draw the middle slice of every pair as several methods do, with close-ups and classes."
 
@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..benchmark.figure import FigureOptions, draw_figure
-    from ..benchmark.pairs import read_pairs
-    from ..errors import UserError
+    from ...benchmark.figure import FigureOptions, draw_figure
+    from ...benchmark.pairs import read_pairs
+    from ...errors import UserError
 
     listed = read_pairs(parsed.pairs)
     if listed.problems:

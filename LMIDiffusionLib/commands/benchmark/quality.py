@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_comparison, positive, print_report, sampling
+from ..arguments import add_comparison, positive, print_report, sampling
 
 SUMMARY = "Score several methods on the same slices."
 
@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..benchmark.pairs import read_pairs
-    from ..benchmark.quality import QualityOptions, run_quality_benchmark
+    from ...benchmark.pairs import read_pairs
+    from ...benchmark.quality import QualityOptions, run_quality_benchmark
 
     listed = read_pairs(parsed.pairs)
     options = QualityOptions(

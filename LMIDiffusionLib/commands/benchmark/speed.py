@@ -7,13 +7,13 @@ import dataclasses
 import json
 from pathlib import Path
 
-from .arguments import add_device
+from ..arguments import add_device
 
 SUMMARY = "Time LMI, the network and whole translations, and how they scale."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..benchmark.speed import PARTS
+    from ...benchmark.speed import PARTS
 
     parser.add_argument(
         "--authors-code", type=Path, help="folder of the public mgh-ccni/midiffusion code to compare with"
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..benchmark.speed import PARTS, SpeedOptions, circumstances, line, run_speed_benchmark
-    from ..benchmark.speed_plot import save_series
-    from ..files import check_output
+    from ...benchmark.speed import PARTS, SpeedOptions, circumstances, line, run_speed_benchmark
+    from ...benchmark.speed_plot import save_series
+    from ...images.files import check_output
 
     if parsed.plot is not None:
         check_output(parsed.plot, overwrite=True, endings=(".png", ".svg", ".pdf"))

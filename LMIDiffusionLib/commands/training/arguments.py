@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..planes import PLANES
-from ..training.options import DataOptions, FitOptions, ModelOptions
-from .arguments import positive, positive_real
+from ...images.planes import PLANES
+from ...training.options import DataOptions, FitOptions, ModelOptions
+from ..arguments import positive, positive_real
 
 _Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
 
@@ -89,7 +89,7 @@ def add_description(group: argparse._ArgumentGroup, default: ModelOptions) -> No
 
 def add_model(group: argparse._ArgumentGroup, default: ModelOptions, *, maps: Sequence[str]) -> None:
     """What is trained, where it is a U-Net; `maps` are those that it can have."""
-    from ..checkpoint import KERNELS
+    from ...model.checkpoint import KERNELS
 
     add_description(group, default)
     group.add_argument("--maps", nargs="+", default=[*default.maps], help=f"that steer the network: {', '.join(maps)}")
@@ -109,7 +109,7 @@ def add_model(group: argparse._ArgumentGroup, default: ModelOptions, *, maps: Se
 
 def add_contrast(group: argparse._ArgumentGroup, default: FitOptions) -> None:
     """In which contrasts a U-Net sees the slices."""
-    from ..training.augmentation import AUGMENTATIONS
+    from ...training.augmentation import AUGMENTATIONS
 
     group.add_argument(
         "--contrast",

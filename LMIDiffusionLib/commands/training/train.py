@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from ..training.options import ModelOptions
-from .training_arguments import add_u_net_training, run_u_net_training
+from ...training.options import ModelOptions
+from .arguments import add_u_net_training, run_u_net_training
 
 SUMMARY = "Train a checkpoint on scans of the target modality alone."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..condition import MAPS
+    from ...model.conditioning import MAPS
 
     add_u_net_training(parser, ModelOptions(), maps=MAPS)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..training.train import train
+    from ...training.train import train
 
     run_u_net_training(parsed, train)

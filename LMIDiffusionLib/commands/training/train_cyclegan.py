@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..training.options import DataOptions, FitOptions, ModelOptions
-from .arguments import positive
-from .training_arguments import add_data, add_description, add_fit, add_folders, chosen
+from ...training.options import DataOptions, FitOptions, ModelOptions
+from ..arguments import positive
+from .arguments import add_data, add_description, add_fit, add_folders, chosen
 
 SUMMARY = (
     "Train a CycleGAN, to compare with: the one command that takes scans of the source modality to learn from;"
@@ -16,8 +16,8 @@ SUMMARY = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..baselines.cyclegan import KIND
-    from ..baselines.cyclegan_training import DEFAULT_FIT, CycleGANOptions
+    from ...baselines.cyclegan import KIND
+    from ...baselines.training.cyclegan import DEFAULT_FIT, CycleGANOptions
 
     add_folders(parser)
     data = parser.add_argument_group("data")
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..baselines.cyclegan import GeneratorSettings
-    from ..baselines.cyclegan_training import CycleGANOptions, train_cyclegan
+    from ...baselines.cyclegan import GeneratorSettings
+    from ...baselines.training.cyclegan import CycleGANOptions, train_cyclegan
 
     options = CycleGANOptions(
         source_scans=parsed.source_scans,

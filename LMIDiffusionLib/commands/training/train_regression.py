@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from .training_arguments import add_u_net_training, run_u_net_training
+from .arguments import add_u_net_training, run_u_net_training
 
 SUMMARY = "Train a regression in the manner of SynthSR on scans of the target modality alone, to compare with."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..baselines.regression_training import DEFAULT_MODEL
-    from ..condition import SOURCE_MAPS
+    from ...baselines.training.regression import DEFAULT_MODEL
+    from ...model.conditioning import SOURCE_MAPS
 
     add_u_net_training(parser, DEFAULT_MODEL, maps=SOURCE_MAPS)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..baselines.regression_training import train_regression
+    from ...baselines.training.regression import train_regression
 
     run_u_net_training(parsed, train_regression)

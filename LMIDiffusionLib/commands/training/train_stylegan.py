@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from ..training.options import DataOptions, FitOptions, ModelOptions
-from .arguments import positive
-from .training_arguments import add_data, add_description, add_fit, add_folders, chosen
+from ...training.options import DataOptions, FitOptions, ModelOptions
+from ..arguments import positive
+from .arguments import add_data, add_description, add_fit, add_folders, chosen
 
 SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone, to compare its inversion with."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..baselines.stylegan.train import DEFAULT_FIT, StyleGANOptions
+    from ...baselines.training.stylegan import DEFAULT_FIT, StyleGANOptions
 
     default = StyleGANOptions()
     add_folders(parser)
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..baselines.stylegan.generator import StyleGANSettings
-    from ..baselines.stylegan.train import StyleGANOptions, train_stylegan
+    from ...baselines.stylegan.generator import StyleGANSettings
+    from ...baselines.training.stylegan import StyleGANOptions, train_stylegan
 
     path = train_stylegan(
         parsed.data,

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .class_contrasts import ClassContrasts
 from .deformation import Deformation
-from .draws import SliceDraws
-from .geometry import Geometry
-from .scanner import Scanner
-from .tone_curves import ToneCurves
+from .intensity_curves import ToneCurves
+from .random_streams import SliceDraws
+from .scanner_artifacts import Scanner
+from .spatial import Geometry
 
 
 class SliceBatch(NamedTuple):

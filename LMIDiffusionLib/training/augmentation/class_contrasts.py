@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .anatomy import AIR, CLASSES, MOST_CLASSES
-from .draws import SliceDraws
-from .scanner import smooth_field
-from .spin_echoes import spin_echo_levels
+from ..anatomy import AIR, CLASSES, MOST_CLASSES
+from .random_streams import SliceDraws
+from .scanner_artifacts import smooth_field
+from .spin_echo import spin_echo_levels
 
 _TISSUES = ("fluid", "grey", "white", "muscle", "fat", "bone")
 # A structured contrast puts each class between two tissues, at a share drawn from a range.

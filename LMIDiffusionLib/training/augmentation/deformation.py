@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .anatomy import CLASSES
-from .draws import SliceDraws
+from ..anatomy import CLASSES
+from .random_streams import SliceDraws
 
 # Not what is dark in a brain without labels, where cortex beside a sulcus is dark too.
 _FLUIDS = ("ventricles", "other fluid")

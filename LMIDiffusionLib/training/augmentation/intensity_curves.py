@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draws import SliceDraws
+from .random_streams import SliceDraws
 
 
 @dataclass(frozen=True)

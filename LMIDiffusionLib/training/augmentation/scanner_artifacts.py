@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .draws import SliceDraws
+from .random_streams import SliceDraws
 
 _BLUR_REACH = 3  # pixels on each side
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .draws import SliceDraws
+from .random_streams import SliceDraws
 
 # A slice below the brain would be left empty by stripping.
 _LEAST_BRAIN = 0.02

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .draws import SliceDraws
+from .random_streams import SliceDraws
 
 # T1 and T2 in milliseconds, and proton density relative to water's.
 TISSUES: dict[str, tuple[float, float, float]] = {

@@ -16,15 +16,15 @@ from torch.nn import functional
 from torch.utils.data import Dataset, Sampler, default_collate
 from tqdm import tqdm
 
-from ..errors import UserError
-from ..files import VOLUME_ENDINGS, check_folder, named_volumes
-from ..intensity import head_mask, head_median, to_unit_scale
-from ..masks import read_labels, read_mask
-from ..planes import AXIAL
-from ..slice_grid import SliceGrid, pad_to, padded_shape
-from ..volume import Volume, read_volume
-from .anatomy import anatomical_classes, class_means, with_tissue_levels
-from .augmentation import SliceBatch
+from ...errors import UserError
+from ...images.files import VOLUME_ENDINGS, check_folder, named_volumes
+from ...images.masks import read_labels, read_mask
+from ...images.normalization import head_mask, head_median, to_unit_scale
+from ...images.planes import AXIAL
+from ...images.slice_grid import SliceGrid, pad_to, padded_shape
+from ...images.volume import Volume, read_volume
+from ..anatomy import anatomical_classes, class_means, with_tissue_levels
+from ..augmentation import SliceBatch
 
 # A training slice shows at least this share of head, as the slices that scores are taken of.
 _MINIMUM_HEAD = 0.1

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from ..segmentation import TISSUES_FROM_DARK
-from .anatomy import CLASSES
-from .augmentation import SliceBatch
+from ...segmentation.classes import TISSUES_FROM_DARK
+from ..anatomy import CLASSES
+from ..augmentation import SliceBatch
 
 _CLASSES_OF_TISSUES = {
     "CSF": ("ventricles", "other fluid"),

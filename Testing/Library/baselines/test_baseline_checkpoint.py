@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from LMIDiffusionLib.baselines.rival_checkpoint import (
+from LMIDiffusionLib.baselines.baseline_checkpoint import (
     HEADER,
     RivalCheckpoint,
     RivalTrainingRecord,
     load_rival,
     save_rival,
 )
-from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 def build(settings: dict[str, Any]) -> torch.nn.Linear:

@@ -16,24 +16,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from LMIDiffusionLib.baselines import rival_training
+from LMIDiffusionLib.baselines.baseline_checkpoint import HEADER, RivalCheckpoint, load_rival, save_rival
 from LMIDiffusionLib.baselines.cyclegan import GeneratorSettings, PatchDiscriminator, ResidualGenerator
-from LMIDiffusionLib.baselines.cyclegan_training import CycleGANOptions, CycleGANTraining, train_cyclegan
-from LMIDiffusionLib.baselines.image_pool import ImagePool
 from LMIDiffusionLib.baselines.regression import Regression, RegressionNetwork
-from LMIDiffusionLib.baselines.regression_training import train_regression
-from LMIDiffusionLib.baselines.rival_checkpoint import HEADER, RivalCheckpoint, load_rival, save_rival
-from LMIDiffusionLib.benchmark.methods import Cost, Setup, find_method
-from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.baselines.training import trainer
+from LMIDiffusionLib.baselines.training.cyclegan import CycleGANOptions, CycleGANTraining, train_cyclegan
+from LMIDiffusionLib.baselines.training.image_pool import ImagePool
+from LMIDiffusionLib.baselines.training.regression import train_regression
+from LMIDiffusionLib.benchmark.registry import Cost, Setup, find_method
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.training.draws import SliceDraws
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.options import DataOptions, FitOptions, ModelOptions
-from LMIDiffusionLib.training.start import start_from
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.training.warm_start import start_from
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import translate
 
 CPU = torch.device("cpu")
 READING = DataOptions(held_out=1)
@@ -87,7 +87,7 @@ def test_an_interrupted_and_resumed_training_gives_the_weights_of_an_uninterrupt
         if len(exports) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(rival_training, "save_rival", interrupted)
+    monkeypatch.setattr(trainer, "save_rival", interrupted)
     with pytest.raises(KeyboardInterrupt):
         TRAININGS[kind](scans, tmp_path / "out")
     monkeypatch.undo()
@@ -281,7 +281,7 @@ def test_only_the_training_of_a_cyclegan_takes_source_scans(capsys: pytest.Captu
 def test_the_command_line_and_scripts_have_the_same_defaults(
     monkeypatch: pytest.MonkeyPatch, name: str, more: list[str]
 ) -> None:
-    module, function = f"LMIDiffusionLib.baselines.{name}_training", f"train_{name}"
+    module, function = f"LMIDiffusionLib.baselines.training.{name}", f"train_{name}"
     train = getattr(__import__(module, fromlist=[function]), function)
     called: dict[str, object] = {}
 

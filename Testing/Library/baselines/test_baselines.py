@@ -13,15 +13,15 @@ from skimage.exposure import match_histograms
 from torch import Tensor
 
 from LMIDiffusionLib.baselines import HistogramMatching, Identity, Inversion, SDEdit
-from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.diffusion import LMIDiffusion
-from LMIDiffusionLib.intensity import head_mask, to_unit_scale
-from LMIDiffusionLib.method import Method
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.score_network import ScoreNetwork
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.model.score_network import ScoreNetwork
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.translator import Method
 
 CPU = torch.device("cpu")
 INDICES = [9, 10, 11]

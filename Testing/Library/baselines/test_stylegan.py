@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from LMIDiffusionLib.baselines.rival_checkpoint import RivalCheckpoint, RivalTrainingRecord
-from LMIDiffusionLib.baselines.stylegan.adaptive_augmentation import AdaptiveAugmentation
-from LMIDiffusionLib.baselines.stylegan.discriminator import Discriminator, with_spread
+from LMIDiffusionLib.baselines.baseline_checkpoint import RivalCheckpoint, RivalTrainingRecord
 from LMIDiffusionLib.baselines.stylegan.fields import HeadWindow, field_shape, to_fields, to_images
 from LMIDiffusionLib.baselines.stylegan.generator import Generator, StyleGANSettings
 from LMIDiffusionLib.baselines.stylegan.inversion import FEATURES, StyleGANInversion
 from LMIDiffusionLib.baselines.stylegan.layers import doubled, halved, modulated_convolution
-from LMIDiffusionLib.baselines.stylegan.losses import PathLengthPenalty, path_lengths, r1_penalty
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.training.draws import SliceDraws
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.baselines.training.adaptive_augmentation import AdaptiveAugmentation
+from LMIDiffusionLib.baselines.training.stylegan_discriminator import Discriminator, with_spread
+from LMIDiffusionLib.baselines.training.stylegan_losses import PathLengthPenalty, path_lengths, r1_penalty
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
 
 SETTINGS = StyleGANSettings(channels=(8, 8, 8, 6), latent=8)
 SIZE = 32

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from LMIDiffusionLib.baselines.rival_checkpoint import load_rival
-from LMIDiffusionLib.benchmark.methods import Setup, find_method
-from LMIDiffusionLib.checkpoint import Checkpoint
+from LMIDiffusionLib.baselines.baseline_checkpoint import load_rival
+from LMIDiffusionLib.benchmark.registry import Setup, find_method
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.translate_volume import translate
 
 _TINY = [
     *("--channels", "6", "6", "6", "--held-out", "1", "--batch-size", "2", "--steps-per-epoch", "9"),

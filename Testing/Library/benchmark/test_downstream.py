@@ -12,10 +12,10 @@ import pytest
 
 from LMIDiffusionLib.benchmark.downstream import DownstreamOptions, LabelDice, format_dice, run_downstream_benchmark
 from LMIDiffusionLib.benchmark.pairs import Pair
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.translation.options import TranslationOptions
 
 TOOL = """
 import sys, nibabel as nib, numpy as np

@@ -10,10 +10,10 @@ from PIL import Image
 
 from LMIDiffusionLib.benchmark.figure import FigureOptions, draw_figure
 from LMIDiffusionLib.benchmark.pairs import Pair
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.options import TranslationOptions
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.translation.options import TranslationOptions
 
 PDW, T1W = sample_scan("sri24_PDw"), sample_scan("sri24_T1w")
 

@@ -19,15 +19,15 @@ from PIL import Image
 
 from LMIDiffusionLib.baselines import SDEdit
 from LMIDiffusionLib.benchmark import metrics
+from LMIDiffusionLib.benchmark.ground_truth import read_truth
 from LMIDiffusionLib.benchmark.pairs import read_pairs
 from LMIDiffusionLib.benchmark.quality import QualityOptions, run_quality_benchmark
-from LMIDiffusionLib.benchmark.truth import read_truth
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
 QUICK = TranslationOptions(steps=1, samples=1)

@@ -11,17 +11,17 @@ import pytest
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.benchmark import metrics
-from LMIDiffusionLib.benchmark.methods import Cost
+from LMIDiffusionLib.benchmark.ground_truth import Truth, read_truth
 from LMIDiffusionLib.benchmark.pairs import Pair
+from LMIDiffusionLib.benchmark.registry import Cost
 from LMIDiffusionLib.benchmark.scores import Scores, measured
 from LMIDiffusionLib.benchmark.tables import format_tables, write_scans, write_slices
-from LMIDiffusionLib.benchmark.truth import Truth, read_truth
-from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.intensity import head_mask, to_unit_scale
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
 
 T1W, TISSUE = sample_scan("sri24_T1w"), sample_scan("sri24_tissue")
 EVERY = 20

@@ -9,8 +9,8 @@ from PIL import Image
 
 from LMIDiffusionLib.benchmark import speed
 from LMIDiffusionLib.benchmark.speed import PARTS, SpeedOptions, line, run_speed_benchmark
-from LMIDiffusionLib.benchmark.speed_rivals import VolumeNetwork, authors_lmi
-from LMIDiffusionLib.benchmark.stopwatch import Measurement, measured
+from LMIDiffusionLib.benchmark.speed_baselines import VolumeNetwork, authors_lmi
+from LMIDiffusionLib.benchmark.timing import Measurement, measured
 from LMIDiffusionLib.cli import parser_for
 from LMIDiffusionLib.errors import UserError
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import CohortRun
 
-from LMIDiffusionLib.volume import Volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, write_volume
 
 # The validator would like to know who the authors are, and the scans have lost their unit in the making.
 HARMLESS = {"TOO_FEW_AUTHORS", "NO_AUTHORS", "NIFTI_UNIT"}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from LMIDiffusionLib.cli import main
-from LMIDiffusionLib.volume import Volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, write_volume
 
 pytestmark = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 
@@ -43,7 +43,7 @@ def start(words: list[str], processes: int) -> list[ForkServerProcess]:
     They are forked from one that has imported what is large.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["LMIDiffusionLib.cohort", "LMIDiffusionLib.samplers"])
+    context.set_forkserver_preload(["LMIDiffusionLib.cohort", "LMIDiffusionLib.model.samplers"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

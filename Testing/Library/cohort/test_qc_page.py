@@ -15,7 +15,7 @@ import pytest
 from conftest import CohortRun
 from PIL import Image
 
-from LMIDiffusionLib.volume import Volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, write_volume
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Opens the page in frames of two widths, and writes what the browser makes of it into its own text.

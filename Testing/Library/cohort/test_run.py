@@ -14,11 +14,11 @@ from conftest import CohortRun
 from dicom_files import save_series
 from nibabel.openers import Opener
 
-from LMIDiffusionLib.checkpoint import Checkpoint
 from LMIDiffusionLib.cli import main
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.translate_volume import translate
 
 SCANS = ("sub-01/T2w.nii.gz", "sub-02/T2w.nii.gz", "other/deep/PDw.nii")
 RESULTS = (

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from LMIDiffusionLib.checkpoint import KERNELS, Checkpoint, save_checkpoint
 from LMIDiffusionLib.cli import COMMANDS, parser_for
-from LMIDiffusionLib.condition import MAPS
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.events import Error, ErrorKind, parse
-from LMIDiffusionLib.presets import PRESETS
-from LMIDiffusionLib.samplers import SAMPLERS
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.interface.events import Error, ErrorKind, parse
+from LMIDiffusionLib.interface.presets import PRESETS
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.model.checkpoint import KERNELS, Checkpoint, save_checkpoint
+from LMIDiffusionLib.model.conditioning import MAPS
+from LMIDiffusionLib.model.samplers import SAMPLERS
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS
-from LMIDiffusionLib.volume import read_volume
 
 _SCAN = sample_scan("sri24_PDw")
 _TISSUE = sample_scan("sri24_tissue")
@@ -275,7 +275,7 @@ def test_a_translation_loads_no_more_than_it_needs(tmp_path: Path, volume: Path,
 
 def test_the_library_imports_nothing_of_slicer() -> None:
     forbidden = ("slicer", "qt", "ctk", "vtk")
-    library = Path(__file__).parents[2] / "LMIDiffusionLib"
+    library = Path(__file__).parents[3] / "LMIDiffusionLib"
     for path in library.rglob("*.py"):
         for line in path.read_text().splitlines():
             words = line.split()

@@ -10,11 +10,17 @@ import pytest
 
 _POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such streams and signals")
 
+_IMPORTS = """
+import os, sys, time, warnings
+from pathlib import Path
+from LMIDiffusionLib.commands.process_setup import prepare_process
+from LMIDiffusionLib.errors import ScanWarning
+from LMIDiffusionLib.images.files import atomic_path
+"""
+
 
 def _program(body: str) -> list[str]:
-    head = "import os, sys, time, warnings; from pathlib import Path; from LMIDiffusionLib.files import atomic_path;"
-    more = "from LMIDiffusionLib.errors import ScanWarning; from LMIDiffusionLib.terminal import prepare_process;"
-    return [sys.executable, "-c", f"{head}{more}prepare_process()\n{body}"]
+    return [sys.executable, "-c", f"{_IMPORTS}prepare_process()\n{body}"]
 
 
 @_POSIX

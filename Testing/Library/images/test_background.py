@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.background import with_zero_background
 from LMIDiffusionLib.errors import ScanWarning
-from LMIDiffusionLib.intensity import head_mask, to_unit_scale
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.background import with_zero_background
+from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
+from LMIDiffusionLib.images.volume import Volume
 
 Array = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from grids import Affine, affine_of, assert_same_in_space, rotation
 from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
 
-from LMIDiffusionLib.dicom_series import Series
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.masks import read_mask
-from LMIDiffusionLib.volume import Volume, read_volume
+from LMIDiffusionLib.images.dicom_series import Series
+from LMIDiffusionLib.images.masks import read_mask
+from LMIDiffusionLib.images.volume import Volume, read_volume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Any]]]
 

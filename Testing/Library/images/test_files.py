@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
-from LMIDiffusionLib.file_lists import read_file_list
-from LMIDiffusionLib.files import (
+from LMIDiffusionLib.images.files import (
     VOLUME_ENDINGS,
     atomic_path,
     check_folder,
@@ -18,8 +17,9 @@ from LMIDiffusionLib.files import (
     stem,
     unused,
 )
-from LMIDiffusionLib.resources import bundled_checkpoints, known_checkpoints
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.interface.resources import bundled_checkpoints, known_checkpoints
+from LMIDiffusionLib.runs.file_lists import read_file_list
 
 
 @pytest.mark.parametrize("each", VOLUME_ENDINGS)

@@ -14,9 +14,9 @@ from grids import AFFINES, Affine, affine_of, assert_same_in_space, counting_arr
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
-from LMIDiffusionLib.files import VOLUME_ENDINGS
-from LMIDiffusionLib.masks import read_mask
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.files import VOLUME_ENDINGS
+from LMIDiffusionLib.images.masks import read_mask
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Any]]]
 Writer = Callable[[Path, Volume], None]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
-from LMIDiffusionLib.masks import read_labels, read_mask
-from LMIDiffusionLib.volume import Volume, save_nifti
+from LMIDiffusionLib.images.masks import read_labels, read_mask
+from LMIDiffusionLib.images.volume import Volume, save_nifti
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 

@@ -5,8 +5,14 @@ import pytest
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
-from LMIDiffusionLib.intensity import head_mask, head_outlines, otsu_threshold, smoothed_within, to_unit_scale
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.normalization import (
+    head_mask,
+    head_outlines,
+    otsu_threshold,
+    smoothed_within,
+    to_unit_scale,
+)
+from LMIDiffusionLib.images.volume import Volume
 
 # That a background is told not to be zero is the matter of test_background.py.
 pytestmark = pytest.mark.filterwarnings("ignore::LMIDiffusionLib.errors.ScanWarning")

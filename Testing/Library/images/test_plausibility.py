@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.doubts import resembles
-from LMIDiffusionLib.volume import Volume, read_volume
+from LMIDiffusionLib.images.plausibility import resembles
+from LMIDiffusionLib.images.volume import Volume, read_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
 
 _SHAPE = (20, 24, 10)
 

@@ -12,9 +12,9 @@ from grids import Affine, Array, affine_of, counting_array, rotation
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.intensity import head_mask, to_unit_scale
-from LMIDiffusionLib.slice_grid import SliceGrid, pad_to, padded_shape
-from LMIDiffusionLib.volume import Volume, read_volume
+from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
+from LMIDiffusionLib.images.slice_grid import SliceGrid, pad_to, padded_shape
+from LMIDiffusionLib.images.volume import Volume, read_volume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[Array], Array]]]]
 

@@ -14,7 +14,7 @@ from grids import AFFINES, SHAPE, Affine, affine_of, counting_array, rotation
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.errors import ScanWarning, UserError
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 
 GEOMETRY = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),

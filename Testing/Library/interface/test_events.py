@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from LMIDiffusionLib.errors import OutOfMemory, UserError
-from LMIDiffusionLib.events import (
+from LMIDiffusionLib.interface.events import (
     ClassVolume,
     Doubt,
     Error,
@@ -22,7 +22,7 @@ from LMIDiffusionLib.events import (
     parse,
     to_line,
 )
-from LMIDiffusionLib.progress import Progress
+from LMIDiffusionLib.interface.progress import Progress
 
 EVENTS: list[Event] = [
     *Stage,

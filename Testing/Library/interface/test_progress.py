@@ -2,7 +2,7 @@
 
 import pytest
 
-from LMIDiffusionLib.progress import Clock
+from LMIDiffusionLib.interface.progress import Clock
 
 
 def test_the_fraction_is_that_of_all_samples_though_planes_have_different_numbers_of_them() -> None:

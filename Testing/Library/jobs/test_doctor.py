@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from LMIDiffusionLib import resources
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.checkpoint_header import METADATA_KEY, read_metadata
 from LMIDiffusionLib.commands import doctor
-from LMIDiffusionLib.doctor import PURPOSES, Diagnosis, diagnose
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.interface import resources
+from LMIDiffusionLib.interface.checkpoint_header import METADATA_KEY, read_metadata
+from LMIDiffusionLib.jobs.doctor import PURPOSES, Diagnosis, diagnose
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def rows(diagnosis: Diagnosis, section: str) -> dict[str, str]:

@@ -9,14 +9,14 @@ import pytest
 from dicom_files import save_series
 from grids import assert_same_in_space
 
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.devices import Processor
-from LMIDiffusionLib.dicom_series import Series
 from LMIDiffusionLib.errors import ScanWarning, UserError
-from LMIDiffusionLib.events import Event, Result, Stage
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.translation_job import TranslationJob
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.dicom_series import Series
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.interface.events import Event, Result, Stage
+from LMIDiffusionLib.jobs.translation_job import TranslationJob
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.model.devices import Processor
+from LMIDiffusionLib.translation.options import TranslationOptions
 
 
 class _Listener:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from LMIDiffusionLib.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.checkpoint_cache import CheckpointCache
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.events import IDLE_SECONDS, Doubt, Error, Event, JobBegun, JobEnded, Result, parse
-from LMIDiffusionLib.serving import Requests, Server
-from LMIDiffusionLib.translation_job import TranslationJob
-from LMIDiffusionLib.volume import Volume, write_volume
+from LMIDiffusionLib.images.volume import Volume, write_volume
+from LMIDiffusionLib.interface.events import IDLE_SECONDS, Doubt, Error, Event, JobBegun, JobEnded, Result, parse
+from LMIDiffusionLib.jobs.translation_job import TranslationJob
+from LMIDiffusionLib.jobs.worker import Requests, Server
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
+from LMIDiffusionLib.model.checkpoint_cache import CheckpointCache
 
 _SERVE = [sys.executable, "-m", "LMIDiffusionLib", "serve"]
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -160,7 +160,7 @@ def test_it_waits_ten_minutes_for_each_request(folder: Path) -> None:
 
 
 def test_once_a_gpu_has_been_used_it_says_so_and_soon_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("LMIDiffusionLib.serving.select_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("LMIDiffusionLib.jobs.worker.select_device", lambda name: torch.device("cuda"))
     listener, requests = _Listener(), _Requests(1)
     Server(listener, lambda arguments: TranslationJob(Path("none"), Path("out.nii"), "none")).run(requests)
     assert listener.events[-1] == JobEnded(0, holds_gpu=True)

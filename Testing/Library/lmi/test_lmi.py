@@ -10,8 +10,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
-from LMIDiffusionLib import lmi_tiles
-from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel, local_mutual_information
+from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel, local_mutual_information, tiles
 
 Patch = np.ndarray[Any, Any]
 HARD = HistogramKernel(bins=6)
@@ -230,7 +229,7 @@ class TestBothKernels:
     ) -> None:
         reference, image = random_images(2, 3, 1, 70, 55, seed=26, dtype=dtype).unbind()
         whole = local_mutual_information(reference, image, kernel=kernel)
-        monkeypatch.setattr(lmi_tiles, "_CPU_TILE_BYTES", tile_bytes)
+        monkeypatch.setattr(tiles, "_CPU_TILE_BYTES", tile_bytes)
         tiled = local_mutual_information(reference, image, kernel=kernel)
         torch.testing.assert_close(tiled, whole, rtol=0, atol=tolerance)
 
@@ -324,7 +323,7 @@ class TestGaussianKernel:
     def test_noise_with_a_place_like_the_reference_is_searched_there(
         self, like: tuple[slice, ...], constant: tuple[slice, ...], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lmi_tiles, "_BLOCK_SIZE", 4)
+        monkeypatch.setattr(tiles, "_BLOCK_SIZE", 4)
         reference, noise = random_images(2, 1, 1, 22, 13, seed=44).unbind()
         image = 1e4 * noise
         image[0, 0][like] = reference[0, 0][like]

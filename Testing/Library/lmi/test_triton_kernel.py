@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from LMIDiffusionLib import lmi, lmi_tiles
-from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel
+from LMIDiffusionLib import lmi
+from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel, tiles
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 
@@ -25,17 +25,18 @@ _CASES = [
 ]
 _SCRIPT = """
 import json, sys, torch
-from LMIDiffusionLib import lmi_tiles
+from LMIDiffusionLib.lmi import tiles
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, local_mutual_information
 local_mutual_information(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
 assert "triton" not in sys.modules, "a CPU need not load it"
-from LMIDiffusionLib import lmi, lmi_triton
+from LMIDiffusionLib import lmi
+from LMIDiffusionLib.lmi import triton_kernel
 assert lmi._triton_works(torch.device("cpu")), "in the interpreter it does"
 generator, found = torch.Generator().manual_seed(0), []
 for shape, patch_size, search, kernel in json.loads(sys.argv[1]):
     reference, image = torch.rand(2, *shape, generator=generator) * 1.4 - 0.2
     options = dict(patch_size=patch_size, search=search, kernel=eval(kernel))
-    fast, plain = (each.largest_information(reference, image, **options) for each in (lmi_triton, lmi_tiles))
+    fast, plain = (each.largest_information(reference, image, **options) for each in (triton_kernel, tiles))
     found.append([fast.shape == plain.shape, float((fast - plain).abs().max()), float(plain.std())])
 print(json.dumps(found))
 """
@@ -55,7 +56,7 @@ _COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from LMIDiffusionLib.lmi_triton import _information
+from LMIDiffusionLib.lmi.triton_kernel import _information
 pointers = dict.fromkeys(("reference", "image", "result"), "*fp32")
 numbers = dict.fromkeys(("count", "height", "width"), "i32")
 for patch, search, hard in ((3, 1, False), (7, 2, True)):
@@ -102,7 +103,7 @@ def test_it_serves_what_it_can_and_the_plain_version_the_rest(
     monkeypatch.setattr(lmi, "_triton_works", lambda device: works)
     reference = SimpleNamespace(is_cuda=on_gpu, dtype=dtype, device=torch.device("cuda"))
     chosen = lmi._implementation(reference, kernel)  # type: ignore[arg-type]
-    assert (chosen is lmi_tiles.largest_information) == is_plain
+    assert (chosen is tiles.largest_information) == is_plain
 
 
 def test_where_triton_cannot_build_that_is_found_out_once_and_without_an_error() -> None:

@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from LMIDiffusionLib import checkpoint as checkpoint_module
-from LMIDiffusionLib.checkpoint import Checkpoint, Provenance, load_checkpoint, save_checkpoint
-from LMIDiffusionLib.checkpoint_header import FORMAT_VERSION, METADATA_KEY, CheckpointHeader, read_header
-from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.interface.checkpoint_header import FORMAT_VERSION, METADATA_KEY, CheckpointHeader, read_header
+from LMIDiffusionLib.interface.resources import bundled_checkpoints
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel
-from LMIDiffusionLib.resources import bundled_checkpoints
-from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
-from LMIDiffusionLib.sde import VarianceExplodingSDE
+from LMIDiffusionLib.model import checkpoint as checkpoint_module
+from LMIDiffusionLib.model.checkpoint import Checkpoint, Provenance, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.model.conditioning import Condition
+from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
+from LMIDiffusionLib.model.sde import VarianceExplodingSDE
 
 BUNDLED = sorted(bundled_checkpoints())
 

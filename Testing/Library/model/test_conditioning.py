@@ -7,8 +7,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from LMIDiffusionLib.condition import MAPS, SOURCE_MAPS, Condition, sobel
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, local_mutual_information
+from LMIDiffusionLib.model.conditioning import MAPS, SOURCE_MAPS, Condition, sobel
 
 SOFT = GaussianKernel(bandwidth=0.1)
 

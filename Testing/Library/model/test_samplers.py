@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from LMIDiffusionLib.samplers import SAMPLERS, Denoiser, Solver, dpm_solver_2m, euler_maruyama, shared_noise
-from LMIDiffusionLib.sde import VarianceExplodingSDE
+from LMIDiffusionLib.model.samplers import SAMPLERS, Denoiser, Solver, dpm_solver_2m, euler_maruyama, shared_noise
+from LMIDiffusionLib.model.sde import VarianceExplodingSDE
 
 SOLVERS = pytest.mark.parametrize("solve", [euler_maruyama, dpm_solver_2m])
 

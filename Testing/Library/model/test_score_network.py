@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from LMIDiffusionLib.score_network import NetworkSettings, ScoreNetwork
-from LMIDiffusionLib.sde import score
+from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
+from LMIDiffusionLib.model.sde import score
 
 TINY = NetworkSettings(channels=(16, 32))
 SIGMAS = (0.01, 0.1, 0.25, 1.0, 10.0, 50.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from LMIDiffusionLib.sde import VarianceExplodingSDE, largest_distance, score
+from LMIDiffusionLib.model.sde import VarianceExplodingSDE, largest_distance, score
 
 SDES = pytest.mark.parametrize(
     "sde", [VarianceExplodingSDE(), VarianceExplodingSDE(0.002, 348), VarianceExplodingSDE(0.3, 0.7)], ids=str

@@ -17,17 +17,17 @@ import SimpleITK as sitk
 from PIL import Image
 
 from LMIDiffusionLib.benchmark.pairs import read_pairs
-from LMIDiffusionLib.demo import sample_scan
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.intensity import head_mask
-from LMIDiffusionLib.training.prepare import PreparationOptions, prepare
-from LMIDiffusionLib.training.prepare.alignment import Alignment, tissues_on
-from LMIDiffusionLib.training.prepare.alignment_picture import draw_alignment
-from LMIDiffusionLib.training.prepare.images import straightened, to_image
-from LMIDiffusionLib.training.prepare.registration import Registration, register
-from LMIDiffusionLib.training.prepare.scans import Scan, find_scans
-from LMIDiffusionLib.training.slices import find_subjects
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.images.normalization import head_mask
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.preparation import PreparationOptions, prepare
+from LMIDiffusionLib.preparation.alignment import Alignment, tissues_on
+from LMIDiffusionLib.preparation.alignment_picture import draw_alignment
+from LMIDiffusionLib.preparation.images import straightened, to_image
+from LMIDiffusionLib.preparation.registration import Registration, register
+from LMIDiffusionLib.preparation.scans import Scan, find_scans
+from LMIDiffusionLib.training.data.dataset import find_subjects
 
 
 def read(name: str) -> sitk.Image:

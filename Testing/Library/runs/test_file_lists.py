@@ -8,7 +8,7 @@ import pytest
 
 from LMIDiffusionLib.benchmark.pairs import read_pairs
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.file_lists import read_file_list
+from LMIDiffusionLib.runs.file_lists import read_file_list
 
 PLAIN = "source,target,mask\na.nii.gz,b.nii.gz,m.nii.gz\nc.nii,d.nii,\n"
 

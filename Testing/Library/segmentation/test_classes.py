@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from LMIDiffusionLib.segmentation import (
+from LMIDiffusionLib.segmentation.classes import (
     TISSUES,
     fit_centres,
     named_centres,

@@ -17,8 +17,8 @@ from LMIDiffusionLib.training.anatomy import (
     tissue_medians,
     with_tissue_levels,
 )
-from LMIDiffusionLib.training.shading import without_shading
-from LMIDiffusionLib.training.slices import find_subjects, read_slices
+from LMIDiffusionLib.training.data.dataset import find_subjects, read_slices
+from LMIDiffusionLib.training.residual_bias import without_shading
 
 _SPACING = (2.0, 2.0, 2.0)
 _LEVELS = (0.12, 0.42, 0.62, 0.8)

@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.intensity import to_unit_scale
-from LMIDiffusionLib.slice_grid import SliceGrid
-from LMIDiffusionLib.training import spin_echoes
+from LMIDiffusionLib.images.normalization import to_unit_scale
+from LMIDiffusionLib.images.slice_grid import SliceGrid
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
-from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
-from LMIDiffusionLib.training.class_contrasts import ClassContrasts
-from LMIDiffusionLib.training.deformation import Deformation
-from LMIDiffusionLib.training.draws import SliceDraws
-from LMIDiffusionLib.training.geometry import Geometry
-from LMIDiffusionLib.training.scanner import Scanner
-from LMIDiffusionLib.training.spin_echoes import PROTOCOLS, TISSUES, null_time, spin_echo_levels
-from LMIDiffusionLib.training.tone_curves import ToneCurves
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch, spin_echo
+from LMIDiffusionLib.training.augmentation.class_contrasts import ClassContrasts
+from LMIDiffusionLib.training.augmentation.deformation import Deformation
+from LMIDiffusionLib.training.augmentation.intensity_curves import ToneCurves
+from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
+from LMIDiffusionLib.training.augmentation.scanner_artifacts import Scanner
+from LMIDiffusionLib.training.augmentation.spatial import Geometry
+from LMIDiffusionLib.training.augmentation.spin_echo import PROTOCOLS, TISSUES, null_time, spin_echo_levels
 
 _CORTEX, _WHITE, _THALAMUS = (CLASSES.index(name) for name in ("cortex", "white matter", "thalamus"))
 _STILL = Geometry(rotation=0, scaling=0, translation=0, skull_stripping=0)
@@ -297,7 +296,7 @@ class TestSpinEchoes:
     @pytest.fixture
     def levels(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
         """Of the tissues in 200 copies of one protocol."""
-        monkeypatch.setattr(spin_echoes, "PROTOCOLS", {"one": PROTOCOLS[request.param]._replace(share=1)})
+        monkeypatch.setattr(spin_echo, "PROTOCOLS", {"one": PROTOCOLS[request.param]._replace(share=1)})
         copies = spin_echo_levels(torch.zeros(200, 1, 4, 4), _draws())
         assert copies.min() >= 0 and copies.max() <= 1
         return dict(zip(TISSUES, copies.unbind(1), strict=True))

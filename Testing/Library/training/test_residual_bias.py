@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.training.shading import without_shading
+from LMIDiffusionLib.training.residual_bias import without_shading
 
 _SHAPE = (40, 48, 36)
 _WHITE, _GREY = 0.62, 0.42

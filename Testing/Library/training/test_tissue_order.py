@@ -5,7 +5,7 @@ import torch
 
 from LMIDiffusionLib.training.anatomy import CLASSES
 from LMIDiffusionLib.training.augmentation import SliceBatch
-from LMIDiffusionLib.training.tissue_order import tissues_from_dark
+from LMIDiffusionLib.training.data.tissue_order import tissues_from_dark
 
 T1W = ["CSF", "grey matter", "white matter"]
 

@@ -14,21 +14,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from LMIDiffusionLib.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.cli import main
-from LMIDiffusionLib.condition import Condition
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.intensity import to_unit_scale
-from LMIDiffusionLib.planes import PLANES
-from LMIDiffusionLib.score_network import ScoreNetwork
+from LMIDiffusionLib.images.normalization import to_unit_scale
+from LMIDiffusionLib.images.planes import PLANES
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from LMIDiffusionLib.model.conditioning import Condition
+from LMIDiffusionLib.model.score_network import ScoreNetwork
 from LMIDiffusionLib.training.anatomy import MOST_CLASSES
-from LMIDiffusionLib.training.bias_field import correct_bias_field
-from LMIDiffusionLib.training.draws import SliceDraws
+from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
+from LMIDiffusionLib.training.data.dataset import EpochSampler, find_subjects, read_slices, split_subjects
+from LMIDiffusionLib.training.n4 import correct_bias_field
 from LMIDiffusionLib.training.options import ModelOptions
-from LMIDiffusionLib.training.slices import EpochSampler, find_subjects, read_slices, split_subjects
-from LMIDiffusionLib.training.start import start_from, start_of
 from LMIDiffusionLib.training.train import network_shape, train
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.training.warm_start import start_from, start_of
 
 _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
 _TINY = [

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.slice_grid import SliceGrid
-from LMIDiffusionLib.upsampling import guided_upsampling
-from LMIDiffusionLib.volume import read_volume
+from LMIDiffusionLib.images.slice_grid import SliceGrid
+from LMIDiffusionLib.images.volume import read_volume
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.translation.guided_upsampling import guided_upsampling
 
 
 def shrink(images: Tensor) -> Tensor:

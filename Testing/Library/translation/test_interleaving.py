@@ -11,13 +11,13 @@ from drawing import samples_in_plane
 from numpy.typing import NDArray
 from torch import Tensor
 
-from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.diffusion import LMIDiffusion
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.staggering import Staggering
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.translation.interleaving import Staggering
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import translate
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]

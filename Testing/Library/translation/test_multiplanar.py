@@ -12,17 +12,17 @@ from grids import affine_of, rotation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.cuts import cuts
-from LMIDiffusionLib.demo import sample_scan
-from LMIDiffusionLib.diffusion import LMIDiffusion
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.planes import PLANES
-from LMIDiffusionLib.progress import Progress
-from LMIDiffusionLib.slice_grid import SliceGrid
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import translate
-from LMIDiffusionLib.volume import Volume, read_volume
+from LMIDiffusionLib.images.planes import PLANES
+from LMIDiffusionLib.images.slice_grid import SliceGrid
+from LMIDiffusionLib.images.volume import Volume, read_volume
+from LMIDiffusionLib.interface.progress import Progress
+from LMIDiffusionLib.jobs.demo import sample_scan
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
+from LMIDiffusionLib.translation.multiplanar import cuts
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import translate
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.moments import Moments
+from LMIDiffusionLib.translation.running_moments import Moments
 
 
 def _moments_of(group: NDArray[np.float32]) -> Moments:

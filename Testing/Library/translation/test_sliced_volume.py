@@ -5,8 +5,8 @@ import torch
 from grids import affine_of
 from scipy import ndimage
 
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
 
 
 def test_detail_comes_back_along_the_axis_that_is_finer_even_if_the_other_is_coarser() -> None:

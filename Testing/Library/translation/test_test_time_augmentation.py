@@ -6,13 +6,13 @@ import torch
 from drawing import samples_in_plane
 from torch import Tensor
 
-from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.diffusion import LMIDiffusion
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.score_network import ScoreNetwork
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.test_time_augmentation import sample_view
-from LMIDiffusionLib.volume import Volume
+from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.model.score_network import ScoreNetwork
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.test_time_augmentation import sample_view
 
 NUMBERS = range(8)
 LEFT_TO_RIGHT = 2

@@ -16,23 +16,23 @@ from scipy.spatial.transform import Rotation
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from LMIDiffusionLib.checkpoint import Checkpoint
-from LMIDiffusionLib.condition import Condition
-from LMIDiffusionLib.denoisers import conditional_denoiser
-from LMIDiffusionLib.devices import select_device, select_precision
-from LMIDiffusionLib.diffusion import LMIDiffusion
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.intensity import head_outlines, to_unit_scale
+from LMIDiffusionLib.images.normalization import head_outlines, to_unit_scale
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.interface.presets import DEFAULT_PRESET, PRESETS, Preset
+from LMIDiffusionLib.interface.progress import Progress
 from LMIDiffusionLib.lmi import HistogramKernel
-from LMIDiffusionLib.options import TranslationOptions
-from LMIDiffusionLib.presets import DEFAULT_PRESET, PRESETS, Preset
-from LMIDiffusionLib.progress import Progress
-from LMIDiffusionLib.samplers import SAMPLERS
-from LMIDiffusionLib.score_network import ScoreNetwork
-from LMIDiffusionLib.source import SlicedSource
-from LMIDiffusionLib.translation import Translation, translate
-from LMIDiffusionLib.upsampling import guided_upsampling
-from LMIDiffusionLib.volume import Volume, read_volume, write_volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.model.conditioning import Condition
+from LMIDiffusionLib.model.denoisers import conditional_denoiser
+from LMIDiffusionLib.model.devices import select_device, select_precision
+from LMIDiffusionLib.model.samplers import SAMPLERS
+from LMIDiffusionLib.model.score_network import ScoreNetwork
+from LMIDiffusionLib.translation.guided_upsampling import guided_upsampling
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
+from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.translate_volume import Translation, translate
 
 Affine = NDArray[np.float64]
 Array = NDArray[np.number]

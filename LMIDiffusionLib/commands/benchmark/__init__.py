@@ -1,0 +1,1 @@
+"""The commands below `benchmark`: their arguments and what they run."""

@@ -1,0 +1,1 @@
+"""The commands that train: their arguments and what they run."""
