@@ -6,7 +6,10 @@ For the n = p * p samples (x_k, y_k) of a pair of p x p patches and a kernel K o
     p(x_k) = 1/n sum_l K(x_k, x_l),   p(x_k, y_k) = 1/n sum_l K(x_k, x_l) K(y_k, y_l)
 
 The LMI at a pixel is the largest I between the patch of the reference there and the patches of the image in a search
-window around it. `tiles` says how it is computed, and `triton_kernel` how on a GPU.
+window around it.
+
+Imports nothing else of the library. `tiles` computes the map on any device, `triton_kernel` on NVIDIA GPUs; begin with
+`local_mutual_information`.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def local_mutual_information(
     search_size: int = 3,
     kernel: PairKernel = GaussianKernel(),
 ) -> Tensor:
-    """LMI map of two images, eq. 1 (see the module's text), with replicated borders.
+    """Compute the LMI map of two images by eq. 1 (see the package's docstring), with replicated borders.
 
     Args:
         reference: images (B, 1, H, W), float32 or float64; the patch at a pixel is taken here.
@@ -55,7 +58,7 @@ def local_mutual_information(
 
 
 def _implementation(reference: Tensor, kernel: PairKernel) -> Callable[..., Tensor]:
-    """The kernel for GPUs where it serves, else the plain version."""
+    """Return the Triton implementation where it applies, else the plain one."""
     is_covered = reference.dtype == torch.float32 and isinstance(kernel, GaussianKernel | HistogramKernel)
     if reference.is_cuda and is_covered and _triton_works(reference.device):
         from . import triton_kernel
@@ -66,7 +69,7 @@ def _implementation(reference: Tensor, kernel: PairKernel) -> Callable[..., Tens
 
 @functools.cache
 def _triton_works(device: torch.device) -> bool:
-    """Whether Triton is there and can build: it wants a C compiler and Python's headers, which not everyone has."""
+    """Return True if Triton is installed and can compile; it needs a C compiler and Python's headers."""
     if find_spec("triton") is None:
         return False
     probe = torch.zeros(1, 1, 1, 1, device=device)
@@ -74,7 +77,7 @@ def _triton_works(device: torch.device) -> bool:
         from . import triton_kernel
 
         triton_kernel.largest_information(probe, probe, patch_size=3, search=1, kernel=GaussianKernel())
-    except Exception:  # compilers and drivers raise what they like; the plain version gives the same
+    except Exception:  # compilers and drivers raise anything; the plain implementation gives the same map
         return False
     return True
 

@@ -9,15 +9,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# Similarities below 2^-60 count for nothing beside a pixel's own 1, but numbers near the smallest are slow.
+# Similarities below 2^-60 do not change a sum that holds 1, but denormal numbers are slow.
 _LARGEST_EXPONENT = 60.0
 
 
 class PairKernel(Protocol):
-    """A symmetric similarity of two pixels in [0, 1], 1 for equal ones."""
+    """Protocol of a symmetric similarity of two pixels, in [0, 1], 1 for equal pixels."""
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What `similarity` compares, computed once per image."""
+        """Transform an image once into the values that `similarity` compares."""
 
     def similarity(self, first: Tensor, second: Tensor, out: Tensor) -> None:
         """Write K(first, second), elementwise, to `out`."""
@@ -25,9 +25,12 @@ class PairKernel(Protocol):
 
 @dataclass(frozen=True)
 class GaussianKernel:
-    """Gaussian Parzen kernel; `bandwidth` is the standard deviation of one density, in image intensity.
+    """Gaussian Parzen kernel K(x, y) = exp(-(x - y)^2 / (4 bandwidth^2)).
 
-    Two densities of that width overlap as exp(-d^2 / (4 bandwidth^2)). Smooth, and free of a fixed intensity range.
+    Two Gaussian densities overlap so. The kernel is smooth and needs no fixed intensity range.
+
+    Attributes:
+        bandwidth: standard deviation of one density, in image intensity.
     """
 
     bandwidth: float = 8 / 255
@@ -46,9 +49,12 @@ class GaussianKernel:
 
 @dataclass(frozen=True)
 class HistogramKernel:
-    """1 for pixels in the same of `bins` equal bins over [0, 1], else 0; the outer bins take all beyond.
+    """Histogram kernel: 1 for two pixels in the same bin, else 0.
 
-    Eq. 1 is then the plug-in mutual information of the patches' histograms.
+    Eq. 1 then equals the plug-in mutual information of the patches' histograms.
+
+    Attributes:
+        bins: number of equal bins over [0, 1]; the outer bins also hold everything beyond.
     """
 
     bins: int = 16

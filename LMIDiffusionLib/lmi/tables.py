@@ -1,4 +1,4 @@
-"""Densities of eq. 1 as sums of table rows, and their products over a patch."""
+"""Tables of kernel values: the densities of eq. 1 are sums of their rows."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from .kernels import PairKernel
 _SUM = 0
 # A product of densities is taken before one logarithm; float32 must hold it.
 _LARGEST_PRODUCT = 1e37
-# By how many a likelihood may be off and yet count as its least or largest.
+# Rounding errors by which a likelihood may miss its smallest or largest value and still count as that value.
 _ROUNDING_ERRORS = 64
 
 
 class Likelihood(Protocol):
-    """Of the pixels of a patch: the product of their n densities, each n times p in eq. 1.
+    """Likelihood of a patch: the product over its n pixels of n p, where p is a density of eq. 1.
 
     Attributes:
-        least: that of pixels all unlike each other, and a little more.
-        largest: that of pixels all alike, and a little less.
+        least: likelihood of a patch whose pixels all differ, plus rounding errors.
+        largest: likelihood of a patch whose pixels are all equal, minus rounding errors.
     """
 
     least: float
     largest: float
 
     def write(self, densities: Tensor, out: Tensor) -> None:
-        """Write the product over the first dimension to `out`; `densities` may change."""
+        """Write the product over the first dimension to `out`; may overwrite `densities`."""
 
     def ratio_(self, together: Tensor, alone: Tensor) -> Tensor:
-        """together / alone, in the place of together."""
+        """Divide `together` by `alone` in place and return it."""
 
     def logarithm(self, likelihood: Tensor) -> Tensor:
-        """Natural logarithm."""
+        """Return the natural logarithm of a likelihood."""
 
 
 class _Product:
-    """A likelihood as it is: one logarithm, at the end, serves all its factors and all candidates."""
+    """Likelihood stored as a product, so that one logarithm at the end serves all factors and candidates."""
 
     def __init__(self, samples: int, tolerance: float) -> None:
         self.least = 1 + tolerance
@@ -58,7 +58,7 @@ class _Product:
 
 
 class _SumOfLogarithms:
-    """The logarithm of a likelihood that float32 cannot hold."""
+    """Likelihood stored as a sum of logarithms, for products that float32 cannot hold."""
 
     def __init__(self, samples: int, tolerance: float) -> None:
         self.least = tolerance
@@ -74,19 +74,19 @@ class _SumOfLogarithms:
         return likelihood.clone()
 
 
-def likelihood_of(patch_size: int, dtype: torch.dtype) -> Likelihood:
-    """The likelihood of patches of that side, in a form that the dtype can hold."""
+def likelihood_for(patch_size: int, dtype: torch.dtype) -> Likelihood:
+    """Return the likelihood of patches with side `patch_size`, in a form that the dtype can hold."""
     samples = patch_size**2
     kind = _Product if samples * math.log(samples) < math.log(_LARGEST_PRODUCT) else _SumOfLogarithms
     return kind(samples, _ROUNDING_ERRORS * torch.finfo(dtype).eps)
 
 
 class KernelTable:
-    """K of the pixel pairs of blocks, one block in each lane (column).
+    """Kernel values K of all pixel pairs of a set of blocks; each lane (column) holds one block.
 
-    Row 0 is K of a pixel and itself. The others are planes, one for each offset from a pixel to one that follows it in
-    reading order within a patch; the row of a plane is the pair's first pixel. Pairs across the block's border mean
-    nothing and are never read.
+    Row 0 is K of a pixel with itself. The other rows form planes, one for each offset from a pixel to a later pixel of
+    the same patch in reading order; the row within a plane is the pair's first pixel. Pairs that cross the block's
+    border are computed but never read.
 
     Attributes:
         samples: pixels of a patch.
@@ -94,7 +94,7 @@ class KernelTable:
     """
 
     def __init__(self, like: Tensor, side: int, patch_size: int, lanes: int) -> None:
-        """For that many blocks of that side, of the type and device of `like`."""
+        """Allocate a table for `lanes` blocks with side `side`, with the dtype and device of `like`."""
         offsets = _offsets(side, patch_size)
         count = sum(map(len, offsets))
         self._rows = like.new_ones(1 + count * side**2, lanes)
@@ -112,20 +112,20 @@ class KernelTable:
         self._pairs = [(followers[row.start : row.stop], out) for row, out in zip(offsets, planes, strict=True)]
 
     def fill(self, blocks: Tensor, kernel: PairKernel) -> None:
-        """Compute K of blocks (lanes, pixels)."""
+        """Compute K for blocks (lanes, pixels)."""
         self._pixels.copy_(blocks.T)
         for followers, out in self._pairs:
             kernel.similarity(self._pixels, followers, out)
 
     def densities(self) -> Tensor:
-        """sum_l K(k, l) of every pixel k of every whole patch: (n, rows, columns, lanes)."""
+        """Return sum_l K(k, l) for every pixel k of every whole patch, (n, rows, columns, lanes)."""
         if not self._has_bags:
             return _row_sums(self._rows, self._sums).view(self._shape)
         return torch.embedding_bag(self._rows, self._bags, self._starts, False, _SUM)[0].view(self._shape)
 
 
 def _offsets(side: int, patch_size: int) -> list[range]:
-    """Offsets between a pixel and those that follow it in a patch, by rows; the pixels of a block are numbered."""
+    """Return the offsets from a pixel to the later pixels of a patch, by rows, in the pixel numbers of a block."""
     reach = patch_size - 1
     rows = [range(down * side - reach, down * side + reach + 1) for down in range(1, patch_size)]
     return [range(1, patch_size), *rows]
@@ -133,7 +133,7 @@ def _offsets(side: int, patch_size: int) -> list[range]:
 
 @functools.lru_cache(maxsize=16)
 def _density_rows(side: int, patch_size: int, device: torch.device) -> Tensor:
-    """Rows of the table whose sum is a density: (n, n * patches of a block), patch pixel after patch pixel."""
+    """Return the table rows whose sum is a density, (n * patches of a block, n), patch pixel after patch pixel."""
     offsets = torch.tensor([offset for row in _offsets(side, patch_size) for offset in row])
     pixels = torch.arange(side**2).view(side, side)
     patch = pixels[:patch_size, :patch_size].flatten()
@@ -150,7 +150,7 @@ def _bag_starts(bags: int, terms: int, device: torch.device) -> Tensor:
 
 
 def _row_sums(table: Tensor, rows: Tensor) -> Tensor:
-    """Sums of the table's rows in each of `rows` (sums, terms)."""
+    """Sum the table's rows listed in each row of `rows` (sums, terms)."""
     total = table.index_select(0, rows[:, 0])
     for term in rows[:, 1:].unbind(1):
         total.add_(table.index_select(0, term))

@@ -1,7 +1,7 @@
 """Local mutual information on NVIDIA GPUs, as one Triton kernel.
 
-Every lane of a program is a pixel of the map. It goes through the patches of its search window and through the pixel
-pairs of each, and keeps nothing but running sums: on a GPU, computing a similarity again is cheaper than memory for it.
+Each lane of a program computes one pixel of the map. It loops over the patches of its search window and the pixel pairs
+of each patch and keeps running sums only: on a GPU, computing a similarity again is cheaper than storing it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BLOCK = 256
 def largest_information(
     reference: Tensor, image: Tensor, *, patch_size: int, search: int, kernel: PairKernel
 ) -> Tensor:
-    """As `tiles.largest_information`, of float32 images; `kernel` is a `GaussianKernel` or a `HistogramKernel`."""
+    """Compute `tiles.largest_information` for float32 images and a `GaussianKernel` or `HistogramKernel`."""
     result = torch.empty_like(reference, memory_format=torch.contiguous_format)
     _information[(triton.cdiv(result.numel(), _BLOCK),)](
         kernel.prepare(reference).contiguous(),
@@ -41,7 +41,7 @@ def largest_information(
 
 @triton.jit
 def _pixel(picture, row, column, height, width):
-    """Pixels at these places, with replicated borders; `picture` points to the first pixel of each one's image."""
+    """Load pixels with replicated borders; `picture` points to the first pixel of each lane's image."""
     row = tl.minimum(tl.maximum(row, 0), height - 1)
     column = tl.minimum(tl.maximum(column, 0), width - 1)
     return tl.load(picture + row * width + column)
@@ -49,7 +49,7 @@ def _pixel(picture, row, column, height, width):
 
 @triton.jit
 def _similarity(first, second, hard: tl.constexpr):
-    """K of prepared pixels."""
+    """Compute K for prepared pixels."""
     return (first == second).to(tl.float32) if hard else tl.exp2(-(first - second) * (first - second))
 
 
@@ -57,7 +57,7 @@ def _similarity(first, second, hard: tl.constexpr):
 def _log_ratio(
     reference, image, row, column, down, right, height, width, patch: tl.constexpr, hard: tl.constexpr, like
 ):
-    """n I - n log n of the reference's patches at (row, column) and the image's at (down, right), shaped as `like`."""
+    """Compute n I - n log n for the reference's patches at (row, column) and the image's at (down, right)."""
     total = tl.zeros_like(like)
     for k in range(patch * patch):
         x = _pixel(reference, row + k // patch, column + k % patch, height, width)
@@ -91,7 +91,7 @@ def _information(
     log_samples: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Write the largest I of `count` pixels of all images."""
+    """Write the largest I of each of the `count` pixels of all images."""
     index = tl.program_id(0) * block + tl.arange(0, block)
     place = tl.minimum(index, count - 1)
     first = place // (height * width) * (height * width)

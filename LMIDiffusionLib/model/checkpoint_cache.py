@@ -1,4 +1,4 @@
-"""The checkpoint that was used last, kept for the next use."""
+"""Cache of the checkpoint that was used last."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .checkpoint import Checkpoint, load_checkpoint
 
 
 class CheckpointCache:
-    """Loads checkpoints, and keeps the last one, on the CPU, while its file stays the same."""
+    """Loads checkpoints and keeps the last one in memory until its file changes."""
 
     def __init__(self) -> None:
         self._file: tuple[Path, int, int, int] | None = None
         self._checkpoint: Checkpoint | None = None
 
     def load(self, name_or_path: str) -> Checkpoint:
-        """As `load_checkpoint`."""
+        """Return the checkpoint as `load_checkpoint` does."""
         path = checkpoint_path(name_or_path).resolve()
         status = path.stat()
         file = (path, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -28,5 +28,5 @@ class CheckpointCache:
 
 
 def _in_memory(checkpoint: Checkpoint) -> Checkpoint:
-    """Without a hold on the file, which others may want to replace."""
+    """Copy the weights, so that the file is not held open and others can replace it."""
     return dataclasses.replace(checkpoint, weights={name: each.clone() for name, each in checkpoint.weights.items()})

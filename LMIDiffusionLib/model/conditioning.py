@@ -1,4 +1,4 @@
-"""The maps that steer the score network: what it sees of the source slice beside the noisy one."""
+"""Condition maps, which steer the score network: what it sees of the source slice beside the noisy slice."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from torch.nn import functional
 from ..lmi import GaussianKernel, HistogramKernel, check_sizes, local_mutual_information
 
 SOURCE_MAPS = ("self", "sobel", "intensity")
-"""Maps of the source F alone: LMI(F, F), the magnitude of its Sobel gradient, and F itself."""
+"""Maps of the source F alone: LMI(F, F), the magnitude of the Sobel gradient, and F itself."""
 MAPS = (*SOURCE_MAPS, "cross")
-"""All maps; `cross` is LMI(F, F_t), which changes with the slice being generated."""
+"""All maps; `cross` is LMI(F, F_t) of the source and the noisy slice F_t."""
 
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
-# The gradient of a step from 0 to 1 then has magnitude 1.
+# Divided by this, the gradient of a step from 0 to 1 has magnitude 1.
 _SOBEL_STEP = 4.0
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Which maps of a source F and a noisy slice F_t condition the network, and how its LMI is computed.
+    """The maps of a source F and a noisy slice F_t that condition the network, and the settings of their LMI.
 
-    The paper's condition, LMI(F; F, F_t), is the self map LMI(F, F) and the cross map LMI(F, F_t), each divided by its
-    bound 2 log p. Training and translation both build their maps here, so they cannot differ.
+    The paper's condition LMI(F; F, F_t) consists of the self map LMI(F, F) and the cross map LMI(F, F_t), each divided
+    by its bound 2 log p. Training and translation both build their maps here, so the maps cannot differ.
 
     Attributes:
-        maps: names out of `MAPS`.
-        patch_sizes: sides of the square LMI patches in pixels, odd; every LMI map is made once for each.
+        maps: names from `MAPS`.
+        patch_sizes: sides of the square LMI patches in pixels, odd; each LMI map is computed for every size.
         search_size: side of the square LMI search window in pixels, odd.
-        kernel: of the LMI's densities.
+        kernel: kernel of the LMI's densities.
     """
 
     maps: tuple[str, ...] = ("self", "cross")
@@ -50,24 +50,24 @@ class Condition:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """A name for every channel of the maps, in their order."""
+        """Names of the maps' channels, in order."""
         source = [name for kind in SOURCE_MAPS if kind in self.maps for name in self._names(kind)]
         return (*source, *(self._names("cross") if "cross" in self.maps else ()))
 
     def source_maps(self, source: Tensor) -> Tensor:
-        """Maps of the source (B, 1, H, W) in [0, 1] alone, (B, C, H, W) with C from 0, in [0, 1]."""
+        """Compute the maps of the source (B, 1, H, W) in [0, 1] alone: (B, C, H, W) in [0, 1], C may be 0."""
         maps = [self._source_map(kind, source) for kind in SOURCE_MAPS if kind in self.maps]
         return torch.cat([source[:, :0], *maps], 1)
 
     def noisy_maps(self, source: Tensor, noisy: Tensor) -> Tensor:
-        """Maps of the source and the noisy slice, both (B, 1, H, W): (B, C, H, W) with C from 0.
+        """Compute the maps of the source and the noisy slice, both (B, 1, H, W): (B, C, H, W), C may be 0.
 
-        In [0, 1] up to the density estimate's bias.
+        The maps lie in [0, 1] up to the bias of the density estimate.
         """
         return self._lmi(source, noisy) if "cross" in self.maps else source[:, :0]
 
     def all_maps(self, source: Tensor, noisy: Tensor) -> Tensor:
-        """The maps of `channels`, (B, len(channels), H, W)."""
+        """Compute all maps in the order of `channels`, (B, len(channels), H, W)."""
         return torch.cat([self.source_maps(source), self.noisy_maps(source, noisy)], 1)
 
     def _source_map(self, kind: str, source: Tensor) -> Tensor:
@@ -89,7 +89,10 @@ class Condition:
 
 
 def sobel(image: Tensor) -> Tensor:
-    """Magnitude of the Sobel gradient of (B, 1, H, W), with replicated borders; 1 at a straight step from 0 to 1."""
+    """Return the magnitude of the Sobel gradient of images (B, 1, H, W), 1 at a straight edge from 0 to 1.
+
+    Borders are replicated.
+    """
     across = torch.tensor(_SOBEL, dtype=image.dtype, device=image.device) / _SOBEL_STEP
     padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
     return functional.conv2d(padded, torch.stack([across, across.T])[:, None]).norm(dim=1, keepdim=True)

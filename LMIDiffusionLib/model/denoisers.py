@@ -1,4 +1,4 @@
-"""What a solver asks of the score network at every step: with a source, and without one."""
+"""Denoisers for the solvers: the score network with a source's condition maps, and without."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .score_network import ScoreNetwork
 
 
 def unconditional_denoiser(network: ScoreNetwork) -> Denoiser:
-    """Denoiser of the target modality that knows of no source: its maps are all zero."""
+    """Return the denoiser of the target modality without a source; all its maps are zero."""
 
     @torch.no_grad()
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
@@ -25,9 +25,9 @@ def unconditional_denoiser(network: ScoreNetwork) -> Denoiser:
 def conditional_denoiser(
     network: ScoreNetwork, condition: Condition, source: Tensor, *, guidance: float = 1.0
 ) -> Denoiser:
-    """Denoiser of the target modality steered by the maps of `source` (B, 1, H, W) and the slice being generated.
+    """Return the denoiser steered by the maps of `source` (B, 1, H, W) and of the noisy slice.
 
-    A guidance weight w other than 1 extrapolates from the unconditional estimate: D = D_0 + w (D_maps - D_0).
+    A guidance weight w other than 1 extrapolates from the unconditional estimate D_0: D = D_0 + w (D_maps - D_0).
     """
     source_maps = condition.source_maps(source)
     without_source = unconditional_denoiser(network)

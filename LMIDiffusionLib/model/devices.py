@@ -1,4 +1,4 @@
-"""Where to compute, in which precision, and how many slices at once."""
+"""Choice of the device, its precision and its batch size."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from ..errors import UserError
 
 PRECISIONS = ("auto", "32", "bf16")
-"""`auto` is bfloat16 on processors that multiply it faster than float32, and float32 elsewhere."""
+"""Precisions by name; `auto` is bfloat16 on processors that multiply it faster than float32, else float32."""
 _BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
 
 
 @dataclass(frozen=True)
 class Processor:
-    """What computes, by name.
+    """Names of a device and a precision.
 
     Attributes:
-        device: as `select_device` takes it.
-        precision: as `select_precision` takes it.
+        device: name for `select_device`.
+        precision: name for `select_precision`.
     """
 
     device: str = "auto"
@@ -27,15 +27,15 @@ class Processor:
 
 
 def batch_size(device: torch.device) -> int:
-    """How many slices at once fit a device of that kind as a rule."""
+    """Return the number of slices that usually fit a device of this kind at once."""
     return _BATCH_SIZES[device.type]
 
 
 def select_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+    """Return a device by name; `auto` takes CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: it is unknown or not present.
+        UserError: the device is unknown or absent.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -52,10 +52,10 @@ def select_device(name: str) -> torch.device:
 
 
 def select_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type in which a network's products are taken: float32 or bfloat16.
+    """Return the dtype in which a network multiplies, float32 or bfloat16.
 
     Raises:
-        UserError: there is no precision of that name.
+        UserError: the precision is unknown.
     """
     if name not in PRECISIONS:
         raise UserError(f"There is no precision {name}; choose one of {', '.join(PRECISIONS)}.")

@@ -1,7 +1,7 @@
 """Solvers of the reverse-time SDE (eq. 3) and of its probability-flow ODE.
 
-Every solver takes a denoiser, the starting noise and a falling sequence of noise levels, evaluates the denoiser once a
-level, and yields the state after each step. The step after the last level returns the denoised estimate itself.
+A solver takes a denoiser, the starting noise and a falling sequence of noise levels. It evaluates the denoiser once per
+level and yields the state after each step; the last state is the denoised estimate itself.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch import Tensor
 from .sde import score
 
 Denoiser = Callable[[Tensor, float], Tensor]
-"""(noisy images (B, 1, H, W), sigma) -> E[F_0 | F_t], of the same shape."""
+"""Function (noisy images (B, 1, H, W), sigma) -> E[F_0 | F_t] of the same shape."""
 
 NoiseSource = Callable[[], Tensor]
-"""Draws standard normal noise of the state's shape."""
+"""Function that draws standard normal noise with the state's shape."""
 
 
 class Solver(Protocol):
-    """One way down the noise levels; the last state yielded is the sample."""
+    """Protocol of a solver; the last state it yields is the sample."""
 
     def __call__(
         self, denoise: Denoiser, state: Tensor, noise_levels: Tensor, *, draw_noise: NoiseSource
     ) -> Iterator[Tensor]:
-        """Yield the state after each of len(noise_levels) steps; `state` carries noise of noise_levels[0]."""
+        """Yield the state after each of len(noise_levels) steps; `state` carries noise at noise_levels[0]."""
 
 
 def euler_maruyama(
     denoise: Denoiser, state: Tensor, noise_levels: Tensor, *, draw_noise: NoiseSource
 ) -> Iterator[Tensor]:
-    """Euler-Maruyama steps of eq. 3 in exact increments of sigma^2.
+    """Solve eq. 3 by Euler-Maruyama steps in exact increments of sigma^2.
 
     dF = -(d sigma^2 / dt) s(F, t) dt + sqrt(d sigma^2 / dt) dw, with t falling from 1 to 0.
     """
@@ -50,9 +50,9 @@ def euler_maruyama(
 def dpm_solver_2m(
     denoise: Denoiser, state: Tensor, noise_levels: Tensor, *, draw_noise: NoiseSource
 ) -> Iterator[Tensor]:
-    """DPM-Solver++(2M) of Lu et al. 2022, a second-order multistep solver of the probability-flow ODE.
+    """Solve the probability-flow ODE by DPM-Solver++(2M), a second-order multistep solver (Lu et al. 2022).
 
-    It draws no noise on the way.
+    It draws no noise between its steps.
     """
     log_levels = (-noise_levels.log()).tolist()
     previous: Tensor | None = None
@@ -71,24 +71,24 @@ def dpm_solver_2m(
 
 @dataclass(frozen=True)
 class Sampler:
-    """A solver and the number of steps (denoiser evaluations) it takes by default."""
+    """A solver and its default number of steps (denoiser evaluations)."""
 
     solve: Solver
     default_steps: int
 
 
 SAMPLERS: dict[str, Sampler] = {
-    # From pure noise one step gives the mean of all slices that fit the maps, which scores better than any one of them.
+    # One step from pure noise gives the mean of all slices that fit the maps, which scores better than any single one.
     "dpm-solver++": Sampler(dpm_solver_2m, default_steps=1),
     "euler-maruyama": Sampler(euler_maruyama, default_steps=1000),
 }
 
 
 def shared_noise(seed: int, slices: Tensor) -> NoiseSource:
-    """Draws noise of one slice, and gives it to all of a batch (B, 1, H, W).
+    """Return a noise source that draws noise for one slice and repeats it over a batch (B, 1, H, W).
 
-    It depends on the seed and the slices' shape alone, never on the batch. Drawn on the CPU, so that every device sees
-    the same noise.
+    The noise depends on the seed and the slices' shape, not on the batch. It is drawn on the CPU, so that all devices
+    see the same noise.
     """
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,8 +1,8 @@
 """The score network s_theta(F_t, LMI maps, sigma): a preconditioned U-Net.
 
-It is trained as a denoiser; `sde.score` turns its estimate into the score. Preconditioning and loss weighting follow
-Karras et al. 2022 (EDM), which keeps inputs, outputs and gradients near unit size for every sigma. The maps, whose
-spread is about that of the slices, are divided by sigma_data.
+The network is trained as a denoiser; `sde.score` turns its estimate into the score. Preconditioning and loss weighting
+follow Karras et al. 2022 (EDM): inputs, outputs and gradients keep about unit size at every sigma. The maps are divided
+by sigma_data, because they spread about as the slices do.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ScoreNetwork(nn.Module):
         return skip * noisy + out * estimate.to(noisy.dtype)
 
     def loss_weight(self, sigma: Tensor) -> Tensor:
-        """Weight of the squared error of the denoised slice at which every sigma counts alike."""
+        """Return the weight of the denoised slice's squared error at which all noise levels count alike."""
         sigma_data = self.settings.sigma_data
         return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
@@ -146,7 +146,7 @@ class NoiseEmbedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions with a shortcut; the noise level scales and shifts the features between them."""
+    """Two normalized convolutions with a shortcut; the noise level scales and shifts the features between them."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class SelfAttention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve height and width."""
+    """Convolution that halves height and width."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width."""
+    """Nearest-neighbor upsampling that doubles height and width, and a convolution."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ def _norm(features: int) -> nn.GroupNorm:
 
 
 def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
-    """Start at zero, so that the network starts as the skip alone."""
+    """Set a convolution to zero, so that an untrained network returns the skip connection alone."""
     nn.init.zeros_(convolution.weight)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)

@@ -1,4 +1,4 @@
-"""The variance-exploding SDE that carries target-modality slices into noise (Song et al. 2021; eq. 2 and 3)."""
+"""Variance-exploding SDE from target-modality slices to noise (Song et al. 2021; eq. 2 and 3 of arXiv 2404.01102)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class VarianceExplodingSDE:
-    """dF = sqrt(d sigma^2 / dt) dw with sigma(t) = sigma_min (sigma_max / sigma_min)^t, t in [0, 1].
+    """Variance-exploding SDE dF = sqrt(d sigma^2 / dt) dw, sigma(t) = sigma_min (sigma_max / sigma_min)^t, t in [0, 1].
 
-    Noise levels are in units of image intensity; slices lie in [0, 1].
+    Attributes:
+        sigma_min: noise level at t = 0, in units of image intensity; slices lie in [0, 1].
+        sigma_max: noise level at t = 1.
     """
 
     sigma_min: float = 0.01
@@ -23,22 +25,28 @@ class VarianceExplodingSDE:
             raise ValueError(f"expected 0 < sigma_min < sigma_max, not {self.sigma_min} and {self.sigma_max}")
 
     def sigma(self, t: Tensor) -> Tensor:
-        """Standard deviation of the perturbation kernel p(F_t | F_0) = N(F_0, sigma(t)^2)."""
+        """Return the standard deviation of the perturbation kernel p(F_t | F_0) = N(F_0, sigma(t)^2)."""
         return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
 
     def noise_levels(self, steps: int, *, start: float = 1.0) -> Tensor:
-        """`steps` noise levels (float64), equally spaced in t from sigma(start) to sigma_min; one is the first."""
+        """Return `steps` noise levels (float64) at equal steps of t from sigma(start) down to sigma_min.
+
+        A single level is sigma(start).
+
+        Raises:
+            ValueError: `steps` is not positive.
+        """
         if steps < 1:
             raise ValueError(f"at least 1 step is needed, not {steps}")
         return self.sigma(torch.linspace(start, 0, steps, dtype=torch.float64))
 
 
 def score(noisy: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:
-    """Score of p(F_t) from the denoised estimate E[F_0 | F_t] (Tweedie's formula)."""
+    """Return the score of p(F_t) from the denoised estimate E[F_0 | F_t] (Tweedie's formula)."""
     return (denoised - noisy) / sigma**2
 
 
 def largest_distance(slices: Tensor) -> float:
-    """Largest Euclidean distance between two slices (N, ...), the sigma_max that Song and Ermon (2020) advise."""
+    """Return the largest Euclidean distance between two slices (N, ...): sigma_max as Song and Ermon (2020) advise."""
     flat = slices.flatten(1)
     return float(torch.cdist(flat, flat).max())

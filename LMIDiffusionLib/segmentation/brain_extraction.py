@@ -1,4 +1,4 @@
-"""A brain mask found in a T1w-like volume by deepbet, an optional package with its weights in it (MIT licence)."""
+"""Brain extraction from a T1w-like volume by deepbet, an optional package that includes its weights (MIT license)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..errors import UserError
 from ..images.volume import Volume
 
 SMALLEST, LARGEST = 500.0, 2500.0
-"""Volumes in millilitres between which a brain, with its CSF, is believed."""
+"""Plausible volumes of a brain with its CSF, in milliliters."""
 
 
 def check_brain_finder() -> None:
-    """Make sure that deepbet is there, before minutes are spent.
+    """Check that deepbet is installed, before a translation takes minutes.
 
     Raises:
-        UserError: it is not installed.
+        UserError: deepbet is not installed.
     """
     try:
         import deepbet  # noqa: F401
@@ -28,13 +28,13 @@ def check_brain_finder() -> None:
 
 
 def find_brain(volume: Volume) -> NDArray[np.bool_]:
-    """Brain with its CSF, a mask of the volume's shape: one connected piece without holes.
+    """Find the brain and its CSF: a mask with the volume's shape, one connected piece without holes.
 
     Args:
-        volume: of T1w contrast, measured or translated, of a whole head or brain.
+        volume: whole head or brain in T1w contrast, measured or translated.
 
     Raises:
-        UserError: nothing of the size of a brain was found.
+        UserError: nothing as large as a brain was found.
     """
     import nibabel as nib
     from deepbet import BrainExtraction
@@ -42,7 +42,7 @@ def find_brain(volume: Volume) -> NDArray[np.bool_]:
     image = nib.Nifti1Image(volume.array.astype(np.float32, copy=False), volume.affine)
     try:
         _, mask, _ = BrainExtraction(no_gpu=True).run(image)
-    except (AssertionError, ValueError) as error:  # it finds nothing at all
+    except (AssertionError, ValueError) as error:  # deepbet found nothing
         raise UserError(_refusal(0.0)) from error
     brain = largest_piece(np.asarray(mask.dataobj) > 0)
     millilitres = float(brain.sum()) * abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
@@ -52,7 +52,7 @@ def find_brain(volume: Volume) -> NDArray[np.bool_]:
 
 
 def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected piece of a mask, its holes filled; nothing of an empty one."""
+    """Return the largest connected piece of a mask with its holes filled; an empty mask stays empty."""
     labels, count = ndimage.label(mask)
     if count == 0:
         return mask
@@ -63,6 +63,6 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _refusal(millilitres: float) -> str:
     return (
-        f"No brain was found: what was found measures {millilitres:.0f} ml, and a brain {SMALLEST:.0f} to"
-        f" {LARGEST:.0f} ml. Give a brain mask, or do without tissues."
+        f"No brain was found: the largest candidate has {millilitres:.0f} ml, a brain has {SMALLEST:.0f} to"
+        f" {LARGEST:.0f} ml. Give a brain mask, or leave out the tissues."
     )

@@ -1,4 +1,4 @@
-"""K-Means classes of target-modality intensities, fitted in training and never refitted on a translated image."""
+"""K-Means classes of target-modality intensities: fitted in training, never refitted on a translated image."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 TISSUES = ("CSF", "grey matter", "white matter")
-"""What the three classes inside a brain mask are, in the order of their labels."""
+"""Names of the three classes inside a brain mask, in the order of their labels."""
 
 TISSUES_FROM_DARK = {"T1w": ("CSF", "grey matter", "white matter")}
-"""By modality, the order in which they brighten, where it is the same in every scan."""
+"""Tissues from dark to bright, for modalities in which every scan has the same order."""
 
 
 def fit_centres(intensities: NDArray[np.number], *, count: int, seed: int = 0) -> NDArray[np.float64]:
-    """K-Means centres (count,), ascending, of intensities of any shape."""
-    from sklearn.cluster import KMeans  # needed in training only
+    """Fit K-Means to intensities of any shape and return the centers (count,), ascending."""
+    from sklearn.cluster import KMeans  # slow to import; only training needs it
 
     kmeans = KMeans(count, n_init=4, random_state=seed).fit(intensities.reshape(-1, 1))
     return np.sort(kmeans.cluster_centers_.ravel()).astype(np.float64)
 
 
 def nearest_centre(intensities: NDArray[np.number], centres: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Index of the nearest of the ascending centres for every intensity."""
+    """Return the index of the nearest of the ascending centers for every intensity."""
     boundaries = (centres[:-1] + centres[1:]) / 2
     return np.searchsorted(boundaries, intensities, side="right").astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A label map.
+    """A label map and the names of its labels.
 
     Attributes:
-        labels: uint8, of the image's shape; i stands for `names[i - 1]`, 0 for outside.
-        names: of the classes or tissues.
+        labels: uint8, with the image's shape; label i means `names[i - 1]`, 0 means outside.
+        names: names of the classes or tissues.
     """
 
     labels: NDArray[np.uint8]
@@ -43,25 +43,25 @@ class Segmentation:
 
 
 def segment_classes(image: NDArray[np.number], centres: NDArray[np.floating]) -> Segmentation:
-    """Intensity classes 1..k of a target-modality image, the darkest (air included) first.
+    """Assign each voxel to one of the intensity classes 1..k; class 1 is the darkest and includes air.
 
     Args:
-        image: intensities in [0, 1] of any shape, such as a translation's.
-        centres: (k,) K-Means centres, ascending, such as `Checkpoint.centres` has them.
+        image: target-modality intensities in [0, 1] of any shape, such as a translation.
+        centres: (k,) K-Means centers, ascending, such as `Checkpoint.centres` returns.
     """
     names = tuple(f"Class {number}" for number in range(1, len(centres) + 1))
     return Segmentation(nearest_centre(image, centres) + np.uint8(1), names)
 
 
 def segment_tissues(image: NDArray[np.number], centres: Mapping[str, float], brain: NDArray[np.bool_]) -> Segmentation:
-    """The tissue with the nearest centre inside a brain mask.
+    """Assign each voxel inside a brain mask to the tissue with the nearest center.
 
-    Names say which tissue is which, not brightness: fluid is the darkest in a T1w image and the brightest in a T2w one.
+    Labels follow the names, not the brightness: fluid is the darkest tissue in T1w and the brightest in T2w.
 
     Args:
         image: target-modality intensities in [0, 1] of any shape.
-        centres: one of each tissue, such as `Checkpoint.tissue_centres`; labels count from 1 in their order.
-        brain: mask of the image's shape.
+        centres: center of each tissue, such as `Checkpoint.tissue_centres`; labels count from 1 in this order.
+        brain: mask with the image's shape.
     """
     values = np.array([*centres.values()])
     from_dark = np.argsort(values)
@@ -70,6 +70,6 @@ def segment_tissues(image: NDArray[np.number], centres: Mapping[str, float], bra
 
 
 def named_centres(centres: NDArray[np.floating], from_dark: Sequence[str]) -> dict[str, float]:
-    """Ascending centres by the names of their tissues, in the order of `TISSUES`."""
+    """Name ascending centers by their tissues; the result has the order of `TISSUES`."""
     found = dict(zip(from_dark, centres.tolist(), strict=True))
     return {name: found[name] for name in TISSUES}
