@@ -68,7 +68,7 @@ class TranslationRun:
     :param onLog: called with each line of the log.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         requests: Sequence[TranslationRequest],
         *,

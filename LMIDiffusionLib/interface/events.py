@@ -16,6 +16,8 @@ from typing import Any
 from ..errors import UserError, is_out_of_memory
 from .progress import Progress
 
+_LIBRARY = __name__.partition(".")[0]
+
 IDLE_SECONDS = 600.0
 """A process that serves requests ends when it has waited so long for one."""
 
@@ -130,7 +132,7 @@ def failure(error: BaseException) -> Error:
         return Error(ErrorKind.BAD_INPUT, str(error))
     if isinstance(error, KeyboardInterrupt):
         return Error(ErrorKind.CANCELLED, "Interrupted; nothing was written.")
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(__package__):
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != _LIBRARY:
         message = f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'."
         return Error(ErrorKind.BAD_INPUT, message)
     if isinstance(error, OSError) and error.strerror:

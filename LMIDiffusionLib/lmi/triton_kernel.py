@@ -54,7 +54,7 @@ def _similarity(first, second, hard: tl.constexpr):
 
 
 @triton.jit
-def _log_ratio(
+def _log_ratio(  # noqa: PLR0913, as a kernel takes no structures
     reference, image, row, column, down, right, height, width, patch: tl.constexpr, hard: tl.constexpr, like
 ):
     """Compute n I - n log n for the reference's patches at (row, column) and the image's at (down, right)."""
@@ -78,7 +78,7 @@ def _log_ratio(
 
 
 @triton.jit
-def _information(
+def _information(  # noqa: PLR0913
     reference,
     image,
     result,

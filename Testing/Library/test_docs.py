@@ -114,7 +114,7 @@ def test_figures_of_the_manual_are_small_and_each_is_shown() -> None:
 
 
 def test_the_api_page_has_every_public_name() -> None:
-    named = re.findall(r"^::: LMIDiffusionLib\.(\w+)\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    named = re.findall(r"^::: LMIDiffusionLib\.([\w.]+)\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
     assert {name: home for home, name in named} == lmi._HOMES
 
 

@@ -34,7 +34,7 @@ class RivalTraining(lightning.LightningModule, Pictured, ABC):
         """What it is built from, as plain JSON types."""
 
 
-def fit_rival(
+def fit_rival(  # noqa: PLR0913
     module: RivalTraining,
     slices: tuple[SliceSet, SliceSet],
     path: Path,

@@ -102,12 +102,12 @@ def test_an_exception_is_told_in_one_sentence_and_by_its_kind(error: BaseExcepti
         assert event.message == str(error)
 
 
-@pytest.mark.parametrize("module", ["events", "checkpoint_header", "presets", "resources"])
-def test_what_other_programs_import_needs_the_standard_library_alone(module: str) -> None:
+@pytest.mark.parametrize("module", ["events", "checkpoint_header", "presets", "progress", "resources"])
+def test_the_interface_for_other_programs_needs_the_standard_library_alone(module: str) -> None:
     code = f"""
 import sys
 before = set(sys.modules)
-import LMIDiffusionLib.{module}
+import LMIDiffusionLib.interface.{module}
 loaded = {{name.partition(".")[0] for name in set(sys.modules) - before}}
 sys.exit(str(loaded - sys.stdlib_module_names - {{"LMIDiffusionLib"}} or ""))
 """
