@@ -1,8 +1,17 @@
 """Exceptions that a user is meant to read."""
 
 
-class UserError(Exception):
-    """Something the user can put right. The message is one sentence: what is wrong and what to do."""
+class UserError(ValueError):
+    """Something the user can put right. The message is one sentence: what is wrong and what to do.
+
+    Attributes:
+        place: the file that the message begins with; empty if it is about no file.
+        text: the message without the place.
+    """
+
+    def __init__(self, text: str, *, place: object = "") -> None:
+        self.text, self.place = text, str(place)
+        super().__init__(f"{self.place} {text}".lstrip())
 
 
 class ScanWarning(UserWarning):
@@ -14,7 +23,7 @@ class OutOfMemory(UserError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python has a class for it, and PyTorch says it in words."""
+    """Tell whether memory ran out; PyTorch says so only in the text of a RuntimeError."""
     if isinstance(error, MemoryError | OutOfMemory):
         return True
     text = str(error).lower()

@@ -138,6 +138,8 @@ def load_rival(path: Path, *, kind: str) -> RivalCheckpoint:
         if metadata["intensity_scale"] != SCALE_NAME:
             raise UserError(f"{path} uses another intensity scale ({metadata['intensity_scale']}); train it again.")
         return _from_metadata(metadata, load_file(path))
+    except UserError:
+        raise
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise damaged(path) from error
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ..errors import ScanWarning
 from ..images.files import atomic_path
 from ..images.masks import read_mask
-from ..images.plausibility import question
+from ..images.plausibility import check_plausibility
 from ..images.volume import Volume, read_volume, save_nifti
+from ..interface.notices import warn
 from ..model.checkpoint import Checkpoint
 from ..model.devices import select_precision
 from ..runs.distributed import failures_kept
@@ -84,7 +85,7 @@ class Pipeline:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", ScanWarning)
             volume = read_volume(scan.source)
-            question(volume.array, scan.source)
+            warn(check_plausibility(volume.array, scan.source))
             brain = None if scan.mask is None else read_mask(scan.mask, volume)
             source = SlicedSource.of(volume, pixel_size=self._checkpoint.pixel_size)
             told = [str(each.message) for each in caught]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ScanWarning
+from ..interface.notices import Notice, NoticeKind, Notices, warn
 
 # Ringing and coil noise give a few voxels below the background.
 _LOWEST_PERCENTILE = 0.1
@@ -24,17 +22,26 @@ _AIR_AT_BORDER = 0.25
 
 
 def with_zero_background(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A volume (I, J, K) whose air is 0: filled voxels are set to it, the others shifted to it.
+    """As `zero_background`, with a `ScanWarning` in place of a notice."""
+    shifted, notices = zero_background(values)
+    warn(notices)
+    return shifted
+
+
+def zero_background(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], Notices]:
+    """Bring the air of a volume (I, J, K) to 0: set filled voxels to it, and shift the others to it.
 
     The background is what the border of the volume holds, not the least value: two columns of padding at -1000 leave
     the rest as it is. A volume whose background is 0 keeps its values, but for a few negative ones that become 0.
+
+    Returns:
+        The volume, and a notice if its background was not 0.
     """
     fill = filled_voxels(values)
     lowest, span = _range(values[~fill])
     raised = lowest > _NOTICEABLE_SHIFT * span and _is_air(_border(values, ~fill), lowest, span)
     shift = lowest if lowest < 0 or raised else 0.0
-    _tell(fill, shift, span, values)
-    return np.where(fill, 0.0, np.maximum(values - shift, 0.0))
+    return np.where(fill, 0.0, np.maximum(values - shift, 0.0)), _notices(fill, shift, span, values)
 
 
 def filled_voxels(values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -102,12 +109,12 @@ def _is_air(border: NDArray[np.float64], lowest: float, span: float) -> bool:
     return float((border <= lowest + _RINGING * span).mean()) > _AIR_AT_BORDER
 
 
-def _tell(fill: NDArray[np.bool_], shift: float, span: float, values: NDArray[np.float64]) -> None:
+def _notices(fill: NDArray[np.bool_], shift: float, span: float, values: NDArray[np.float64]) -> Notices:
     notes = []
     if fill.any():
         filled = ", ".join(f"{value:g}" for value in np.unique(values[fill]))
         notes.append(f"{int(fill.sum())} voxels of {filled} count as air")
     if abs(shift) > _NOTICEABLE_SHIFT * span:
         notes.append(f"{shift:g} counts as zero")
-    if notes:
-        warnings.warn(f"The scan's background is not zero: {' and '.join(notes)}.", ScanWarning, stacklevel=4)
+    text = f"has a background that is not zero: {' and '.join(notes)}."
+    return (Notice(NoticeKind.BACKGROUND, "The scan", text),) if notes else ()

@@ -136,7 +136,7 @@ def _headers(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         except InvalidDicomError:
             return {}, []
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); ask for its permissions.") from error
+            raise UserError(f"cannot be read ({error.strerror}); ask for its permissions.", place=path) from error
         except Exception:  # damaged files raise anything
             return {}, []
     shared = _attributes(header.pop("SharedFunctionalGroupsSequence", None) or [])

@@ -63,7 +63,7 @@ def read_series(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.f
     path = source.path if isinstance(source, Series) else source
     stack = _chosen(_stacks(list(slices_in(path))), source)
     if len(stack.slices) == 1 and path.is_file():
-        raise UserError(f"{path} is one slice of a DICOM series; give the folder of its files.")
+        raise UserError("is one slice of a DICOM series; give the folder of its files.", place=path)
     slices, step = _in_order(stack, source)
     affine = np.eye(4)
     affine[:3, :2], affine[:3, 2], affine[:3, 3] = slices[0].axes, step, slices[0].position
@@ -115,14 +115,14 @@ def _has_doubles(slices: list[Slice]) -> bool:
 
 def _chosen(stacks: list[_Stack], source: Path | Series) -> _Stack:
     if not stacks:
-        raise UserError(f"{source} holds no DICOM image with a place in space; give a scan's file or DICOM folder.")
+        raise UserError("holds no DICOM image with a place in space; give a scan's file or DICOM folder.", place=source)
     number = source.number if isinstance(source, Series) else 1 if len(stacks) == 1 else None
     if number is not None and 1 <= number <= len(stacks):
         return stacks[number - 1]
     path = source.path if isinstance(source, Series) else source
     listed = "; ".join(f"{index}: {stack}" for index, stack in enumerate(stacks[:_MOST_LISTED], 1))
     listed += "; and so on" if len(stacks) > _MOST_LISTED else ""
-    raise UserError(f"{path} holds {len(stacks)} DICOM series; choose one by its number (--series N) of {listed}.")
+    raise UserError(f"holds {len(stacks)} DICOM series; choose one by its number (--series N) of {listed}.", place=path)
 
 
 def _in_order(stack: _Stack, source: Path | Series) -> tuple[list[Slice], NDArray[np.float64]]:
@@ -133,7 +133,7 @@ def _in_order(stack: _Stack, source: Path | Series) -> tuple[list[Slice], NDArra
     """
     slices = sorted(stack.slices, key=lambda each: each.height)
     if "MOSAIC" in (slices[0].header.get("ImageType") or ()):
-        raise UserError(f"{source} holds mosaics of slices; convert them to NIfTI by dcm2niix.")
+        raise UserError("holds mosaics of slices; convert them to NIfTI by dcm2niix.", place=source)
     if len(slices) == 1:
         header, normal = slices[0].header, np.cross(*slices[0].axes.T)
         thickness = header.get("SpacingBetweenSlices") or header.get("SliceThickness") or 1.0
@@ -158,11 +158,13 @@ def _irregular(slices: list[Slice], source: Path | Series) -> UserError:
     if gaps:
         named = [f"between {first.name} and {second.name}" for first, second in gaps[:_MOST_NAMED]]
         more = f" and in {len(gaps) - _MOST_NAMED} other places" if len(gaps) > _MOST_NAMED else ""
-        return UserError(f"{source} lacks slices {', '.join(named)}{more}; copy the whole series again.")
+        return UserError(f"lacks slices {', '.join(named)}{more}; copy the whole series again.", place=source)
     least, most = distances.min(), distances.max()
     if most - least > _UNEVEN * usual:
-        return UserError(f"{source} has slices {least:.3g} to {most:.3g} mm apart; give a series with even distances.")
-    return UserError(f"{source} has slices that do not lie in line; give a series that makes one block.")
+        return UserError(
+            f"has slices {least:.3g} to {most:.3g} mm apart; give a series with even distances.", place=source
+        )
+    return UserError("has slices that do not lie in line; give a series that makes one block.", place=source)
 
 
 def _voxels(slices: list[Slice], source: Path | Series) -> NDArray[np.number]:
@@ -174,7 +176,7 @@ def _voxels(slices: list[Slice], source: Path | Series) -> NDArray[np.number]:
     keywords = ("RescaleSlope", "RescaleIntercept")
     if len({tuple(each.header.get(keyword) for keyword in keywords) for each in slices if each.is_frame}) > 1:
         # SimpleITK takes the first frame's for all.
-        raise UserError(f"{source} has frames on different scales; convert it to NIfTI by dcm2niix.")
+        raise UserError("has frames on different scales; convert it to NIfTI by dcm2niix.", place=source)
     files = {path: _frames(path) for path in dict.fromkeys(each.path for each in slices)}
     return np.stack([files[each.path][each.frame].T for each in slices], axis=-1)
 

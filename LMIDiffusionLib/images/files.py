@@ -7,11 +7,11 @@ import itertools
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import ScanWarning, UserError
+from ..errors import UserError
+from ..interface.notices import Notice, NoticeKind, warn
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".mha")
@@ -40,8 +40,8 @@ def named_volumes(folder: Path, suffix: str) -> dict[str, Path]:
         for path in sorted(folder.glob(f"*_{suffix}{each}")):
             name = stem(path).removesuffix(f"_{suffix}")
             if name in found:
-                message = f"{found[name]} is left out, because {path.name} lies beside it."
-                warnings.warn(message, ScanWarning, stacklevel=2)
+                text = f"is left out, because {path.name} lies beside it."
+                warn([Notice(NoticeKind.FILE_NAME, str(found[name]), text)])
             found[name] = path
     return dict(sorted(found.items()))
 

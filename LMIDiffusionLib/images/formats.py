@@ -11,18 +11,18 @@ import logging
 import math
 import re
 import tempfile
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
-from ..errors import ScanWarning, UserError
+from ..errors import UserError
+from ..interface.notices import Notice, NoticeKind, Notices
 from .dicom_headers import is_dicom
 from .dicom_series import Series, read_series
 from .files import is_file
@@ -47,8 +47,24 @@ _READ_ERRORS = (
 )
 
 
-def read_image(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.float64], nib.Nifti1Header | None]:
-    """The voxels of an image, its affine in millimetres (right-anterior-superior), and its header if it is NIfTI.
+class StoredImage(NamedTuple):
+    """The content of an image file.
+
+    Attributes:
+        array: voxels, of any number of dimensions.
+        affine: (4, 4) to millimetres, right-anterior-superior.
+        header: of a NIfTI file.
+        notices: about the file.
+    """
+
+    array: NDArray[np.number]
+    affine: NDArray[np.float64]
+    header: nib.Nifti1Header | None = None
+    notices: Notices = ()
+
+
+def read_image(source: Path | Series) -> StoredImage:
+    """Read the voxels of an image and where they lie.
 
     Args:
         source: a file, a folder of DICOM files, or one of several series in it.
@@ -57,16 +73,16 @@ def read_image(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.fl
         UserError: it is missing, unreadable, of no known format, truncated, without voxels or not scalar.
     """
     if isinstance(source, Series) or source.is_dir():
-        return *read_series(source), None
+        return StoredImage(*read_series(source))
     if not is_file(source):
-        raise UserError(f"{source} does not exist or is no file; give the path of a scan.")
+        raise UserError("does not exist or is no file; give the path of a scan.", place=source)
     with _without_remarks(), np.errstate(all="ignore"):
         stored = _stored(source)
         reader_name = _itk_reader(stored)
         if reader_name is not None:
-            return *_read_by_itk(source, stored, reader_name), None
+            return _read_by_itk(source, stored, reader_name)
         if is_dicom(stored):
-            return *read_series(source), None
+            return StoredImage(*read_series(source))
         return _read_by_nibabel(source, stored)
 
 
@@ -78,7 +94,7 @@ def _stored(path: Path) -> bytes:
         raise _damage(path, error) from error
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or "it is larger than the memory"
-        raise UserError(f"{path} cannot be read ({reason}); check its permissions and the disk.") from error
+        raise UserError(f"cannot be read ({reason}); check its permissions and the disk.", place=path) from error
 
 
 def _itk_reader(data: bytes) -> str | None:
@@ -87,13 +103,17 @@ def _itk_reader(data: bytes) -> str | None:
     return METAIMAGE if _METAIMAGE_MARK.match(data) else None
 
 
-def _read_by_itk(path: Path, data: bytes, reader_name: str) -> tuple[NDArray[np.number], NDArray[np.float64]]:
+def _read_by_itk(path: Path, data: bytes, reader_name: str) -> StoredImage:
+    def read(file: Path) -> StoredImage:
+        array, affine, notices = read_itk(file, reader_name, known_as=path)
+        return StoredImage(array, affine, None, notices)
+
     if not _is_compressed(path):
-        return read_itk(path, reader_name, known_as=path)
+        return read(path)
     with tempfile.TemporaryDirectory() as folder:
         unpacked = Path(folder) / path.name
         unpacked.write_bytes(data)
-        return read_itk(unpacked, reader_name, known_as=path)
+        return read(unpacked)
 
 
 def _is_compressed(path: Path) -> bool:
@@ -101,28 +121,35 @@ def _is_compressed(path: Path) -> bool:
         return file.read(len(_GZIP)) == _GZIP
 
 
-def _read_by_nibabel(
-    path: Path, data: bytes
-) -> tuple[NDArray[np.number], NDArray[np.float64], nib.Nifti1Header | None]:
+def _read_by_nibabel(path: Path, data: bytes) -> StoredImage:
     try:
         image = _open(path, data)
     except (EOFError, zlib.error) as error:
         raise _damage(path, error) from error
     except _READ_ERRORS as error:
-        raise UserError(f"{path} is no readable scan ({_first_line(error)}); convert it to .nii.gz.") from error
-    _check_kind(image, path)
+        raise UserError(f"is no readable scan ({_first_line(error)}); convert it to .nii.gz.", place=path) from error
     if isinstance(image, nib.Nifti1Image | nib.MGHImage):
         _check_size(image, len(data), path)
+    return voxels_of(image, path)
+
+
+def voxels_of(image: nib.spatialimages.SpatialImage, place: Path | str) -> StoredImage:
+    """Load the voxels of an image of nibabel, which `place` names in messages.
+
+    Raises:
+        UserError: it is damaged, without voxels or not scalar.
+    """
+    _check_kind(image, place)
     try:
         array = np.asanyarray(image.dataobj)
     except _READ_ERRORS as error:
-        raise _damage(path, error) from error
+        raise _damage(place, error) from error
     header = image.header if isinstance(image.header, nib.Nifti1Header) else None
-    return array, _in_millimetres(image), header
+    return StoredImage(array, _in_millimetres(image), header, _orientation_notices(image, place))
 
 
-def _damage(path: Path, error: BaseException) -> UserError:
-    return UserError(f"{path} is damaged or truncated ({_first_line(error)}); copy it again.")
+def _damage(path: Path | str, error: BaseException) -> UserError:
+    return UserError(f"is damaged or truncated ({_first_line(error)}); copy it again.", place=path)
 
 
 @contextlib.contextmanager
@@ -202,11 +229,19 @@ def _open_pair(header: bytes, voxels: bytes, path: Path) -> Any:
         return nib.Nifti2Pair.from_file_map(holders)
     if _ANALYZE_SIZE not in (int.from_bytes(header[:4], "little"), int.from_bytes(header[:4], "big")):
         raise ValueError("its header is neither of NIfTI nor of Analyze")
-    matrix = path.with_suffix(".mat")
-    if not is_file(matrix):
-        message = f"{path} is an Analyze file, which does not tell left from right; its columns are taken to run left."
-        warnings.warn(message, ScanWarning, stacklevel=2)
-    return nib.Spm99AnalyzeImage.from_file_map({**holders, "mat": FileHolder(filename=str(matrix))})
+    return nib.Spm99AnalyzeImage.from_file_map({**holders, "mat": FileHolder(filename=str(_matrix_file(path)))})
+
+
+def _matrix_file(path: Path | str) -> Path:
+    """The file beside an Analyze file that tells where its axes run."""
+    return Path(path).with_suffix(".mat")
+
+
+def _orientation_notices(image: nib.spatialimages.SpatialImage, place: Path | str) -> Notices:
+    if not isinstance(image, nib.Spm99AnalyzeImage) or is_file(_matrix_file(place)):
+        return ()
+    text = "is an Analyze file, which does not tell left from right; its columns are taken to run left."
+    return (Notice(NoticeKind.ORIENTATION, str(place), text),)
 
 
 def _partner(path: Path, ending: str) -> Path:
@@ -219,15 +254,15 @@ def _partner(path: Path, ending: str) -> Path:
     for each in sorted(path.parent.iterdir()):
         if each.name.lower() in (name, f"{name}.gz"):
             return each
-    raise UserError(f"{path} is one file of two; put the {ending} file of the same name beside it.")
+    raise UserError(f"is one file of two; put the {ending} file of the same name beside it.", place=path)
 
 
-def _check_kind(image: Any, path: Path) -> None:
+def _check_kind(image: Any, path: Path | str) -> None:
     dtype = image.get_data_dtype()
     if dtype.names or dtype.kind not in "iuf":
         raise not_scalar(path)
     if 0 in image.shape:
-        raise UserError(f"{path} has no voxels (size {image.shape}); give a volume with an image in it.")
+        raise UserError(f"has no voxels (size {image.shape}); give a volume with an image in it.", place=path)
 
 
 def _check_size(image: Any, stored: int, path: Path) -> None:

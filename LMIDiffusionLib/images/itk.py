@@ -6,7 +6,6 @@ import contextlib
 import os
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ScanWarning, UserError
+from ..errors import UserError
+from ..interface.notices import Notice, NoticeKind, Notices
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -30,8 +30,10 @@ _STDERR = 2
 _turn = threading.Lock()
 
 
-def read_itk(path: Path, reader_name: str, *, known_as: Path) -> tuple[NDArray[np.number], NDArray[np.float64]]:
-    """The voxels of a file and its affine in millimetres (right-anterior-superior).
+def read_itk(
+    path: Path, reader_name: str, *, known_as: Path
+) -> tuple[NDArray[np.number], NDArray[np.float64], Notices]:
+    """The voxels of a file, its affine in millimetres (right-anterior-superior), and a notice if that is a guess.
 
     Args:
         path: the file, not compressed as a whole.
@@ -42,10 +44,11 @@ def read_itk(path: Path, reader_name: str, *, known_as: Path) -> tuple[NDArray[n
         UserError: the file is damaged, truncated, without the file of its voxels, or not scalar.
     """
     image = read_itk_image(path, reader_name, known_as=known_as)
+    notices: Notices = ()
     if reader_name == NRRD and image.GetDimension() == 3 and "superior" not in _metadata(image, "NRRD_space"):
-        message = f"{known_as} does not name its space; its axes are taken to run left, posterior, superior."
-        warnings.warn(message, ScanWarning, stacklevel=2)
-    return array_of(image), affine_of(image)
+        text = "does not name its space; its axes are taken to run left, posterior, superior."
+        notices = (Notice(NoticeKind.ORIENTATION, str(known_as), text),)
+    return array_of(image), affine_of(image), notices
 
 
 def read_itk_image(path: Path, reader_name: str, *, known_as: Path) -> sitk.Image:
@@ -67,15 +70,15 @@ def read_itk_image(path: Path, reader_name: str, *, known_as: Path) -> sitk.Imag
     return image
 
 
-def not_scalar(path: Path) -> UserError:
+def not_scalar(path: Path | str) -> UserError:
     """What is said of a file of colours, vectors or complex numbers."""
-    return UserError(f"{path} holds colours, vectors or complex numbers; give a scalar grey-value volume.")
+    return UserError("holds colours, vectors or complex numbers; give a scalar grey-value volume.", place=path)
 
 
 def _damage(path: Path, reader_name: str) -> UserError:
     if reader_name == DICOM:
-        return UserError(f"{path} is damaged, or compressed in a way unknown here; copy it again or try dcm2niix.")
-    return UserError(f"{path} is damaged, truncated, or lacks the file of its voxels; copy all of it again.")
+        return UserError("is damaged, or compressed in a way unknown here; copy it again or try dcm2niix.", place=path)
+    return UserError("is damaged, truncated, or lacks the file of its voxels; copy all of it again.", place=path)
 
 
 def _metadata(image: sitk.Image, key: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..errors import ScanWarning, UserError
-from .normalization import head_mask, to_unit_scale
-from .volume import Volume, read_any_volume
+from ..errors import UserError
+from ..interface.notices import Notice, NoticeKind, Notices, warn
+from .normalization import head_mask, unit_scale
+from .volume import Volume, VolumeLike, as_volume, place_of
 
 # A label map stored with a scale factor reads 2 as 1.99.
 _LABEL_TOLERANCE = 0.01
@@ -23,24 +23,33 @@ _WHOLE_HEAD, _NO_HEAD, _MUCH_AIR, _LARGEST_BRAIN = 0.9, 0.01, 0.5, 2000.0
 
 
 def read_mask(path: str | Path, reference: Volume) -> NDArray[np.bool_]:
-    """Read a brain mask, by nearest neighbour where it lies on another grid than `reference`.
+    """As `as_mask`, with a `ScanWarning` for each notice."""
+    mask, notices = as_mask(path, reference)
+    warn(notices)
+    return mask
+
+
+def as_mask(given: VolumeLike, reference: Volume) -> tuple[NDArray[np.bool_], Notices]:
+    """Return a brain mask on the grid of `reference`, by nearest neighbor where it lies on another one.
 
     Values in [0, 1] are probabilities, of which 0.5 and more is inside; whole numbers are labels, of which all but 0
-    are. NaN is outside. A mask that does not look like one of a brain gets a `ScanWarning`.
+    are. NaN is outside.
+
+    Returns:
+        The mask, and notices if it does not look like one of a brain.
 
     Raises:
-        UserError: as `read_any_volume`, or the mask is empty or lies elsewhere in space.
+        UserError: as `as_volume`, or the mask is empty or lies elsewhere in space.
     """
-    path = Path(path)
-    mask = read_any_volume(path)
-    inside = _inside(_finite(mask), path)
+    mask, notices = as_volume(given)
+    place = place_of(given)
+    inside, doubtful = _inside(_finite(mask), place)
     if not inside.any():
-        raise UserError(f"The mask {path} is empty; give one with the brain marked.")
-    on_grid = _on_grid(mask.with_array(inside.astype(np.uint8)), reference, path) > 0
+        raise UserError("is empty; give a mask with the brain marked.", place=place)
+    on_grid = _on_grid(mask.with_array(inside.astype(np.uint8)), reference, place) > 0
     if not on_grid.any():
-        raise UserError(f"The mask {path} does not overlap the volume; give one that was drawn on this scan.")
-    _question(on_grid, reference, path)
-    return on_grid
+        raise UserError("does not overlap the volume; give a mask that was drawn on this scan.", place=place)
+    return on_grid, notices + doubtful + _check(on_grid, reference, place)
 
 
 def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
@@ -50,9 +59,9 @@ def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
         UserError: as `read_label_volume`, or the map lies elsewhere in space.
     """
     volume = read_label_volume(path)
-    labels = _on_grid(volume, reference, path)
+    labels = _on_grid(volume, reference, str(path))
     if volume.array.any() and not labels.any():
-        raise UserError(f"{path} has no label on the scan; give a label map that was drawn on this scan.")
+        raise UserError("has no label on the scan; give a label map that was drawn on this scan.", place=path)
     return labels.astype(np.int64)
 
 
@@ -60,13 +69,14 @@ def read_label_volume(path: Path) -> Volume:
     """Read a label map on its own grid, int64; what is within a hundredth of a whole number is one.
 
     Raises:
-        UserError: as `read_any_volume`, or the map holds other numbers than labels.
+        UserError: as `as_volume`, or the map holds other numbers than labels.
     """
-    volume = read_any_volume(path)
+    volume, notices = as_volume(path)
+    warn(notices)
     values = _finite(volume)
     rounded = values.round()
     if rounded.min() < 0 or np.abs(values - rounded).max() > _LABEL_TOLERANCE:
-        raise UserError(f"{path} holds other values than labels 0, 1, 2, ...; give a label map.")
+        raise UserError("holds other values than labels 0, 1, 2, ...; give a label map.", place=path)
     return volume.with_array(rounded.astype(np.int64))
 
 
@@ -75,17 +85,16 @@ def _finite(volume: Volume) -> NDArray[np.float64]:
     return np.nan_to_num(volume.array.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _inside(values: NDArray[np.float64], path: Path) -> NDArray[np.bool_]:
+def _inside(values: NDArray[np.float64], place: str) -> tuple[NDArray[np.bool_], Notices]:
     if values.min() >= -_LABEL_TOLERANCE and values.max() <= 1 + _LABEL_TOLERANCE:
-        return np.asarray(values >= _INSIDE)
+        return np.asarray(values >= _INSIDE), ()
     if np.abs(values - values.round()).max() > _LABEL_TOLERANCE:
-        message = f"The mask {path} holds neither probabilities nor labels; all that is not 0 counts as brain."
-        warnings.warn(message, ScanWarning, stacklevel=3)
-        return np.asarray(values != 0)
-    return np.asarray(values.round() != 0)
+        text = "is a mask of neither probabilities nor labels; all that is not 0 counts as brain."
+        return np.asarray(values != 0), (Notice(NoticeKind.MASK, place, text),)
+    return np.asarray(values.round() != 0), ()
 
 
-def _on_grid(volume: Volume, reference: Volume, path: Path) -> NDArray[np.number]:
+def _on_grid(volume: Volume, reference: Volume, place: str) -> NDArray[np.number]:
     """The voxels of a volume that are nearest to those of another one, 0 where it does not reach.
 
     Raises:
@@ -95,7 +104,7 @@ def _on_grid(volume: Volume, reference: Volume, path: Path) -> NDArray[np.number
     if volume.shares_grid_with(reference):
         return volume.array
     if volume.array.shape == shape and np.linalg.norm(_middle(volume) - _middle(reference)) > _SAME_PLACE:
-        raise UserError(f"{path} has the volume's size but lies elsewhere in space; correct its header.")
+        raise UserError("has the volume's size but lies elsewhere in space; correct its header.", place=place)
     to_volume = np.linalg.inv(volume.affine) @ reference.affine
     # A voxel reaches half its size beyond its centre, at the border of a volume too.
     return ndimage.affine_transform(
@@ -109,21 +118,20 @@ def _middle(volume: Volume) -> NDArray[np.float64]:
     return middle
 
 
-def _question(mask: NDArray[np.bool_], reference: Volume, path: Path) -> None:
-    """Warn of a mask that is inverted, or all ones, or of the whole head."""
+def _check(mask: NDArray[np.bool_], reference: Volume, place: str) -> Notices:
+    """Return a notice about a mask that is inverted, or all ones, or of the whole head."""
     if reference.array.min() == reference.array.max():
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ScanWarning)  # told when the scan itself is scaled
-        head = head_mask(to_unit_scale(reference.array))
+        return ()
+    scaled, _ = unit_scale(reference.array)
+    head = head_mask(scaled)
     of_head, of_air = float(mask[head].mean()), float(mask[~head].mean())
-    millilitres = float(mask.sum()) * abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000
+    milliliters = float(mask.sum()) * reference.voxel_volume
     if of_head < _NO_HEAD:
         problem = "covers none of the head"
     elif of_air > _MUCH_AIR:
         problem = f"covers {of_air:.0%} of the air"
-    elif of_head > _WHOLE_HEAD and millilitres > _LARGEST_BRAIN:
+    elif of_head > _WHOLE_HEAD and milliliters > _LARGEST_BRAIN:
         problem = f"covers {of_head:.0%} of the head"
     else:
-        return
-    warnings.warn(f"The mask {path} {problem}; is it one of the brain?", ScanWarning, stacklevel=3)
+        return ()
+    return (Notice(NoticeKind.MASK, place, f"{problem}; is it a mask of the brain?"),)

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .background import with_zero_background
+from ..errors import UserError
+from ..interface.notices import Notices, warn
+from .background import zero_background
 
 SCALE_NAME = "twice the median of the head"
 """How checkpoints name this scale; a checkpoint trained with another one cannot be used."""
@@ -65,15 +67,25 @@ def head_median(volume: NDArray[np.floating]) -> float:
 
 
 def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
+    """As `unit_scale`, with a `ScanWarning` in place of a notice."""
+    scaled, notices = unit_scale(volume)
+    warn(notices)
+    return scaled
+
+
+def unit_scale(volume: NDArray[np.number]) -> tuple[NDArray[np.float32], Notices]:
     """Divide a volume by twice the median of its head and clip it to [0, 1].
 
     A volume whose background is not zero (z-scored, with a constant added, filled with -32768 outside a mask) is first
-    brought to one where it is, with a `ScanWarning`.
+    brought to one where it is.
+
+    Returns:
+        The scaled volume, and a notice if its background was not zero.
 
     Raises:
-        ValueError: the volume is constant.
+        UserError: the volume is constant.
     """
-    values = with_zero_background(volume.astype(np.float64))
+    values, notices = zero_background(volume.astype(np.float64))
     if values.min() == values.max():
-        raise ValueError("a constant volume has no intensity scale")
-    return np.clip(values / (2 * head_median(values)), 0, 1).astype(np.float32)
+        raise UserError("The volume is constant, so that it has no intensity scale; give one with an image in it.")
+    return np.clip(values / (2 * head_median(values)), 0, 1).astype(np.float32), notices

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ScanWarning
-from .dicom_series import Series
+from ..interface.notices import Notice, NoticeKind, Notices
 
 # Shares and correlations that scans stay far away from: their neighbours are alike, and never the same by the dozen.
 _LABEL_SHARE = 0.6
@@ -36,12 +32,16 @@ def _neighbours(array: NDArray[np.number], axis: int) -> tuple[NDArray[np.number
     return moved[:-1], moved[1:]
 
 
-def question(array: NDArray[np.number], source: Path | Series) -> None:
-    """Warn of a volume (I, J, K) that does not look like a scan."""
+def check_plausibility(array: NDArray[np.number], place: object) -> Notices:
+    """Return a notice about a volume (I, J, K) that does not look like a scan.
+
+    Args:
+        array: the volume.
+        place: file or name of the volume, for the notice.
+    """
     kind = resembles(array)
-    if kind is not None:
-        message = f"{source} does not look like a scan of a head but like {kind}; the result means little."
-        warnings.warn(message, ScanWarning, stacklevel=3)
+    text = f"does not look like a scan of a head but like {kind}; the result means little."
+    return () if kind is None else (Notice(NoticeKind.PLAUSIBILITY, str(place), text),)
 
 
 def _share_of_equal_neighbours(array: NDArray[np.number]) -> float:

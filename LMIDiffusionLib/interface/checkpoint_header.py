@@ -123,6 +123,8 @@ def read_metadata(path: Path, *, wanted: HeaderFormat = _CHECKPOINT) -> dict[str
             raise UserError(f"{path} is a safetensors file of another program or kind and no {wanted.title}; give one.")
         metadata: dict[str, Any] = json.loads(others[wanted.key])
         _check_version(metadata, path, wanted.newest)
+    except UserError:
+        raise
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path) from error
     return metadata

@@ -15,9 +15,10 @@ from ..errors import ScanWarning, UserError
 from ..images.dicom_series import Series
 from ..images.files import VOLUME_ENDINGS, atomic_path, check_output, unused
 from ..images.masks import read_mask
-from ..images.plausibility import question
+from ..images.plausibility import check_plausibility
 from ..images.volume import read_volume, save_volume
 from ..interface.events import Result, Stage
+from ..interface.notices import warn
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import Processor, select_device, select_precision
 from ..segmentation.brain_extraction import check_brain_finder, find_brain
@@ -76,7 +77,7 @@ class TranslationJob:
         precision = select_precision(self.processor.precision, device)
         reporter.report(Stage.READING)
         volume = read_volume(self.source)
-        question(volume.array, self.source)
+        warn(check_plausibility(volume.array, self.source))
         brain = read_mask(self.mask, volume) if isinstance(self.mask, Path) else None
         reporter.report(Stage.LOADING)
         checkpoint = load(self.checkpoint)

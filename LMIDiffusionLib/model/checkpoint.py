@@ -135,6 +135,8 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint
     metadata = read_metadata(path)
     try:
         return _from_metadata(metadata, load_file(path), path)
+    except UserError:
+        raise
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise damaged(path) from error
 

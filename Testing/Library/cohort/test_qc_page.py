@@ -98,7 +98,7 @@ def test_a_browser_shows_a_row_a_scan_without_asking_anybody(browser: str, outpu
             "Class 5",
             "white matter",
             " ml",
-            "background is not zero",
+            "background that is not zero",
             "damaged.nii.gz is no readable",
             "not for diagnosis",
         ):

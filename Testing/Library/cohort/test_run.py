@@ -241,7 +241,7 @@ def test_warnings_of_a_scan_are_kept_beside_its_result(
     ]
     texts = [each["LMIDiffusion"]["Warnings"] for each in told]
     assert texts[0] == []
-    assert "background is not zero" in texts[1][0]
+    assert "background that is not zero" in texts[1][0]
     assert texts[2] == ["PDw.nii has 3 NaN or infinite voxels, which count as air."]
     assert capsys.readouterr().err == ""
 

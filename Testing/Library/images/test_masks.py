@@ -84,7 +84,7 @@ def test_a_small_difference_of_the_origin_loses_nothing_at_the_border(reads: Any
     slab[:12] = 0
     for shift in (0.02, -0.02):
         affine = nib.affines.from_matvec(np.eye(3), [shift] * 3)
-        with pytest.warns(ScanWarning, match="is it one of the brain"):
+        with pytest.warns(ScanWarning, match="is it a mask of the brain"):
             np.testing.assert_array_equal(reads(slab, affine @ _affine(reads)), slab > 0)
 
 
@@ -128,7 +128,7 @@ def test_a_mask_that_is_none_of_a_brain_is_questioned(reads: Any, brain: NDArray
     beside = np.zeros_like(brain)
     beside[:3, :3] = True
     mask = {"inverted": ~brain, "ones": np.ones_like(brain), "beside": beside}[kind]
-    with pytest.warns(ScanWarning, match="is it one of the brain"):
+    with pytest.warns(ScanWarning, match="is it a mask of the brain"):
         np.testing.assert_array_equal(reads(mask.astype(np.uint8)), mask)
 
 
@@ -141,7 +141,7 @@ def test_a_mask_of_the_whole_head_is_questioned_where_a_head_is_seen_and_one_of_
     assert not recwarn.list
     large = np.diag([2.5, 2.5, 5.0, 1]) @ head.affine  # of 20 slices: so that it holds more than any brain
     outline = (head.array > 150).astype(np.uint8)
-    with pytest.warns(ScanWarning, match=r"of the head; is it one of the brain"):
+    with pytest.warns(ScanWarning, match=r"of the head; is it a mask of the brain"):
         read_mask(saved(tmp_path / "head.nii", outline, large), Volume(head.array, large))
 
 

@@ -102,7 +102,7 @@ def test_an_exception_is_told_in_one_sentence_and_by_its_kind(error: BaseExcepti
         assert event.message == str(error)
 
 
-@pytest.mark.parametrize("module", ["events", "checkpoint_header", "presets", "progress", "resources"])
+@pytest.mark.parametrize("module", ["events", "notices", "checkpoint_header", "presets", "progress", "resources"])
 def test_the_interface_for_other_programs_needs_the_standard_library_alone(module: str) -> None:
     code = f"""
 import sys
