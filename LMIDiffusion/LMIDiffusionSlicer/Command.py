@@ -9,26 +9,7 @@ from .Checkpoints import resolveCheckpoint
 from .Geometry import writeMask, writeVolume
 from .Library import pythonCommand
 from .Request import TranslationRequest
-
-
-def inputFile(folder: Path) -> Path:
-    return folder / "source.nii"
-
-
-def maskFile(folder: Path) -> Path:
-    return folder / "mask.nii"
-
-
-def translatedFile(folder: Path) -> Path:
-    return folder / "volume.nii"
-
-
-def segmentationFile(folder: Path) -> Path:
-    return folder / "segmentation.nii"
-
-
-def uncertaintyFile(folder: Path) -> Path:
-    return folder / "uncertainty.nii"
+from .RunFolder import inputFile, maskFile, segmentationFile, translatedFile, uncertaintyFile
 
 
 def translateArguments(request: TranslationRequest, folder: Path) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
-from .Devices import AUTOMATIC, Device, DeviceProbe, basicDevices
+from .Devices import Device, DeviceProbe, basicDevices
+from .Presets import AUTOMATIC
 
 
 class DeviceSection:

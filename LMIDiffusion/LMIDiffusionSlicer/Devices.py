@@ -12,6 +12,7 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from .Library import pythonCommand, workerEnvironment
+from .Presets import AUTOMATIC
 from .WorkerProcess import WorkerProcess
 
 _PROBE = """
@@ -27,9 +28,6 @@ class Device:
 
     name: str
     label: str
-
-
-AUTOMATIC = "auto"
 
 
 def basicDevices() -> list[Device]:

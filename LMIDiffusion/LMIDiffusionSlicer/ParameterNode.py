@@ -7,9 +7,16 @@ from typing import Annotated, get_type_hints
 from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Decimals, SingleStep, WithinRange, parameterNodeWrapper
 
-from .Devices import AUTOMATIC
-from .Presets import DEFAULT_QUALITY, PRESETS, Clusters, Quality, Sampler
-from .ResultSection import SegmentStyle, ViewMode
+from .Presets import (
+    AUTOMATIC,
+    DEFAULT_QUALITY,
+    PRESETS,
+    Clusters,
+    Quality,
+    Sampler,
+    SegmentStyle,
+    ViewMode,
+)
 
 _DEFAULT = PRESETS[DEFAULT_QUALITY]
 # Without a step of its own, a ctkSliderWidget stops at whole numbers alone.

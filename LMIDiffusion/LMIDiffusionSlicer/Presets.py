@@ -1,4 +1,4 @@
-"""The library's presets in words, and the names of what they set."""
+"""Choices that the panel offers, and the library's presets of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from enum import Enum
 from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface import presets
+
+# The name of the device that the library chooses by itself.
+AUTOMATIC = "auto"
 
 
 class Sampler(Enum):
@@ -48,6 +51,22 @@ class Quality(Enum):
             Quality.PAPER: _("The paper's (very slow)"),
             Quality.CUSTOM: _("Custom"),
         }[self]
+
+
+class ViewMode(Enum):
+    BLENDED = "blended"
+    SIDE_BY_SIDE = "sideBySide"
+
+    def label(self) -> str:
+        return {ViewMode.BLENDED: _("Blended"), ViewMode.SIDE_BY_SIDE: _("Side by side")}[self]
+
+
+class SegmentStyle(Enum):
+    OUTLINES = "outlines"
+    FILLED = "filled"
+
+    def label(self) -> str:
+        return {SegmentStyle.OUTLINES: _("Outlines"), SegmentStyle.FILLED: _("Filled and outlined")}[self]
 
 
 @dataclass(frozen=True)

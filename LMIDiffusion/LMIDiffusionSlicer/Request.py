@@ -11,10 +11,9 @@ from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader
 
 from .Checkpoints import readSummary, resolveCheckpoint
 from .Dependencies import BRAIN_FINDER
-from .Devices import AUTOMATIC
 from .Errors import TranslationError
 from .Geometry import whyNotTranslatable, whyTooThin
-from .Presets import DEFAULT_QUALITY, PRESETS, Clusters, Sampler
+from .Presets import AUTOMATIC, DEFAULT_QUALITY, PRESETS, Clusters, Sampler
 
 _DEFAULT = PRESETS[DEFAULT_QUALITY]
 

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .Presets import SegmentStyle, ViewMode
 from .Results import SOURCE_ROLE, TABLE_ROLE, doubtsAbout
 from .Views import Arrangement, SliceViews
-
-
-class ViewMode(Enum):
-    BLENDED = "blended"
-    SIDE_BY_SIDE = "sideBySide"
-
-    def label(self) -> str:
-        return {ViewMode.BLENDED: _("Blended"), ViewMode.SIDE_BY_SIDE: _("Side by side")}[self]
-
-
-class SegmentStyle(Enum):
-    OUTLINES = "outlines"
-    FILLED = "filled"
-
-    def label(self) -> str:
-        return {SegmentStyle.OUTLINES: _("Outlines"), SegmentStyle.FILLED: _("Filled and outlined")}[self]
 
 
 class ResultSection:

@@ -1,4 +1,4 @@
-"""The folder of a run, in Slicer's temporary one."""
+"""The folder of a run, in Slicer's temporary one, and the files in it."""
 
 from __future__ import annotations
 
@@ -36,3 +36,23 @@ def removeFolder(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(_SECONDS_BETWEEN_REMOVALS)
+
+
+def inputFile(folder: Path) -> Path:
+    return folder / "source.nii"
+
+
+def maskFile(folder: Path) -> Path:
+    return folder / "mask.nii"
+
+
+def translatedFile(folder: Path) -> Path:
+    return folder / "volume.nii"
+
+
+def segmentationFile(folder: Path) -> Path:
+    return folder / "segmentation.nii"
+
+
+def uncertaintyFile(folder: Path) -> Path:
+    return folder / "uncertainty.nii"
