@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Slicer's scene and Qt's classes are one a process: each of these files gets its own, two at a time.
-MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py)
+MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py Testing/Module/*/test_*.py)
 
 .PHONY: demo test lint docs figures screenshot soak
 
@@ -17,10 +17,10 @@ test: lint
 	printf '%s\n' Testing/Library $(MODULE_TESTS) | OMP_NUM_THREADS=1 xargs -n 1 -P 2 $(BIN)/python -m pytest --quiet
 
 screenshot: $(VENV)/.ready-test
-	$(BIN)/python Testing/screenshot.py screenshots
+	$(BIN)/python tools/screenshot.py screenshots
 
 soak: $(VENV)/.ready-test
-	$(BIN)/python Testing/soak.py
+	$(BIN)/python tools/soak.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"

@@ -3,10 +3,10 @@
 import sys
 
 import slicer
-from LMIDiffusionSlicer import SampleScans
-from LMIDiffusionSlicer.Logic import LMIDiffusionLogic
-from LMIDiffusionSlicer.Panel import Panel
-from LMIDiffusionSlicer.SelfTest import LMIDiffusionTest
+from LMIDiffusionSlicer.Logic.LMIDiffusionLogic import LMIDiffusionLogic
+from LMIDiffusionSlicer.Logic.SelfTest import LMIDiffusionTest
+from LMIDiffusionSlicer.Panel.Panel import Panel
+from LMIDiffusionSlicer.Scene import SampleScans
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget

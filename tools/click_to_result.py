@@ -1,4 +1,4 @@
-"""`python Testing/click_to_result.py [PREVIEWS]`: how long *Translate current slice* takes, from click to result.
+"""`python tools/click_to_result.py [PREVIEWS]`: how long *Translate current slice* takes, from click to result.
 
 Clicks it a few times on the bundled scan with the bundled checkpoint, and prints for each the seconds that passed, and
 those that Slicer and the worker computed: on a busy computer, more pass. Linux only: it reads /proc.
@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "Module"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Module"))
 
 from conftest import MODULE_FILE, workers  # starts the host
 

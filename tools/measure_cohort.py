@@ -1,7 +1,7 @@
 """How fast `translate-cohort` is beside a loop over `translate`, and how much memory it takes over many scans.
 
-python Testing/measure_cohort.py speed SCAN SCAN ... [--devices N]
-python Testing/measure_cohort.py memory [--scans 200]
+python tools/measure_cohort.py speed SCAN SCAN ... [--devices N]
+python tools/measure_cohort.py memory [--scans 200]
 """
 
 from __future__ import annotations

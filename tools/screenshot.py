@@ -1,4 +1,4 @@
-"""`python Testing/screenshot.py FOLDER`: the panel beside the slice and 3D views, at every step of a translation.
+"""`python tools/screenshot.py FOLDER`: the panel beside the slice and 3D views, at every step of a translation.
 
 Clicks through the job on the bundled scan with the bundled checkpoint, and draws FOLDER/1-first-run.png to
 8-error.png.

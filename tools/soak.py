@@ -1,4 +1,4 @@
-"""`python Testing/soak.py [RUNS]`: translate one slice 60 times in the panel, cancelling every third run.
+"""`python tools/soak.py [RUNS]`: translate one slice 60 times in the panel, cancelling every third run.
 
 Ends with exit code 1 if nodes, files, processes, threads or open files have become more. Linux only: it reads /proc.
 """
@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "Module"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Module"))
 
 from conftest import MODULE_FILE, add_head, make_checkpoint, workers  # starts the host
 

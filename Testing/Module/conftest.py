@@ -92,7 +92,7 @@ def choose_fastest(widget: Any, checkpoint: Path) -> Any:
 def add_result(node: Any, source: Any) -> Any:
     """Show a volume as if it were the translation of the source."""
     result = add_head("translated")
-    result.SetNodeReferenceID(package("Results").SOURCE_ROLE, source.GetID())
+    result.SetNodeReferenceID(package("Scene.Results").SOURCE_ROLE, source.GetID())
     node.resultVolume = result
     return result
 
@@ -108,7 +108,7 @@ def logic(module: Any) -> Any:
 
 
 def package(name: str) -> Any:
-    """A module of the package LMIDiffusionSlicer, as it is loaded now: Reload makes a new one."""
+    """A module of LMIDiffusionSlicer by folder and name, as it is loaded now: Reload makes a new one."""
     return sys.modules[f"LMIDiffusionSlicer.{name}"]
 
 
@@ -212,7 +212,7 @@ def start(logic: Any, volume: Any, *, onProgress: Any = None, **options: Any) ->
     """Start a translation and collect what it reports."""
     heard = SimpleNamespace(progress=[], result=None, error=None, log=[])
     heard.run = logic.startTranslation(
-        [package("Request").TranslationRequest(volume, **options)],
+        [package("Scene.Request").TranslationRequest(volume, **options)],
         onProgress=onProgress or heard.progress.append,
         onFinished=lambda outcomes: vars(heard).update(result=outcomes[0].result, error=outcomes[0].error),
         onCancelled=lambda error: setattr(heard, "error", error),

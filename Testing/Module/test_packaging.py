@@ -100,8 +100,8 @@ import host
 host.start()
 module = host.loadModule({str(installed / "LMIDiffusion.py")!r})
 import LMIDiffusionSlicer
-import LMIDiffusionSlicer.Library as library
-from LMIDiffusionSlicer import Checkpoints
+import LMIDiffusionSlicer.Base.Paths as library
+from LMIDiffusionSlicer.Base import Checkpoints
 Checkpoints.known_checkpoints()
 print(LMIDiffusionSlicer.LIBRARY_FOLDER, sys.modules["LMIDiffusionLib"].__file__)
 import subprocess
@@ -178,7 +178,9 @@ def test_requirements_agree_with_the_librarys_own() -> None:
         if line and not line.startswith("#"):
             assert f'"{line}"' in project
     sys.path.insert(0, str(ROOT / "LMIDiffusion"))
-    torch = re.search(r'^TORCH = "(.+)"$', (ROOT / "LMIDiffusion/LMIDiffusionSlicer/Dependencies.py").read_text(), re.M)
+    torch = re.search(
+        r'^TORCH = "(.+)"$', (ROOT / "LMIDiffusion/LMIDiffusionSlicer/Base/Dependencies.py").read_text(), re.M
+    )
     assert f'"{torch.group(1)}"' in project
 
 

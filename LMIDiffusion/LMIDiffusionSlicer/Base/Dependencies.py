@@ -15,7 +15,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .Errors import TranslationError
-from .Library import resourcePath
+from .Paths import resourcePath
 
 TORCH = "torch>=2.4"
 BRAIN_FINDER = "deepbet>=1.0.2"

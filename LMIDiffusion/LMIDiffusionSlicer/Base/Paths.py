@@ -9,9 +9,9 @@ from pathlib import Path
 
 import slicer
 
-from . import LIBRARY_FOLDER
+from .. import LIBRARY_FOLDER
 
-MODULE_FOLDER = Path(__file__).resolve().parent.parent
+MODULE_FOLDER = Path(__file__).resolve().parents[2]
 
 
 def resourcePath(*parts: str) -> Path:

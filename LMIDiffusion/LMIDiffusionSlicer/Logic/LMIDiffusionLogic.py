@@ -9,14 +9,14 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from . import Settings
-from .Errors import TranslationCancelled, TranslationError
-from .ParameterNode import LMIDiffusionParameterNode, dropUnknownChoices
-from .Progress import Progress
-from .Request import TranslationRequest
-from .Results import TranslationResult
+from ..Base.Errors import TranslationCancelled, TranslationError
+from ..Scene import Settings
+from ..Scene.ParameterNode import LMIDiffusionParameterNode, dropUnknownChoices
+from ..Scene.Request import TranslationRequest
+from ..Scene.Results import TranslationResult
+from ..Worker.Progress import Progress
+from ..Worker.WorkerPool import Workers
 from .TranslationRun import Outcome, TranslationRun
-from .Workers import Workers
 
 _IS_SET = "LMIDiffusion.isSet"
 _WORKERS = Workers()

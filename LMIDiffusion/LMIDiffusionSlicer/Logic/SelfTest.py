@@ -9,9 +9,10 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from LMIDiffusionLib.interface.resources import known_checkpoints
 
-from . import Dependencies, Geometry, SampleScans
-from .Errors import TranslationError
-from .Logic import LMIDiffusionLogic
+from ..Base import Dependencies
+from ..Base.Errors import TranslationError
+from ..Scene import Geometry, SampleScans
+from .LMIDiffusionLogic import LMIDiffusionLogic
 
 
 class LMIDiffusionTest(ScriptedLoadableModuleTest):

@@ -16,16 +16,16 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface import events, progress
 
-from .Command import requestLine, shownCommand, translateArguments, withNodeNames
-from .Dependencies import describe, missingPackages
-from .Errors import TranslationCancelled, TranslationError
-from .Failures import whyFailed
-from .Progress import Progress
-from .Publisher import publish
-from .Request import TranslationRequest
-from .Results import TranslationResult
-from .RunFolder import makeFolder, removeFolder
-from .Workers import Worker, Workers
+from ..Base.Dependencies import describe, missingPackages
+from ..Base.Errors import TranslationCancelled, TranslationError
+from ..Base.RunFolder import makeFolder, removeFolder
+from ..Scene.Request import TranslationRequest
+from ..Scene.ResultLoader import publish
+from ..Scene.Results import TranslationResult
+from ..Worker.Command import requestLine, shownCommand, translateArguments, withNodeNames
+from ..Worker.FailureMessages import whyFailed
+from ..Worker.Progress import Progress
+from ..Worker.WorkerPool import Worker, Workers
 
 _LOG_LINES = 1000
 _DETAIL_LINES = 40

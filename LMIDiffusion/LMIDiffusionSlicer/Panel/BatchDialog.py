@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .Results import SOURCE_ROLE
+from ..Scene.Results import SOURCE_ROLE
 
 
 class SeveralDialog:

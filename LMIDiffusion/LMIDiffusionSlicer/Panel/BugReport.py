@@ -13,11 +13,11 @@ import slicer
 
 import LMIDiffusionLib
 
-from . import LIBRARY_FOLDER
-from .Errors import TranslationError
-from .Geometry import describeVolume
-from .Library import MODULE_FOLDER
-from .Request import TranslationRequest
+from .. import LIBRARY_FOLDER
+from ..Base.Errors import TranslationError
+from ..Base.Paths import MODULE_FOLDER
+from ..Scene.Geometry import describeVolume
+from ..Scene.Request import TranslationRequest
 
 _PACKAGES = ("torch", "numpy", "scipy", "nibabel", "safetensors", "deepbet")
 _LAST_LINES = 40

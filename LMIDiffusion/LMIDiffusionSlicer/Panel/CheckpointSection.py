@@ -11,9 +11,9 @@ from slicer.i18n import tr as _
 from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader, Offer, read_offer
 from LMIDiffusionLib.interface.resources import DEFAULT_CHECKPOINT, known_checkpoints, user_checkpoint_folder
 
-from .Checkpoints import labelOf, readSummary, resolveCheckpoint
-from .Download import Download
-from .Errors import TranslationError
+from ..Base.Checkpoints import labelOf, readSummary, resolveCheckpoint
+from ..Base.Errors import TranslationError
+from ..Worker.Download import Download
 
 
 class CheckpointSection:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
-from .Devices import Device, DeviceProbe, basicDevices
-from .Presets import AUTOMATIC
+from ..Base.Presets import AUTOMATIC
+from ..Worker.Devices import Device, DeviceProbe, basicDevices
 
 
 class DeviceSection:

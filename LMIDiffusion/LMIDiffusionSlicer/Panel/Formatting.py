@@ -6,8 +6,8 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface.events import Stage
 
-from .Progress import Progress
-from .TranslationRun import Outcome
+from ..Logic.TranslationRun import Outcome
+from ..Worker.Progress import Progress
 
 
 def progressText(progress: Progress) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import slicer
 from slicer.i18n import tr as _
 
-from . import Dependencies
-from .Errors import TranslationError
+from ..Base import Dependencies
+from ..Base.Errors import TranslationError
 
 
 class Installation:

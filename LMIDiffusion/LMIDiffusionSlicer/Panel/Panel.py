@@ -9,16 +9,16 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from . import Geometry, SampleScans
+from ..Base.Presets import PRESETS, Preset, Quality
+from ..Logic.LMIDiffusionLogic import LMIDiffusionLogic
+from ..Scene import Geometry, SampleScans
+from ..Scene.ParameterNode import LMIDiffusionParameterNode
+from ..Scene.Request import TranslationRequest
+from ..Scene.Sequences import SourceSequence
 from .CheckpointSection import CheckpointSection
 from .DeviceSection import DeviceSection
-from .Logic import LMIDiffusionLogic
-from .ParameterNode import LMIDiffusionParameterNode
-from .Presets import PRESETS, Preset, Quality
-from .Request import TranslationRequest
 from .ResultSection import ResultSection
 from .RunSection import RunSection
-from .Sequences import SourceSequence
 
 _OUTPUTS = ("outputVolume", "outputSegmentation", "uncertaintyVolume")
 

@@ -6,9 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .Presets import SegmentStyle, ViewMode
-from .Results import SOURCE_ROLE, TABLE_ROLE, doubtsAbout
-from .Views import Arrangement, SliceViews
+from ..Base.Presets import SegmentStyle, ViewMode
+from ..Scene.Results import SOURCE_ROLE, TABLE_ROLE, doubtsAbout
+from ..Scene.Views import Arrangement, SliceViews
 
 
 class ResultSection:

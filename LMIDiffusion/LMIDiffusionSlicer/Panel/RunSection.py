@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 import slicer
 from slicer.i18n import tr as _
 
-from . import Settings, Views
-from .Errors import TranslationCancelled, TranslationError
+from ..Base.Errors import TranslationCancelled, TranslationError
+from ..Logic.LMIDiffusionLogic import LMIDiffusionLogic
+from ..Logic.TranslationRun import Outcome
+from ..Scene import Settings, Views
+from ..Scene.Request import TranslationRequest
+from ..Scene.Results import TranslationResult, keepDoubts
+from ..Scene.Sequences import SequencePublisher, SourceSequence
+from ..Worker.Progress import Progress
+from .BatchDialog import SeveralDialog
+from .BugReport import report
+from .Formatting import duration, progressText, summaryText
 from .Installation import Installation
-from .Logic import LMIDiffusionLogic
-from .Progress import Progress
-from .Report import report
-from .Request import TranslationRequest
-from .Results import TranslationResult, keepDoubts
 from .ResultSection import ResultSection
-from .Sequences import SequencePublisher, SourceSequence
-from .SeveralDialog import SeveralDialog
-from .TranslationRun import Outcome
-from .Words import duration, progressText, summaryText
 
 
 class RunSection:

@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .Errors import TranslationError
+from ..Base.Errors import TranslationError
 
 _AXIS_LETTERS = ("LR", "PA", "IS")
 # Cosine of the angle between two voxel axes, above which NIfTI cannot hold them; about 0.06 degrees.

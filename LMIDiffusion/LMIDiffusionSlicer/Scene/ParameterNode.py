@@ -7,7 +7,7 @@ from typing import Annotated, get_type_hints
 from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Decimals, SingleStep, WithinRange, parameterNodeWrapper
 
-from .Presets import (
+from ..Base.Presets import (
     AUTOMATIC,
     DEFAULT_QUALITY,
     PRESETS,

@@ -9,11 +9,11 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader
 
-from .Checkpoints import readSummary, resolveCheckpoint
-from .Dependencies import BRAIN_FINDER
-from .Errors import TranslationError
+from ..Base.Checkpoints import readSummary, resolveCheckpoint
+from ..Base.Dependencies import BRAIN_FINDER
+from ..Base.Errors import TranslationError
+from ..Base.Presets import AUTOMATIC, DEFAULT_QUALITY, PRESETS, Clusters, Sampler
 from .Geometry import whyNotTranslatable, whyTooThin
-from .Presets import AUTOMATIC, DEFAULT_QUALITY, PRESETS, Clusters, Sampler
 
 _DEFAULT = PRESETS[DEFAULT_QUALITY]
 

@@ -9,10 +9,10 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface import events
 
+from ..Base.RunFolder import segmentationFile, translatedFile, uncertaintyFile
 from .Geometry import arrayInOrderOf, readVolume
 from .Request import TranslationRequest
 from .Results import TABLE_ROLE, OutputNodes, TranslationResult, fillSegmentation, fillTable, fillVolume
-from .RunFolder import segmentationFile, translatedFile, uncertaintyFile
 
 
 def publish(request: TranslationRequest, folder: Path, event: events.Result) -> TranslationResult:

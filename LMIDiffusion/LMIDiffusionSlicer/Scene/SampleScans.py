@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from slicer.i18n import tr as _
 
-from .Library import resourcePath
+from ..Base.Paths import resourcePath
 
 _CATEGORY = "LMIDiffusion"
 

@@ -14,12 +14,12 @@ from slicer.i18n import tr as _
 from LMIDiffusionLib.interface import events
 from LMIDiffusionLib.interface.events import ClassVolume
 
-from .Errors import TranslationError
+from ..Base.Errors import TranslationError
+from ..Base.RunFolder import segmentationFile, translatedFile
 from .Geometry import arrayInOrderOf, readVolume
-from .Publisher import resultName
 from .Request import TranslationRequest
+from .ResultLoader import resultName
 from .Results import SOURCE_ROLE, TABLE_ROLE, TranslationResult, className, fillSegments, hideAir, placeBeside
-from .RunFolder import segmentationFile, translatedFile
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pathlib
 
 import slicer
 
+from ..Base.Presets import Quality, Sampler
 from .ParameterNode import LMIDiffusionParameterNode
-from .Presets import Quality, Sampler
 
 _GROUP = "LMIDiffusion"
 _HINT = f"{_GROUP}/HintIsKnown"

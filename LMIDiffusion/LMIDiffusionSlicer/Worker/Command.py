@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .Checkpoints import resolveCheckpoint
-from .Geometry import writeMask, writeVolume
-from .Library import pythonCommand
-from .Request import TranslationRequest
-from .RunFolder import inputFile, maskFile, segmentationFile, translatedFile, uncertaintyFile
+from ..Base.Checkpoints import resolveCheckpoint
+from ..Base.Paths import pythonCommand
+from ..Base.RunFolder import inputFile, maskFile, segmentationFile, translatedFile, uncertaintyFile
+from ..Scene.Geometry import writeMask, writeVolume
+from ..Scene.Request import TranslationRequest
 
 
 def translateArguments(request: TranslationRequest, folder: Path) -> list[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from .Library import pythonCommand, workerEnvironment
-from .Presets import AUTOMATIC
+from ..Base.Paths import pythonCommand, workerEnvironment
+from ..Base.Presets import AUTOMATIC
 from .WorkerProcess import WorkerProcess
 
 _PROBE = """

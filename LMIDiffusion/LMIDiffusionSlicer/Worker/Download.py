@@ -10,11 +10,11 @@ from slicer.i18n import tr as _
 from LMIDiffusionLib.interface.checkpoint_header import Offer
 from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
-from .Errors import TranslationError
-from .Library import MODULE_FOLDER, pythonCommand, workerEnvironment
+from ..Base.Errors import TranslationError
+from ..Base.Paths import pythonCommand, workerEnvironment
 from .WorkerProcess import WorkerProcess
 
-_SCRIPT = MODULE_FOLDER / "LMIDiffusionSlicer" / "DownloadFile.py"
+_SCRIPT = Path(__file__).with_name("DownloadFile.py")
 
 
 class Download:

@@ -10,10 +10,10 @@ import slicer
 
 from LMIDiffusionLib.interface.events import IDLE_SECONDS
 
-from . import LIBRARY_FOLDER
+from .. import LIBRARY_FOLDER
+from ..Base.Dependencies import installedVersions
+from ..Base.Paths import workerEnvironment
 from .Command import workerCommand
-from .Dependencies import installedVersions
-from .Library import workerEnvironment
 from .WorkerProcess import WorkerProcess
 
 # A worker that is about to end by itself is given no request any more.

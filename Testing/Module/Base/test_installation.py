@@ -30,7 +30,7 @@ def chosen(widget: Any, head: Any, checkpoint: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def torch_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package("Dependencies"), "TORCH", "torch>=999")
+    monkeypatch.setattr(package("Base.Dependencies"), "TORCH", "torch>=999")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_declined_extension_leaves_the_panel_usable(
     _answer(qt.QMessageBox.Cancel)
     ui.translateButton.click()
     assert "Nothing was installed" in ui.statusLabel.text
-    monkeypatch.setattr(package("Dependencies"), "TORCH", "torch")
+    monkeypatch.setattr(package("Base.Dependencies"), "TORCH", "torch")
     ui.translateButton.click()
     host.waitUntil(lambda: not running(), conftest.PATIENCE)
     assert chosen.resultVolume is not None
@@ -106,7 +106,7 @@ def test_an_extension_that_is_there_but_not_loaded_asks_for_a_restart(
 def test_on_an_intel_mac_the_reason_comes_before_a_question_or_a_download(
     ui: Any, torch_is_missing: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package("Dependencies").platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(package("Base.Dependencies").platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(sys, "platform", "darwin")
     ui.translateButton.click()
     monkeypatch.undo()
@@ -117,7 +117,7 @@ def test_on_an_intel_mac_the_reason_comes_before_a_question_or_a_download(
 def test_an_older_pytorch_is_replaced_by_its_extension_and_only_after_a_question_that_says_so(
     ui: Any, torch_is_missing: None, torch_extension: list[dict[str, Any]]
 ) -> None:
-    version = package("Dependencies")._installed("torch")
+    version = package("Base.Dependencies")._installed("torch")
     questions = _answer(qt.QMessageBox.Cancel)
     ui.translateButton.click()
     assert f"torch>=999 (in place of {version})" in questions[0]
@@ -156,7 +156,7 @@ def _pip(arguments: list[str]) -> Callable[..., None]:
 
 @pytest.fixture
 def tqdm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package("Dependencies"), "_requirementsFile", lambda: ["tqdm>=999"])
+    monkeypatch.setattr(package("Base.Dependencies"), "_requirementsFile", lambda: ["tqdm>=999"])
 
 
 def test_pips_output_is_in_the_log_and_its_failure_in_a_sentence(
@@ -191,7 +191,7 @@ def test_a_package_that_was_in_use_asks_for_a_restart(
     monkeypatch.setitem(sys.modules, "tqdm", ModuleType("tqdm"))
 
     def pip_install(requirements: list[str], **options: Any) -> None:
-        monkeypatch.setattr(package("Dependencies"), "_installed", lambda requirement: "999")
+        monkeypatch.setattr(package("Base.Dependencies"), "_installed", lambda requirement: "999")
         options["completedCallback"](0)
 
     monkeypatch.setattr(slicer.packaging, "pip_install", pip_install, raising=False)

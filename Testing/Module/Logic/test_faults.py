@@ -196,7 +196,7 @@ def test_an_unwritable_temporary_folder_is_reported_at_once(logic: Any, head: An
     file = tmp_path / "a file"
     file.touch()
     slicer.app.temporaryPath = str(file)
-    with pytest.raises(package("Errors").TranslationError, match=r"temporary folder .* cannot be written"):
+    with pytest.raises(package("Base.Errors").TranslationError, match=r"temporary folder .* cannot be written"):
         logic.translate(head, **fast)
     assert not running()
 
@@ -208,14 +208,14 @@ def test_a_worker_that_cannot_be_started_leaves_nothing(
     fake.write_bytes(b"\x7fELF no program")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(package("Errors").TranslationError, match="could not be started"):
+    with pytest.raises(package("Base.Errors").TranslationError, match="could not be started"):
         logic.translate(head, **fast)
     assert run_folders(temporary_folder) == []
     assert not running()
 
 
 def test_a_missing_checkpoint_is_named(logic: Any, head: Any, tmp_path: Path) -> None:
-    with pytest.raises(package("Errors").TranslationError, match=r"no checkpoint .*gone\.safetensors"):
+    with pytest.raises(package("Base.Errors").TranslationError, match=r"no checkpoint .*gone\.safetensors"):
         logic.translate(head, **fast_options(tmp_path / "gone.safetensors"))
 
 
@@ -226,7 +226,8 @@ def test_a_corrupt_checkpoint_is_refused_before_anything_starts(
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(
-        package("Errors").TranslationError, match=r"no LMIDiffusion checkpoint|is a pickle|another program|is damaged"
+        package("Base.Errors").TranslationError,
+        match=r"no LMIDiffusion checkpoint|is a pickle|another program|is damaged",
     ):
         logic.translate(head, **fast_options(path))
 
@@ -248,7 +249,7 @@ def test_a_device_that_is_not_there_is_reported(logic: Any, head: Any, checkpoin
 
 def test_a_second_run_is_refused_while_one_runs(logic: Any, head: Any, fast: Any) -> None:
     heard = start(logic, head, **fast)
-    with pytest.raises(package("Errors").TranslationError, match="running already"):
+    with pytest.raises(package("Base.Errors").TranslationError, match="running already"):
         logic.translate(head, **fast)
     assert wait_for_end(heard).error is None
 
@@ -256,8 +257,8 @@ def test_a_second_run_is_refused_while_one_runs(logic: Any, head: Any, fast: Any
 def test_missing_packages_are_named_and_not_installed_by_the_logic(
     logic: Any, head: Any, fast: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package("Dependencies"), "TORCH", "torch>=999")
-    with pytest.raises(package("Errors").TranslationError, match="torch>=999"):
+    monkeypatch.setattr(package("Base.Dependencies"), "TORCH", "torch>=999")
+    with pytest.raises(package("Base.Errors").TranslationError, match="torch>=999"):
         logic.translate(head, **fast)
 
 
@@ -281,7 +282,7 @@ def test_quitting_ends_the_run(logic: Any, head: Any, fast: Any, temporary_folde
     """In a host of its own, as it cannot be used after quitting."""
     script = f"""
 import sys
-sys.path[:0] = [{str(conftest.ROOT / "Testing" / "SlicerHost")!r}, {str(Path(__file__).parent)!r}]
+sys.path[:0] = [{str(conftest.ROOT / "Testing" / "SlicerHost")!r}, {str(Path(conftest.__file__).parent)!r}]
 import conftest, host, slicer
 from pathlib import Path
 module = host.loadModule(str(conftest.MODULE_FILE))

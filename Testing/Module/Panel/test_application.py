@@ -65,12 +65,12 @@ def test_a_python_killed_behind_the_launcher_is_reported_as_killed(
 
 @pytest.mark.parametrize("code", [137, 0xC0000005])
 def test_codes_of_killed_and_crashed_processes_are_known(code: int, module: Any) -> None:
-    assert package("Failures").wasKilled(code, [])
-    assert not package("Failures").wasKilled(1, ["ImportError: no module"])
+    assert package("Worker.FailureMessages").wasKilled(code, [])
+    assert not package("Worker.FailureMessages").wasKilled(1, ["ImportError: no module"])
 
 
 def test_reload_and_test_passes_where_packages_are_missing(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package("Dependencies"), "TORCH", "torch>=999")
+    monkeypatch.setattr(package("Base.Dependencies"), "TORCH", "torch>=999")
     try:
         sys.modules["LMIDiffusion"].LMIDiffusionTest().runTest()
     except unittest.SkipTest:
@@ -114,7 +114,9 @@ def test_a_scene_that_is_loaded_under_another_module_is_not_touched(
     path = tmp_path / "scene.mrb"
     assert slicer.util.saveScene(str(path))
     module.widgetRepresentation().exit()
-    monkeypatch.setattr(package("Geometry"), "whyNotTranslatable", lambda volume: pytest.fail("looked at its voxels"))
+    monkeypatch.setattr(
+        package("Scene.Geometry"), "whyNotTranslatable", lambda volume: pytest.fail("looked at its voxels")
+    )
     slicer.mrmlScene.Clear(0)
     slicer.util.loadScene(str(path))
     monkeypatch.undo()
@@ -183,7 +185,7 @@ def test_deleting_the_chosen_output_does_not_make_the_source_one(ui: Any, head: 
 def test_an_error_without_details_opens_no_wide_dialog(widget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: shown.append(options))
-    errors = package("Errors")
+    errors = package("Base.Errors")
     widget.panel.run.showError(errors.TranslationError("a sentence"))
     widget.panel.run.showError(errors.TranslationError("a sentence", "the log"))
     assert shown == [{}, {"detailedText": "the log"}]
@@ -205,7 +207,7 @@ def test_a_choice_of_a_newer_version_in_a_scene_becomes_the_default(module: Any,
     module.widgetRepresentation().enter()
     if borrowed.isWanted():
         host.slotErrors().clear()  # Slicer's wrapper itself complains of what it cannot read
-    assert widget.panel.parameterNode.quality is package("Presets").Quality.BALANCED
+    assert widget.panel.parameterNode.quality is package("Base.Presets").Quality.BALANCED
 
 
 def test_a_folder_that_a_dying_process_still_fills_is_removed(tmp_path: Path, module: Any) -> None:
@@ -214,5 +216,5 @@ def test_a_folder_that_a_dying_process_still_fills_is_removed(tmp_path: Path, mo
     script = "import pathlib, time\nfor n in range(300):\n pathlib.Path('run', str(n)).touch()\n time.sleep(0.001)"
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stderr=subprocess.DEVNULL):
         host.waitUntil(lambda: any(folder.iterdir()), PATIENCE)
-        package("RunFolder").removeFolder(folder)
+        package("Base.RunFolder").removeFolder(folder)
     assert not folder.exists()

@@ -14,7 +14,7 @@ from make_sequence import add_sequence
 
 
 def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widget: Any, ui: Any) -> None:
-    if not package("Checkpoints").known_checkpoints().get(package("Checkpoints").DEFAULT_CHECKPOINT):
+    if not package("Base.Checkpoints").known_checkpoints().get(package("Base.Checkpoints").DEFAULT_CHECKPOINT):
         pytest.skip("no default checkpoint is bundled yet")
     slicer.app.startupCompleted.emit()
     ui.sampleButton.click()
@@ -22,7 +22,7 @@ def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widge
     assert source.GetName() == "SRI24 PDw"
     assert ui.brainMaskSelector.currentNode().GetName() == "SRI24 brain mask"
     assert "72 x 91" in ui.volumeInfoLabel.text
-    ui.qualityComboBox.currentText = package("Presets").Quality.FAST.label()
+    ui.qualityComboBox.currentText = package("Base.Presets").Quality.FAST.label()
 
     ui.translateButton.click()
     fractions, texts = [], set()
@@ -35,7 +35,9 @@ def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widge
 
     volume = ui.outputVolumeSelector.currentNode()
     segmentation = ui.outputSegmentationSelector.currentNode()
-    np.testing.assert_array_equal(package("Geometry").ijkToRas(volume), package("Geometry").ijkToRas(source))
+    np.testing.assert_array_equal(
+        package("Scene.Geometry").ijkToRas(volume), package("Scene.Geometry").ijkToRas(source)
+    )
     array = slicer.util.arrayFromVolume(volume)
     assert array.shape == slicer.util.arrayFromVolume(source).shape
     assert array.min() >= 0 and 0.3 < array.max() <= 1
@@ -121,10 +123,10 @@ def test_without_a_mask_the_brain_is_found_in_the_translation(widget: Any, ui: A
     slicer.app.startupCompleted.emit()
     ui.sampleButton.click()
     mask = ui.brainMaskSelector.currentNode()
-    true = package("Geometry").arrayInOrderOf(ui.sourceVolumeSelector.currentNode(), mask) > 0
+    true = package("Scene.Geometry").arrayInOrderOf(ui.sourceVolumeSelector.currentNode(), mask) > 0
     ui.brainMaskSelector.setCurrentNode(None)
     ui.findBrainCheckBox.checked = True
-    ui.qualityComboBox.currentText = package("Presets").Quality.FAST.label()
+    ui.qualityComboBox.currentText = package("Base.Presets").Quality.FAST.label()
     ui.translateButton.click()
     host.waitUntil(lambda: not running(), 900)
     assert ui.statusLabel.text.startswith("Done in"), ui.statusLabel.text

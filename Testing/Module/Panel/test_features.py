@@ -74,7 +74,7 @@ def test_each_frame_holds_its_own_translation_where_its_source_lies(ui: Any, cho
         found = slicer.util.arrayFromVolume(translations.GetNthDataNode(number))
         np.testing.assert_allclose(found, frame / frame.max(), atol=1e-5)
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(chosen.resultVolume), found)
-        matrices = [package("Geometry").ijkToRas(each) for each in (chosen.resultVolume, chosen.sourceVolume)]
+        matrices = [package("Scene.Geometry").ijkToRas(each) for each in (chosen.resultVolume, chosen.sourceVolume)]
         np.testing.assert_array_equal(*matrices)
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(chosen.resultSegmentation, "Segment_5", chosen.resultVolume)
         np.testing.assert_array_equal(mask > 0, found >= 0.8)
@@ -110,7 +110,7 @@ def test_what_frames_cannot_have_is_refused_in_a_sentence(ui: Any, chosen: Any) 
 def test_a_brain_mask_serves_every_frame(ui: Any, chosen: Any) -> None:
     chosen.sourceVolume, chosen.allFrames = add_sequence(2), True
     array = (slicer.util.arrayFromVolume(chosen.sourceVolume) > 500).astype(np.uint8)
-    ijk_to_ras = package("Geometry").ijkToRas(chosen.sourceVolume)
+    ijk_to_ras = package("Scene.Geometry").ijkToRas(chosen.sourceVolume)
     chosen.brainMask = slicer.util.addVolumeFromArray(array, ijk_to_ras, "brain", "vtkMRMLLabelMapVolumeNode")
     ui.translateButton.click()
     _finish()
@@ -202,7 +202,7 @@ def test_checkpoint_device_and_quality_are_kept_for_the_next_session(
     fresh = widget.panel.parameterNode
     assert fresh.checkpointFile == checkpoint and fresh.useCheckpointFile
     assert fresh.device == "cpu"
-    assert fresh.quality is package("Presets").Quality.FAST
+    assert fresh.quality is package("Base.Presets").Quality.FAST
     assert ui.qualityComboBox.currentText == "Fast"
 
 
@@ -302,7 +302,7 @@ def test_finding_the_brain_asks_for_its_package_and_goes_to_the_worker(
     ui.findBrainCheckBox.checked = True
     assert not ui.clustersComboBox.enabled
     versions = {"deepbet>=1.0.2": "0.1"}
-    monkeypatch.setattr(package("Dependencies"), "_installed", lambda requirement: versions.get(requirement, "99"))
+    monkeypatch.setattr(package("Base.Dependencies"), "_installed", lambda requirement: versions.get(requirement, "99"))
     ui.translateButton.click()
     assert "Nothing was installed" in ui.statusLabel.text
 
@@ -350,7 +350,7 @@ def test_the_hint_goes_away_with_the_first_result_and_stays_away(ui: Any, head: 
     ui.translateButton.click()
     _finish()
     assert ui.hintLabel.isHidden()
-    assert package("Settings").isHintKnown()
+    assert package("Scene.Settings").isHintKnown()
 
 
 def test_the_report_says_all_that_helps_and_nothing_of_whom(widget: Any, ui: Any, chosen: Any, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_volume_that_cannot_be_translated_turns_translate_off_with_the_reason(
 
 
 def test_a_preset_sets_sampler_steps_and_samples(ui: Any, chosen: Any) -> None:
-    presets = package("Presets")
+    presets = package("Base.Presets")
     for quality, preset in presets.PRESETS.items():
         ui.qualityComboBox.currentText = quality.label()
         assert (chosen.sampler, chosen.steps, chosen.samples) == (preset.sampler, preset.steps, preset.samples)
@@ -76,14 +76,14 @@ def test_a_preset_sets_sampler_steps_and_samples(ui: Any, chosen: Any) -> None:
 
 
 def test_changing_a_value_by_hand_makes_the_preset_custom(ui: Any, chosen: Any) -> None:
-    ui.qualityComboBox.currentText = package("Presets").Quality.FAST.label()
+    ui.qualityComboBox.currentText = package("Base.Presets").Quality.FAST.label()
     ui.stepsSpinBox.value = 9
     assert ui.qualityComboBox.currentText == "Custom"
     assert chosen.steps == 9
 
 
 def test_every_preset_costs_more_than_the_one_before() -> None:
-    presets = package("Presets")
+    presets = package("Base.Presets")
     quality = presets.Quality
     costs = [preset.steps * preset.samples for preset in map(presets.PRESETS.get, quality) if preset is not None]
     assert costs == sorted(costs)
@@ -296,9 +296,11 @@ def test_a_gpu_from_another_computer_falls_back_with_a_message(
 
 def test_what_the_device_probe_prints_is_what_pytorch_says() -> None:
     """The probe's own text, run in a real Python with PyTorch."""
-    done = subprocess.run([sys.executable, "-c", package("Devices")._PROBE], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", package("Worker.Devices")._PROBE], capture_output=True, text=True, check=True
+    )
     found = json.loads(done.stdout)
-    names = [device.name for device in package("Devices").parseDevices(done.stdout)]
+    names = [device.name for device in package("Worker.Devices").parseDevices(done.stdout)]
     expected = [f"cuda:{index}" for index in range(len(found["cuda"]))] + ["mps"] * found["mps"]
     assert names == ["auto", *expected, "cpu"]
 
@@ -327,11 +329,11 @@ def test_reload_during_a_run_ends_it_and_loads_all_code_anew(module: Any, head: 
     widget = module.widget
     widget.panel.parameterNode.sourceVolume = head
     widget.ui.translateButton.click()
-    old_run, old_logic = package("TranslationRun").TranslationRun, widget.logic
+    old_run, old_logic = package("Logic.TranslationRun").TranslationRun, widget.logic
     widget.onReload()
     assert not old_logic.isRunning
     assert workers() == []
-    assert package("TranslationRun").TranslationRun is not old_run
+    assert package("Logic.TranslationRun").TranslationRun is not old_run
     new = slicer.modules.LMIDiffusionWidget
     assert new is not widget
     new.panel.parameterNode.sourceVolume = head

@@ -65,7 +65,7 @@ def _values_at(volume: Any, points: np.ndarray) -> np.ndarray:
     to_volume = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), to_volume)
     local = np.array([to_volume.TransformPoint(point) for point in points])
-    inverse = np.linalg.inv(package("Geometry").ijkToRas(volume))
+    inverse = np.linalg.inv(package("Scene.Geometry").ijkToRas(volume))
     i, j, k = np.round(local @ inverse[:3, :3].T + inverse[:3, 3]).astype(int).T
     return slicer.util.arrayFromVolume(volume)[k, j, i]
 
@@ -101,7 +101,7 @@ def test_a_result_is_the_same_in_the_world_for_every_orientation_of_the_file(
     result = logic.translate(volume, **fast_options(checkpoint))
     assert result.volume.GetImageData().GetDimensions() == volume.GetImageData().GetDimensions()
     np.testing.assert_array_equal(
-        package("Geometry").ijkToRas(result.volume), package("Geometry").ijkToRas(volume), strict=True
+        package("Scene.Geometry").ijkToRas(result.volume), package("Scene.Geometry").ijkToRas(volume), strict=True
     )
     found = _values_at(result.volume, points)
     assert found.std() > 0.05, "a flat translation would agree with anything"
@@ -111,7 +111,7 @@ def test_a_result_is_the_same_in_the_world_for_every_orientation_of_the_file(
 @pytest.mark.parametrize("case", list(_CASES))
 def test_voxels_survive_the_way_to_the_worker_and_back(case: str, tmp_path: Path) -> None:
     affine, permutation, flips = _CASES[case]
-    geometry = package("Geometry")
+    geometry = package("Scene.Geometry")
     volume = _load(tmp_path, *_reordered(head_array(), affine, permutation, flips))
     # What the worker does: nibabel reads, and writes on the same grid.
     geometry.writeVolume(volume, tmp_path / "source.nii")
@@ -125,7 +125,7 @@ def test_voxels_survive_the_way_to_the_worker_and_back(case: str, tmp_path: Path
 def test_a_left_handed_node_keeps_its_own_voxel_order(tmp_path: Path) -> None:
     affine = _AFFINE @ np.diag([1.0, 1.0, -1.0, 1.0])
     volume = slicer.util.addVolumeFromArray(head_array().transpose(2, 1, 0), affine, "left-handed")
-    geometry = package("Geometry")
+    geometry = package("Scene.Geometry")
     geometry.writeVolume(volume, tmp_path / "volume.nii")
     read_back = geometry.readVolume(tmp_path / "volume.nii", "vtkMRMLScalarVolumeNode")
     assert np.linalg.det(geometry.ijkToRas(read_back)) > 0, "else this test shows nothing"
@@ -153,7 +153,7 @@ def test_a_landmark_is_found_at_the_same_world_point_under_a_transform(logic: An
     difference = np.abs(slicer.util.arrayFromVolume(results[0]) - slicer.util.arrayFromVolume(results[1]))
     weights = (difference * (difference > difference.max() / 4)).transpose(2, 1, 0)
     centre = np.array([np.average(index, weights=weights) for index in np.indices(weights.shape)])
-    world = (matrix @ package("Geometry").ijkToRas(results[0]) @ np.append(centre, 1))[:3]
+    world = (matrix @ package("Scene.Geometry").ijkToRas(results[0]) @ np.append(centre, 1))[:3]
     expected = (matrix @ _AFFINE @ np.append(_LANDMARK, 1))[:3]
     assert np.linalg.norm(world - expected) < 3 * HEAD_SPACING, "a flip would move it by 18 mm or more"
 
@@ -194,7 +194,7 @@ def test_a_brain_mask_is_used_where_it_lies_in_the_world(
         slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{label}", result.volume)
         for label in (1, 2, 3)
     )
-    head_to_world = package("Geometry").ijkToRas(head)
+    head_to_world = package("Scene.Geometry").ijkToRas(head)
     to_mask = np.linalg.inv(world) @ head_to_world
     voxels = np.stack(np.indices(HEAD_SHAPE), -1) @ to_mask[:3, :3].T + to_mask[:3, 3]
     margin = 1.5  # of the mask's voxels: resampling may round either way at its border
@@ -209,7 +209,7 @@ def test_a_mask_beside_the_volume_is_refused(logic: Any, head: Any, checkpoint: 
     affine = np.eye(4)
     affine[:3, 3] = 500
     mask = slicer.util.addVolumeFromArray(np.ones((9, 9, 9), np.uint8), affine, "far", "vtkMRMLLabelMapVolumeNode")
-    with pytest.raises(package("Errors").TranslationError, match="does not overlap"):
+    with pytest.raises(package("Base.Errors").TranslationError, match="does not overlap"):
         logic.translate(head, brainMask=mask, **fast_options(checkpoint))
 
 
@@ -218,14 +218,14 @@ def test_the_slice_that_is_seen_is_the_slice_that_is_translated(logic: Any, chec
     volume = _load(tmp_path, *_reordered(head_array(), _AFFINE, (0, 1, 2), (False, True, True)))
     matrix = _transformed(volume)
     point = (matrix @ _AFFINE @ np.array([20, 24, 7, 1.0]))[:3]
-    index = package("Geometry").axialSliceAt(volume, point)
+    index = package("Scene.Geometry").axialSliceAt(volume, point)
     assert index == 7
     result = logic.translate(volume, **fast_options(checkpoint, slices=(index, index + 1)))
     filled = np.argwhere(slicer.util.arrayFromVolume(result.volume))
-    kji_to_ras = package("Geometry").ijkToRas(volume)
+    kji_to_ras = package("Scene.Geometry").ijkToRas(volume)
     heights = (np.flip(filled, 1) @ kji_to_ras[:3, :3].T + kji_to_ras[:3, 3])[:, 2]
     assert set(np.round(heights, 3)) == {_AFFINE[2, 3] + 7 * HEAD_SPACING}
-    assert package("Geometry").axialSliceAt(volume, point + 1000) is None
+    assert package("Scene.Geometry").axialSliceAt(volume, point + 1000) is None
 
 
 def _sheared() -> Any:
@@ -265,7 +265,7 @@ def _filled(value: float, shape: tuple[int, int, int] = (10, 40, 40)) -> Any:
 def test_volumes_that_cannot_be_translated_are_refused_with_the_reason(
     make: Any, reason: str, logic: Any, checkpoint: Path
 ) -> None:
-    with pytest.raises(package("Errors").TranslationError, match=reason):
+    with pytest.raises(package("Base.Errors").TranslationError, match=reason):
         logic.translate(make(), **fast_options(checkpoint))
 
 

@@ -17,7 +17,7 @@ _TISSUES = {
 
 def _mask_of(volume: Any) -> Any:
     array = (slicer.util.arrayFromVolume(volume) > 0).astype(np.uint8)
-    ijk_to_ras = package("Geometry").ijkToRas(volume)
+    ijk_to_ras = package("Scene.Geometry").ijkToRas(volume)
     return slicer.util.addVolumeFromArray(array, ijk_to_ras, "brain", "vtkMRMLLabelMapVolumeNode")
 
 
@@ -56,7 +56,7 @@ def test_the_terminology_is_one_that_slicer_parses(logic: Any, head: Any, checkp
 def test_without_a_mask_the_segments_are_intensity_classes_and_the_air_is_hidden(
     clusters: str, logic: Any, head: Any, checkpoint: Path
 ) -> None:
-    chosen = package("Presets").Clusters[clusters]
+    chosen = package("Base.Presets").Clusters[clusters]
     result = logic.translate(head, **fast_options(checkpoint, clusters=chosen))
     segments = _segments(result.segmentation)
     assert [segment.GetName() for segment in segments] == [f"Class {n}" for n in range(1, chosen.value + 1)]
@@ -152,22 +152,24 @@ def test_the_uncertainty_lies_on_the_same_grid(logic: Any, head: Any, checkpoint
     spread = slicer.util.arrayFromVolume(result.uncertainty)
     assert spread.shape == slicer.util.arrayFromVolume(head).shape
     assert spread.max() > 0
-    np.testing.assert_array_equal(package("Geometry").ijkToRas(result.uncertainty), package("Geometry").ijkToRas(head))
+    np.testing.assert_array_equal(
+        package("Scene.Geometry").ijkToRas(result.uncertainty), package("Scene.Geometry").ijkToRas(head)
+    )
     assert result.uncertainty.GetName() == "head as T1w uncertainty"
 
 
 def test_the_uncertainty_of_one_sample_is_refused(logic: Any, head: Any, checkpoint: Path) -> None:
-    with pytest.raises(package("Errors").TranslationError, match="2 samples or more"):
+    with pytest.raises(package("Base.Errors").TranslationError, match="2 samples or more"):
         logic.translate(head, uncertainty=True, **fast_options(checkpoint))
 
 
 def test_the_source_cannot_be_the_output(logic: Any, head: Any, checkpoint: Path) -> None:
-    with pytest.raises(package("Errors").TranslationError, match="output too"):
+    with pytest.raises(package("Base.Errors").TranslationError, match="output too"):
         logic.translate(head, outputVolume=head, **fast_options(checkpoint))
 
 
 def test_a_blocking_translation_can_be_cancelled(logic: Any, head: Any, checkpoint: Path) -> None:
-    with pytest.raises(package("Errors").TranslationCancelled):
+    with pytest.raises(package("Base.Errors").TranslationCancelled):
         logic.translate(
             head,
             **fast_options(checkpoint),
@@ -187,7 +189,7 @@ def test_the_same_seed_gives_the_same_result(logic: Any, head: Any, checkpoint: 
 def test_a_saved_scene_gives_everything_back(
     widget: Any, logic: Any, head: Any, checkpoint: Path, tmp_path: Path
 ) -> None:
-    presets = package("Presets")
+    presets = package("Base.Presets")
     result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
     node = logic.getParameterNode()
     node.sourceVolume, node.outputVolume, node.outputSegmentation = head, result.volume, result.segmentation
@@ -200,7 +202,7 @@ def test_a_saved_scene_gives_everything_back(
     node.batchSize, node.segmentationOpacity, node.uncertainty = 4, 0.3, True
     chosen = {name: node.getValue(name) for name in node.allParameters}
     arrays = {each.GetName(): slicer.util.arrayFromVolume(each).copy() for each in (head, result.volume)}
-    matrices = {each.GetName(): package("Geometry").ijkToRas(each) for each in (head, result.volume)}
+    matrices = {each.GetName(): package("Scene.Geometry").ijkToRas(each) for each in (head, result.volume)}
     segments = [(s.GetName(), s.GetColor(), s.GetTerminology()) for s in _segments(result.segmentation)]
     masks = [
         slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{n}", result.volume).copy()
@@ -223,7 +225,9 @@ def test_a_saved_scene_gives_everything_back(
             assert found == value, name
     for name, array in arrays.items():
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(slicer.util.getNode(name)), array)
-        np.testing.assert_allclose(package("Geometry").ijkToRas(slicer.util.getNode(name)), matrices[name], atol=1e-5)
+        np.testing.assert_allclose(
+            package("Scene.Geometry").ijkToRas(slicer.util.getNode(name)), matrices[name], atol=1e-5
+        )
     segmentation = slicer.util.getNode("head as T1w segmentation")
     for (name, color, terminology), segment in zip(segments, _segments(segmentation), strict=True):
         assert segment.GetName() == name
@@ -234,6 +238,6 @@ def test_a_saved_scene_gives_everything_back(
         np.testing.assert_array_equal(
             slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, f"Segment_{number}", volume), mask
         )
-    saved = segmentation.GetNodeReference(package("Results").TABLE_ROLE)
+    saved = segmentation.GetNodeReference(package("Scene.Results").TABLE_ROLE)
     assert [saved.GetCellText(row, 1) for row in range(3)] == pytest.approx(table)
-    assert volume.GetNodeReference(package("Results").SOURCE_ROLE).GetName() == "head"
+    assert volume.GetNodeReference(package("Scene.Results").SOURCE_ROLE).GetName() == "head"

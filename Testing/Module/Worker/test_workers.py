@@ -86,7 +86,7 @@ class _Noted(QuickProcess):
 @pytest.fixture
 def alive(logic: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Processes that are there, which answer at once."""
-    kept = package("Workers").Workers(_Noted)
+    kept = package("Worker.WorkerPool").Workers(_Noted)
     monkeypatch.setattr(logic, "_workers", kept)
     monkeypatch.setattr(_Noted, "alive", [], raising=False)
     yield _Noted.alive
@@ -107,9 +107,9 @@ def test_other_packages_or_another_environment_take_a_new_process(
 ) -> None:
     _translate(logic, head, **fast)
     assert _is_same(alive, logic, head, fast)
-    monkeypatch.setattr(package("Workers"), "installedVersions", lambda: {"torch": "999"})
+    monkeypatch.setattr(package("Worker.WorkerPool"), "installedVersions", lambda: {"torch": "999"})
     assert not _is_same(alive, logic, head, fast)
-    monkeypatch.setattr(package("Workers"), "workerEnvironment", lambda: {"PYTHONPATH": "elsewhere"})
+    monkeypatch.setattr(package("Worker.WorkerPool"), "workerEnvironment", lambda: {"PYTHONPATH": "elsewhere"})
     assert not _is_same(alive, logic, head, fast)
     launcher("another Python")
     assert not _is_same(alive, logic, head, fast)
@@ -117,7 +117,7 @@ def test_other_packages_or_another_environment_take_a_new_process(
 
 
 def test_installed_versions_are_those_of_all_that_a_translation_imports(module: Any) -> None:
-    versions = package("Dependencies").installedVersions()
+    versions = package("Base.Dependencies").installedVersions()
     names = {requirement.partition(">")[0] for requirement in versions}
     assert {"torch", "numpy", "scipy", "nibabel", "safetensors", "deepbet"} <= names
     assert versions["torch>=2.4"]
@@ -128,9 +128,9 @@ def test_a_process_that_has_waited_too_long_gets_no_request(
 ) -> None:
     _translate(logic, head, **fast)
     clock = time.monotonic
-    monkeypatch.setattr(package("Workers").time, "monotonic", lambda: clock() + 580)
+    monkeypatch.setattr(package("Worker.WorkerPool").time, "monotonic", lambda: clock() + 580)
     assert _is_same(alive, logic, head, fast)
-    monkeypatch.setattr(package("Workers").time, "monotonic", lambda: clock() + 1180)
+    monkeypatch.setattr(package("Worker.WorkerPool").time, "monotonic", lambda: clock() + 1180)
     assert not _is_same(alive, logic, head, fast)
 
 
@@ -175,7 +175,7 @@ def test_the_kept_process_ends_with_the_application_however_that_ends(
 ) -> None:
     script = _SESSION.format(
         host=str(conftest.ROOT / "Testing" / "SlicerHost"),
-        tests=str(Path(__file__).parent),
+        tests=str(Path(conftest.__file__).parent),
         folder=str(temporary_folder),
         checkpoint=fast["checkpoint"],
         end=end,
