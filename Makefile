@@ -33,7 +33,7 @@ figures: $(VENV)/.ready-test
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports --no-cache
+	PYTHONPATH=LMIDiffusion $(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 $(VENV)/.ready: pyproject.toml

@@ -121,6 +121,31 @@ print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_ou
     assert str(installed / "LMIDiffusionLib" / "translation_job.py") in done.stdout
 
 
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_another_copy_of_the_library_is_passed_over_or_refused(
+    is_imported: bool, installed: Path, tmp_path: Path
+) -> None:
+    """As pip installs it: first on the path. Where it has been imported already, a sentence says what to do."""
+    foreign = tmp_path / "LMIDiffusionLib"
+    foreign.mkdir()
+    (foreign / "__init__.py").touch()
+    script = f"""
+import sys
+sys.path[:0] = [{str(tmp_path)!r}, {str(installed)!r}]
+{"import LMIDiffusionLib" if is_imported else ""}
+import LMIDiffusionSlicer
+import LMIDiffusionLib
+print(LMIDiffusionLib.__file__)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path.parent, capture_output=True, text=True, check=False)
+    if is_imported:
+        assert "another copy of LMIDiffusionLib" in done.stderr and str(foreign) in done.stderr
+        assert "Uninstall" in done.stderr and done.returncode != 0
+    else:
+        assert done.stdout.strip() == str(installed / "LMIDiffusionLib" / "__init__.py"), done.stderr
+
+
 def test_the_self_test_is_registered_with_ctest(build: Path) -> None:
     registered = (build / "build" / "Testing" / "CTestTestfile.cmake").read_text()
     assert "py_LMIDiffusion" in registered
