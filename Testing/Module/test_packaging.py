@@ -118,7 +118,7 @@ print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_ou
     assert folder == str(installed)
     assert package == str(installed / "LMIDiffusionLib" / "__init__.py")
     assert "--segmentation" in done.stdout
-    assert str(installed / "LMIDiffusionLib" / "translation_job.py") in done.stdout
+    assert str(installed / "LMIDiffusionLib" / "jobs" / "translation_job.py") in done.stdout
 
 
 @pytest.mark.parametrize("is_imported", [False, True])
