@@ -1,8 +1,4 @@
-"""Methods that LMIDiffusion is compared with.
-
-Imports `translation` and `model`; what needs Lightning is in `training`, which is imported when it is used.
-Begin with `intensity_mapping`, then `feed_forward`: the simplest baselines and the trained ones.
-"""
+"""What LMIDiffusion is compared with, and how rivals are trained; what needs Lightning is imported when it is used."""
 
 from .intensity_mapping import HistogramMatching, Identity, Inversion
 from .sdedit import SDEdit

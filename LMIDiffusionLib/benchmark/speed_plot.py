@@ -1,4 +1,4 @@
-"""Plots of the series of `benchmark speed`."""
+"""The series of `benchmark speed` as a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST_MEMORY = 10  # megabytes at the top of a panel
 
 
 def save_series(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Plot seconds (solid) and megabytes (dotted) of every series, one panel for each varied parameter."""
+    """Draw seconds (solid) and memory (dotted) of every series, a panel for each thing that is varied."""
     from matplotlib.figure import Figure
 
     axes_of = list(dict.fromkeys(each.axis for each in measurements if each.axis is not None))

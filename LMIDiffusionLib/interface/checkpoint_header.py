@@ -10,8 +10,11 @@ from urllib.parse import unquote, urlparse
 
 from ..errors import UserError
 
-FORMAT_VERSION = 2
-"""Since 2, tissues go by their names; in 1 they were CSF, grey and white matter from dark to bright."""
+FORMAT_VERSION = 3
+"""Since 3, weights have 8 bits and a scale per output channel; before they had 16.
+
+Since 2, tissues go by their names; in 1 they were CSF, grey and white matter from dark to bright.
+"""
 METADATA_KEY = "lmidiffusion"
 """Under which the metadata stand, as JSON, in the header of the safetensors file."""
 

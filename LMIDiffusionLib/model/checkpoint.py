@@ -27,6 +27,7 @@ from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_path
 from ..lmi import GaussianKernel, HistogramKernel
 from ..segmentation.classes import TISSUES, named_centres
 from .conditioning import Condition
+from .quantization import restored_weights, stored_weights
 from .score_network import NetworkSettings, ScoreNetwork
 from .sde import VarianceExplodingSDE
 
@@ -119,8 +120,8 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint with float16 weights, under a temporary name first."""
-    weights = {name: weight.half().contiguous().cpu() for name, weight in checkpoint.weights.items()}
+    """Write a checkpoint with weights of 8 bits, under a temporary name first."""
+    weights = stored_weights(checkpoint.weights)
     with atomic_path(path) as temporary:
         save_file(weights, temporary, {METADATA_KEY: json.dumps(checkpoint.metadata())})
 
@@ -134,7 +135,7 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint
     path = checkpoint_path(str(name_or_path))
     metadata = read_metadata(path)
     try:
-        return _from_metadata(metadata, load_file(path), path)
+        return _from_metadata(metadata, restored_weights(load_file(path)), path)
     except UserError:
         raise
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -17,6 +17,7 @@ from LMIDiffusionLib.images.volume import Volume, read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.model.checkpoint import Checkpoint, Provenance, save_checkpoint
 from LMIDiffusionLib.model.conditioning import Condition
+from LMIDiffusionLib.model.quantization import restored_weights, stored_weights
 from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.model.sde import VarianceExplodingSDE
 
@@ -52,7 +53,7 @@ def _same_locale() -> Iterator[None]:
 def shared_data() -> Path:
     """Folder of the real scans."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("the real scans (shared/data beside the checkout) are not here")
+        pytest.skip("needs the real scans; shared/data beside the checkout")
     return SHARED_DATA
 
 
@@ -151,11 +152,16 @@ def random_network(settings: NetworkSettings, seed: int) -> ScoreNetwork:
     return network
 
 
+def as_stored(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as they come back from a checkpoint file, which storing once more does not change."""
+    return restored_weights(stored_weights(weights))
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint() -> Checkpoint:
     """An untrained T1w checkpoint for slices of 2 mm, small enough for hundreds of translations."""
     settings = NetworkSettings(channels=(8, 16), blocks=1, unshuffle=2, attention_heads=2)
-    weights = {name: weight.half().float() for name, weight in random_network(settings, 0).state_dict().items()}
+    weights = {name: weight.float() for name, weight in as_stored(random_network(settings, 0).state_dict()).items()}
     return Checkpoint(
         weights=weights,
         network=settings,

@@ -1,5 +1,5 @@
-"""Training of the baselines, which needs Lightning.
+"""Trainings of the baselines; they need Lightning.
 
 Imports `training`, which trains the score network, and the baselines' networks.
-Begin with `trainer`: the parts that all of them share.
+Begin with `trainer`: what all trainings of baselines share.
 """

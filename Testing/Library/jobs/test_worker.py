@@ -203,8 +203,8 @@ def test_a_checkpoint_is_kept_while_its_file_is_the_same_and_read_anew_where_it_
     save_checkpoint(dataclasses.replace(tiny_checkpoint, weights=weights), path)
     second = cache.load(str(path))
     name = next(iter(weights))
-    torch.testing.assert_close(second.weights[name], weights[name].half())
-    torch.testing.assert_close(first.weights[name], tiny_checkpoint.weights[name].half())
+    torch.testing.assert_close(second.weights[name].float(), weights[name], atol=0.02, rtol=0)
+    torch.testing.assert_close(first.weights[name].float(), tiny_checkpoint.weights[name], atol=0.02, rtol=0)
     assert cache.load(str(path)) is second
 
 

@@ -58,12 +58,26 @@ def refusal(path: Path) -> str:
 # Round trip -----------------------------------------------------------------------------------------------------------
 
 
-def test_round_trip_keeps_the_weights_to_half_precision(tiny_checkpoint: Checkpoint, saved: Path) -> None:
+def test_saving_what_was_loaded_changes_no_weight(tiny_checkpoint: Checkpoint, saved: Path) -> None:
     loaded = load_checkpoint(str(saved)).weights
     assert loaded.keys() == tiny_checkpoint.weights.keys()
     for name, weight in tiny_checkpoint.weights.items():
-        assert loaded[name].dtype == torch.float16
-        assert torch.equal(loaded[name], weight.half()), name
+        assert torch.equal(loaded[name].float(), weight), name
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_weights_of_16_bits_of_the_older_formats_are_read_as_they_are(
+    tiny_checkpoint: Checkpoint, path: Path, version: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: torch.randn(weight.shape, generator=generator).half() for name, weight in tiny_checkpoint.weights.items()
+    }
+    tissues = {"tissue_centres": None if version == 1 else tiny_checkpoint.tissue_centres}
+    save_raw(path, weights, {**tiny_checkpoint.metadata(), "format_version": version, **tissues})
+    loaded = load_checkpoint(str(path)).weights
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], weight) for name, weight in weights.items())
 
 
 def with_condition(checkpoint: Checkpoint, condition: Condition) -> Checkpoint:
@@ -390,6 +404,17 @@ def test_weights_of_another_network_are_refused(tiny_checkpoint: Checkpoint, pat
     refusal(path)
 
 
+def test_integers_without_a_scale_for_each_channel_are_refused(
+    tiny_checkpoint: Checkpoint, path: Path, saved: Path
+) -> None:
+    stored, name = load_file(saved), "unet.first.weight.scale"
+    text = {METADATA_KEY: json.dumps(tiny_checkpoint.metadata())}
+    for scales in ({}, {name: stored[name][:-1]}, {name: stored[name][0]}, {name: stored[name] / 0}):
+        others = {key: tensor for key, tensor in stored.items() if key != name}
+        save_file({**others, **scales}, path, text)
+        refusal(path)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_refused(tiny_checkpoint: Checkpoint, path: Path, value: float) -> None:
     weights = {name: weight.clone() for name, weight in tiny_checkpoint.weights.items()}
@@ -439,4 +464,4 @@ def test_nothing_is_left_where_the_folder_is_a_file(tiny_checkpoint: Checkpoint,
 
 def test_saving_leaves_the_checkpoint_in_memory_as_it_was(tiny_checkpoint: Checkpoint, saved: Path) -> None:
     assert all(weight.dtype == torch.float32 for weight in tiny_checkpoint.weights.values())
-    assert all(weight.dtype == torch.float16 for weight in load_file(saved).values())
+    assert {weight.dtype for weight in load_file(saved).values()} == {torch.int8, torch.float16, torch.float32}
