@@ -2,12 +2,14 @@
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/data:/data:ro" -v "$PWD/results:/out" lmidiffusion /data /out participant
 FROM python:3.12-slim
 
-RUN pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
+COPY constraints.txt /src/
+RUN pip install --no-cache-dir --constraint /src/constraints.txt --no-deps torch --index-url https://download.pytorch.org/whl/cpu \
+    && pip install --no-cache-dir --constraint /src/constraints.txt hatchling
 
 COPY pyproject.toml README.md LICENSE /src/
 COPY LMIDiffusionLib /src/LMIDiffusionLib
 COPY LMIDiffusion/Resources /src/LMIDiffusion/Resources
-RUN pip install --no-cache-dir '/src[brain,train]'
+RUN pip install --no-cache-dir --constraint /src/constraints.txt --no-build-isolation '/src[brain,train]'
 
 # Whoever runs it has a place for caches.
 ENV HOME=/tmp

@@ -1,34 +1,26 @@
-# `make demo` and `make test` set up .venv on the first call and reuse it after.
+# Each command sets up .venv on its first call and reuses it after; versions are those of constraints.txt.
 PYTHON ?= python3
-# The CPU build of PyTorch is enough for both; give another requirement to choose another build.
-TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHON_LINE := Python 3.10 or newer with venv is needed (Debian and Ubuntu: apt-get install python3 python3-venv).
 
-# Slicer's scene and Qt's classes are one a process: each of these files gets its own, two at a time.
-MODULE_TESTS := $(wildcard Testing/Host/test_*.py Testing/Module/test_*.py Testing/Module/*/test_*.py)
-
-.PHONY: demo test lint docs figures screenshot soak
+.PHONY: demo test test-library test-lowest test-newest lint lock docs figures screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
 
 test: lint
-	printf '%s\n' Testing/Library $(MODULE_TESTS) | OMP_NUM_THREADS=1 xargs -n 1 -P 2 $(BIN)/python -m pytest --quiet
+	$(BIN)/python tools/run_tests.py
 
-screenshot: $(VENV)/.ready-test
-	$(BIN)/python tools/screenshot.py screenshots
+test-library: $(VENV)/.ready-test
+	$(BIN)/python tools/run_tests.py Testing/Library
 
-soak: $(VENV)/.ready-test
-	$(BIN)/python tools/soak.py
+# The lowest versions that pyproject.toml allows, and the newest that there are.
+test-lowest: $(VENV)/.ready-lock
+	$(BIN)/python tools/version_range.py lowest
 
-docs: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --editable ".[docs]"
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
-	@echo "Open site/index.html"
-
-figures: $(VENV)/.ready-test
-	$(BIN)/python docs/figures.py
+test-newest: $(VENV)/.ready-lock
+	$(BIN)/python tools/version_range.py newest
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
@@ -36,12 +28,28 @@ lint: $(VENV)/.ready-test
 	PYTHONPATH=LMIDiffusion $(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-$(VENV)/.ready: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --editable .
-	touch $@
+lock: $(VENV)/.ready-lock
+	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --upgrade --output-file constraints.txt --quiet pyproject.toml
+	$(MAKE) test
 
-$(VENV)/.ready-test: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --editable ".[train,test]"
+docs: $(VENV)/.ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Open site/index.html"
+
+figures: $(VENV)/.ready-test
+	$(BIN)/python docs/figures.py
+
+screenshot: $(VENV)/.ready-test
+	$(BIN)/python tools/screenshot.py screenshots
+
+soak: $(VENV)/.ready-test
+	$(BIN)/python tools/soak.py
+
+$(VENV)/.ready: EXTRAS :=
+$(VENV)/.ready-docs: EXTRAS := docs
+$(VENV)/.ready-lock: EXTRAS := lock
+$(VENV)/.ready-test: EXTRAS := slicer,test
+$(VENV)/.ready $(VENV)/.ready-docs $(VENV)/.ready-lock $(VENV)/.ready-test: pyproject.toml constraints.txt
+	@$(PYTHON) -c "" || { echo "$(PYTHON_LINE)"; exit 1; }
+	$(PYTHON) tools/set_up.py $(VENV) --extras "$(EXTRAS)"
 	touch $@

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost")]
+sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost"), str(ROOT / "tools")]
+
+import missing
+
+if lack := missing.of_slicer():
+    pytest.exit(f"These tests need {lack}.", returncode=pytest.ExitCode.USAGE_ERROR)
 
 import host
 

@@ -12,9 +12,14 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost"), str(ROOT)]
+sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost"), str(ROOT / "tools"), str(ROOT)]
 # Two-core machines run these tests beside other things.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import missing
+
+if lack := missing.of_slicer():
+    pytest.exit(f"These tests need {lack}.", returncode=pytest.ExitCode.USAGE_ERROR)
 
 import host
 

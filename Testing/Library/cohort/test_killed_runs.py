@@ -17,7 +17,7 @@ import pytest
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.images.volume import Volume, write_volume
 
-pytestmark = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+pytestmark = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="without fork")
 
 SCANS, KILLS = 24, 10
 

@@ -48,7 +48,7 @@ for (const width of widths) {
 def browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)}; Debian's package chromium)")
+        pytest.skip("needs Chromium; apt-get install --no-install-recommends chromium")
     return found
 
 

@@ -14,7 +14,10 @@ import torch
 from LMIDiffusionLib import lmi
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel, PairKernel, tiles
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux"),
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton; pip install triton"),
+]
 
 # Shape, side of the patches, reach of the search.
 _CASES = [

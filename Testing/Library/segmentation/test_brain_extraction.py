@@ -17,7 +17,7 @@ from LMIDiffusionLib.translation.options import TranslationOptions
 
 
 def test_the_brain_of_a_t1w_head_is_found() -> None:
-    pytest.importorskip("deepbet")
+    pytest.importorskip("deepbet", reason="needs deepbet; pip install '.[brain]'")
     head = read_volume(resource("SampleData", "sri24_T1w.nii.gz"))
     true = read_mask(resource("SampleData", "sri24_tissue.nii.gz"), head)
     found = brain_extraction.find_brain(head)
@@ -26,7 +26,7 @@ def test_the_brain_of_a_t1w_head_is_found() -> None:
 
 
 def test_a_brain_of_the_wrong_size_is_refused_with_its_volume() -> None:
-    pytest.importorskip("deepbet")
+    pytest.importorskip("deepbet", reason="needs deepbet; pip install '.[brain]'")
     head = read_volume(resource("SampleData", "sri24_T1w.nii.gz"))
     doll = Volume(head.array, head.affine @ np.diag([0.5, 0.5, 0.5, 1.0]))
     with pytest.raises(UserError, match=r"measures 1\d\d ml"):

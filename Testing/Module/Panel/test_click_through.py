@@ -119,7 +119,7 @@ def test_what_is_odd_about_a_scan_is_said_with_its_result_alone(
 
 def test_without_a_mask_the_brain_is_found_in_the_translation(widget: Any, ui: Any) -> None:
     if importlib.util.find_spec("deepbet") is None:  # importing it would bring PyTorch into this process
-        pytest.skip("deepbet is not installed")
+        pytest.skip("needs deepbet; pip install '.[brain]'")
     slicer.app.startupCompleted.emit()
     ui.sampleButton.click()
     mask = ui.brainMaskSelector.currentNode()
