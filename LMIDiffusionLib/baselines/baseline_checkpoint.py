@@ -1,7 +1,7 @@
-"""The checkpoint of a trained rival: one .safetensors file with its weights and all that using it needs to know.
+"""Checkpoints of trained baselines: one .safetensors file with the weights and everything that translation needs.
 
-Kinds differ in their networks and settings alone, so that one module reads and writes them all. Nothing but
-safetensors is ever loaded.
+Kinds of baselines differ in their networks and settings only, so one module reads and writes them all. No pickle is
+ever loaded.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from ..images.normalization import SCALE_NAME
 from ..interface.checkpoint_header import HeaderFormat, damaged, read_metadata
 
 FORMAT_VERSION = 1
-HEADER = HeaderFormat("lmidiffusion-rival", FORMAT_VERSION, "checkpoint of a rival")
-"""Under whose key the metadata stand, as JSON, in the header of the safetensors file."""
+HEADER = HeaderFormat("lmidiffusion-rival", FORMAT_VERSION, "checkpoint of a baseline")
+"""Format of the metadata, which are JSON under this key in the header of the safetensors file."""
 
 _Network = TypeVar("_Network", bound=nn.Module)
 _Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
-class RivalTrainingRecord:
-    """How a rival came to its weights.
+class BaselineTrainingRecord:
+    """Record of a baseline's training.
 
     Attributes:
-        training_data: what it was trained on.
-        licence: of the weights.
-        training_steps: optimiser steps.
-        training_seconds: of training in all, over every resumption, by the clock.
+        training_data: description of the training data.
+        licence: license of the weights.
+        training_steps: number of optimizer steps.
+        training_seconds: wall-clock time of the training, all resumptions included.
     """
 
     training_data: str
     licence: str
-    training_steps: int
-    training_seconds: float
+    training_steps: int = 0
+    training_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class RivalCheckpoint:
-    """What the checkpoint file of a rival holds.
+class BaselineCheckpoint:
+    """Content of a baseline's checkpoint file.
 
     Attributes:
-        kind: of rival, as the benchmark calls the method: "cyclegan".
-        weights: of the network that translates, which need not be all that was trained.
-        settings: plain JSON types; what its kind builds the network from, and whatever else it needs.
+        kind: name of the method in the benchmark, such as "cyclegan".
+        weights: of the network that translates; other trained networks are left out.
+        settings: plain JSON types from which the kind builds its network.
         modality: target modality, such as T1w.
-        pixel_size: side of the slices' pixels in millimetres.
+        pixel_size: side of the slices' pixels in millimeters.
         record: of the training.
     """
 
@@ -67,18 +67,18 @@ class RivalCheckpoint:
     settings: dict[str, Any]
     modality: str
     pixel_size: float
-    record: RivalTrainingRecord
+    record: BaselineTrainingRecord
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned of the network that translates."""
+        """Number of the network's parameters."""
         return sum(weight.numel() for weight in self.weights.values())
 
     def network(self, build: Callable[[dict[str, Any]], _Network]) -> _Network:
-        """The network that `build` makes of the settings, with these weights, in evaluation mode.
+        """Build the network from the settings, load these weights, and put it in evaluation mode.
 
         Raises:
-            UserError: they do not fit one another.
+            UserError: weights and settings do not fit.
         """
 
         def loaded(settings: dict[str, Any]) -> _Network:
@@ -89,10 +89,10 @@ class RivalCheckpoint:
         return self.part(loaded).eval().requires_grad_(False)
 
     def part(self, make: Callable[[dict[str, Any]], _Part]) -> _Part:
-        """What `make` makes of the settings.
+        """Apply `make` to the settings.
 
         Raises:
-            UserError: they are damaged.
+            UserError: the settings are damaged.
         """
         try:
             return make(self.settings)
@@ -102,7 +102,7 @@ class RivalCheckpoint:
             ) from error
 
     def metadata(self) -> dict[str, Any]:
-        """Everything but the weights, as plain JSON types."""
+        """Return everything but the weights, as plain JSON types."""
         return {
             "format_version": FORMAT_VERSION,
             "library_version": __version__,
@@ -116,18 +116,18 @@ class RivalCheckpoint:
         }
 
 
-def save_rival(checkpoint: RivalCheckpoint, path: Path) -> None:
-    """Write a rival's checkpoint, under a temporary name first."""
+def save_baseline(checkpoint: BaselineCheckpoint, path: Path) -> None:
+    """Write a checkpoint, under a temporary name first."""
     weights = {name: weight.detach().contiguous().cpu() for name, weight in checkpoint.weights.items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, {HEADER.key: json.dumps(checkpoint.metadata())})
 
 
-def load_rival(path: Path, *, kind: str) -> RivalCheckpoint:
-    """Read the checkpoint of a rival of some kind.
+def load_baseline(path: Path, *, kind: str) -> BaselineCheckpoint:
+    """Read a checkpoint of one kind.
 
     Raises:
-        UserError: there is none, or it is damaged, of another kind, a pickle, or of a newer format.
+        UserError: the file is missing, damaged, of another kind, a pickle, or in a newer format.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; give the path of a checkpoint of {kind}.")
@@ -144,8 +144,8 @@ def load_rival(path: Path, *, kind: str) -> RivalCheckpoint:
         raise damaged(path) from error
 
 
-def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor]) -> RivalCheckpoint:
-    record = RivalTrainingRecord(**{field.name: metadata[field.name] for field in fields(RivalTrainingRecord)})
+def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor]) -> BaselineCheckpoint:
+    record = BaselineTrainingRecord(**{field.name: metadata[field.name] for field in fields(BaselineTrainingRecord)})
     numbers = (metadata["pixel_size"], record.training_steps, record.training_seconds)
     if not all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers):
         raise ValueError(f"expected numbers, not {numbers}")
@@ -153,7 +153,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor]) -> Riva
         raise TypeError("the settings are no object")
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise ValueError("the weights are not finite")
-    return RivalCheckpoint(
+    return BaselineCheckpoint(
         kind=metadata["kind"],
         weights=weights,
         settings=metadata["settings"],

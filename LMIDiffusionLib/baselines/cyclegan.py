@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu et al. 2017): its generator, its discriminator, and the method that the trained generator is."""
+"""CycleGAN (Zhu et al. 2017): generator, discriminator, and translation by the trained generator."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .baseline_checkpoint import RivalCheckpoint
-from .feed_forward import OnePass
+from .baseline_checkpoint import BaselineCheckpoint
+from .feed_forward import FeedForward
 
 KIND = "cyclegan"
 _INITIAL_DEVIATION = 0.02
@@ -20,7 +20,7 @@ class GeneratorSettings:
     """Shape of the generator.
 
     Attributes:
-        features: of its finest level; two further levels double them. Zhu et al. have 64.
+        features: channels of the finest level, doubled in each of two coarser levels. Zhu et al. have 64.
         blocks: residual blocks at the coarsest level. Zhu et al. have 6 at 128 x 128 pixels.
     """
 
@@ -29,10 +29,10 @@ class GeneratorSettings:
 
 
 class ResidualGenerator(nn.Module):
-    """Slices (B, 1, H, W) in [0, 1] to slices of another modality: two steps down, residual blocks, two steps up."""
+    """Maps slices (B, 1, H, W) in [0, 1] to another modality: two steps down, residual blocks, two steps up."""
 
     stride = 4
-    """H and W must be multiples of it."""
+    """Divisor of H and W."""
 
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
@@ -51,12 +51,12 @@ class ResidualGenerator(nn.Module):
         self.apply(_initialize)
 
     def forward(self, slices: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in [0, 1]."""
+        """Translate slices (B, 1, H, W) in [0, 1]."""
         return (self.layers(2 * slices - 1).to(slices.dtype) + 1) / 2
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions with a shortcut."""
+    """Two normalized convolutions with a shortcut."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -68,10 +68,10 @@ class ResidualBlock(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Says of every patch of 70 x 70 pixels of slices (B, 1, H, W) in [0, 1] how real it looks: about 1 or about 0."""
+    """Rates every patch of 70 x 70 pixels of slices (B, 1, H, W) in [0, 1]: near 1 for real, near 0 for generated."""
 
     def __init__(self, features: int) -> None:
-        """`features` are those of the first layer; Zhu et al. have 64."""
+        """`features` is the number of channels of the first layer; Zhu et al. have 64."""
         super().__init__()
         widths = (features, 2 * features, 4 * features, 8 * features)
         layers: list[nn.Module] = [nn.Conv2d(1, features, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
@@ -82,7 +82,7 @@ class PatchDiscriminator(nn.Module):
         self.apply(_initialize)
 
     def forward(self, slices: Tensor) -> Tensor:
-        """(B, 1, h, w)."""
+        """Return one value for each patch, (B, 1, h, w)."""
         return self.layers(2 * slices - 1).to(slices.dtype)
 
 
@@ -98,7 +98,7 @@ def _initialize(module: nn.Module) -> None:
 
 
 def cyclegan_settings(generator: ResidualGenerator, source_modality: str) -> dict[str, Any]:
-    """What a checkpoint of this kind keeps beside the weights."""
+    """Return the settings of a checkpoint of this kind."""
     return {**asdict(generator.settings), "source_modality": source_modality}
 
 
@@ -106,15 +106,15 @@ def _build(settings: dict[str, Any]) -> ResidualGenerator:
     return ResidualGenerator(GeneratorSettings(settings["features"], settings["blocks"]))
 
 
-class CycleGAN(OnePass):
-    """The method: the generator that draws the target modality, for sources of the one modality it was trained on."""
+class CycleGAN(FeedForward):
+    """Translation by the trained generator, for sources of the modality that it was trained on."""
 
     stride = ResidualGenerator.stride
 
-    def __init__(self, checkpoint: RivalCheckpoint, *, device: torch.device) -> None:
+    def __init__(self, checkpoint: BaselineCheckpoint, *, device: torch.device) -> None:
         super().__init__(device=device)
         network = checkpoint.network(_build)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def translated(self, source: Tensor, *, number: int) -> Tensor:
+    def predict(self, source: Tensor, *, number: int) -> Tensor:
         return self.network(source)

@@ -1,4 +1,4 @@
-"""What rivals have in common whose network turns a slice into the target's in one pass."""
+"""Base class of baselines whose network translates a slice in one pass."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..translation.options import TranslationOptions
 from ..translation.sliced_volume import SlicedSource
 
 
-class OnePass(ABC):
-    """A `Method` that evaluates a network once a sample, and leaves the air of the source as LMIDiffusion does."""
+class FeedForward(ABC):
+    """A method that evaluates a network once for each sample and keeps the air of the source, as LMIDiffusion does."""
 
     stride: int
-    """Height and width of the network's slices must be multiples of it."""
+    """Divisor of the height and width of the network's slices."""
 
     def __init__(self, *, device: torch.device) -> None:
         self.device = device
 
     @abstractmethod
-    def translated(self, source: Tensor, *, number: int) -> Tensor:
-        """Slices (B, 1, H, W) of the target modality in [0, 1] for those of a source; `number` is the sample's."""
+    def predict(self, source: Tensor, *, number: int) -> Tensor:
+        """Translate slices (B, 1, H, W) in [0, 1]; `number` is that of the sample."""
 
     @property
     def planes(self) -> tuple[str, ...]:
@@ -48,6 +48,6 @@ class OnePass(ABC):
         on_step: Callable[[], None],
     ) -> Tensor:
         with torch.inference_mode():
-            images = self.translated(source.padded(indices, stride=self.stride).to(self.device), number=number)
+            images = self.predict(source.padded(indices, stride=self.stride).to(self.device), number=number)
         on_step()
         return source.with_air(images, indices)

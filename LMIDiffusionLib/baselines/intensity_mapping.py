@@ -1,4 +1,4 @@
-"""Methods that change intensities alone: none of them, inversion, and histogram matching."""
+"""Baselines that map intensities: identity, inversion, and histogram matching."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUANTILES = np.linspace(0, 1, 257)
 
 
 class IntensityMapping(ABC):
-    """A `Method` that gives every voxel a new intensity, whatever its place."""
+    """A method that maps the intensity of every voxel, whatever its place."""
 
     device = torch.device("cpu")
     planes = (AXIAL,)
@@ -28,7 +28,7 @@ class IntensityMapping(ABC):
 
     @abstractmethod
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        """New intensities of a volume in [0, 1]."""
+        """Map the intensities of a volume in [0, 1]."""
 
     def steps(self, options: TranslationOptions) -> int:
         return 1
@@ -48,14 +48,14 @@ class IntensityMapping(ABC):
 
 
 class Identity(IntensityMapping):
-    """The source as it is, on the common intensity scale."""
+    """The untranslated source on the common intensity scale."""
 
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         return volume
 
 
 class Inversion(IntensityMapping):
-    """Turns the tones of the head over, on the common scale of intensity; what is darker, air and bone, stays dark."""
+    """Reverses the intensities of the head on the common scale; air and bone stay dark."""
 
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         return to_unit_scale(np.where(head_mask(volume), 1 - volume, volume))
@@ -71,7 +71,7 @@ class HistogramMatching(IntensityMapping):
     quantiles_: NDArray[np.float64]
 
     def fit(self, scans: Iterable[NDArray[np.number]]) -> HistogramMatching:
-        """Learn the pooled histogram of the heads in scans of the target modality, in any units."""
+        """Pool the histograms of the heads in scans of the target modality, in any units."""
         scaled = map(to_unit_scale, scans)
         self.quantiles_ = np.quantile(np.concatenate([each[head_mask(each)] for each in scaled]), _QUANTILES)
         return self

@@ -1,4 +1,4 @@
-"""SDEdit (Meng et al. 2022): add noise to the source, then denoise it as if it were of the target modality."""
+"""SDEdit (Meng et al. 2022): noise is added to the source and removed as if the source were of the target modality."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .intensity_mapping import IntensityMapping
 class SDEdit(DiffusionMethod):
     """The checkpoint's score network without its condition, started from the noisy source at time t0.
 
-    SDEdit keeps what is bright bright and what is dark dark. A source whose intensities were mapped before, so that
-    they are more like the target's, is kinder to it.
+    SDEdit keeps bright tissue bright and dark tissue dark. Mapping the source's intensities toward the target's first
+    helps it.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class SDEdit(DiffusionMethod):
     ) -> None:
         """
         Args:
-            checkpoint: one whose network has also learned to denoise without a condition.
+            checkpoint: model whose network has also learned to denoise without a condition.
             device: to compute on.
-            start: time t0 in (0, 1] at which the source is dropped into the reverse SDE.
-            mapping: of the source's intensities before that; None for none.
+            start: time t0 in (0, 1] at which the reverse SDE starts from the noisy source.
+            mapping: applied to the source's intensities first; None for no mapping.
         """
         super().__init__(checkpoint, device=device)
         self.start = start
@@ -46,7 +46,7 @@ class SDEdit(DiffusionMethod):
     def begin(
         self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions
     ) -> SamplingStart:
-        # The source's own intensities become the result's: another view of them would show in it.
+        # The result keeps the source's intensities, so every sample starts from the same view.
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
         return SamplingStart(unconditional_denoiser(self.network), source + draw_noise() * levels[0].item(), levels)

@@ -1,4 +1,4 @@
-"""Pictures of a comparison, in the manner of the paper's figure 2."""
+"""Comparison sheets: slices of several methods side by side, in the manner of the paper's figure 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..images.files import atomic_path
 from ..images.rendering import Colours, grey, overlay
 from ..model.checkpoint import Checkpoint
 from ..segmentation.classes import nearest_centre
-from .scores import CLASSES, Scores
+from .scores import PairScores
 from .tables import methods_of
 
 _ROWS = 6
@@ -24,27 +24,29 @@ _FRAME = (0.45, 0.4, 0.1)
 _CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
 _MARKERS = "os^Dv"
 
-Truths = Mapping[str, NDArray[np.float32]]
-"""True slices (N, H, W) of every pair."""
+GroundTruths = Mapping[str, NDArray[np.float32]]
+"""True slices (N, H, W) by name of the pair."""
 Row = tuple[str, int, list[Colours]]
-"""What is written before a row, how many times its pictures are enlarged, and the pictures."""
+"""Name of a row, the factor that enlarges its pictures, and the pictures."""
 
 
-def save_comparison(path: Path, results: list[Scores], truths: Truths, checkpoint: Checkpoint) -> None:
-    """The middle scored slice of the first pairs: every method and the true target, a close-up, and their classes."""
+def save_comparison(path: Path, results: list[PairScores], truths: GroundTruths, checkpoint: Checkpoint) -> None:
+    """Save the middle scored slice of the first pairs: every method and the true target, close-ups, and classes."""
     chosen = [(pair, len(slices) // 2) for pair, slices in list(truths.items())[:_ROWS]]
     _save(path, results, truths, chosen, checkpoint)
 
 
-def save_worst_cases(path: Path, results: list[Scores], truths: Truths, checkpoint: Checkpoint, *, method: str) -> None:
-    """As `save_comparison`, of the slice of every pair where a method has its lowest PSNR, the worst pairs first."""
+def save_worst_cases(
+    path: Path, results: list[PairScores], truths: GroundTruths, checkpoint: Checkpoint, *, method: str
+) -> None:
+    """Save the slice of every pair where a method has its lowest PSNR, the worst pairs first."""
     own = [result for result in results if result.method == method]
     worst = [(float(result.values["psnr"].min()), result.pair, int(result.values["psnr"].argmin())) for result in own]
     _save(path, results, truths, [(pair, index) for _, pair, index in sorted(worst)[:_ROWS]], checkpoint)
 
 
-def save_curve(path: Path, results: list[Scores]) -> None:
-    """Mean scores of every method against its seconds a slice."""
+def save_curve(path: Path, results: list[PairScores]) -> None:
+    """Plot the mean scores of every method against its seconds per slice."""
     from matplotlib.figure import Figure
 
     methods = methods_of(results)
@@ -55,7 +57,7 @@ def save_curve(path: Path, results: list[Scores]) -> None:
             slices = sum(len(result) for result in own)
             seconds = sum(result.seconds * len(result) for result in own) / slices
             marker = _MARKERS[number // 10 % len(_MARKERS)]  # the colours repeat after ten
-            axes.plot(seconds, np.concatenate([result.of(measure) for result in own]).mean(), marker, label=method)
+            axes.plot(seconds, np.concatenate([result.finite(measure) for result in own]).mean(), marker, label=method)
         axes.set(xscale="log", xlabel="seconds a slice", ylabel=title)
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
@@ -64,19 +66,19 @@ def save_curve(path: Path, results: list[Scores]) -> None:
 
 
 def _save(
-    path: Path, results: list[Scores], truths: Truths, chosen: list[tuple[str, int]], checkpoint: Checkpoint
+    path: Path, results: list[PairScores], truths: GroundTruths, chosen: list[tuple[str, int]], checkpoint: Checkpoint
 ) -> None:
     methods = methods_of(results)
     images = {(result.pair, result.method): result.images for result in results}
     rows: list[Row] = []
     for pair, index in chosen:
         slices = [*(images[pair, method][index] for method in methods), truths[pair][index]]
-        rows += rows_of(f"{pair} ({index})", slices, checkpoint)
+        rows += comparison_rows(f"{pair} ({index})", slices, checkpoint)
     save_sheet(path, [*methods, _TARGET], rows)
 
 
-def rows_of(name: str, slices: Sequence[NDArray[np.float32]], checkpoint: Checkpoint) -> list[Row]:
-    """Slices (H, W) in [0, 1] beside one another, their close-ups, and their K-Means classes."""
+def comparison_rows(name: str, slices: Sequence[NDArray[np.float32]], checkpoint: Checkpoint) -> list[Row]:
+    """Return three rows for slices (H, W) in [0, 1]: the slices, their close-ups, and their K-Means classes."""
     upright = [np.rot90(each) for each in slices]
     return [
         (name, _ENLARGEMENT, [_framed(each) for each in upright]),
@@ -86,13 +88,13 @@ def rows_of(name: str, slices: Sequence[NDArray[np.float32]], checkpoint: Checkp
 
 
 def _centre(image: NDArray[np.float32]) -> tuple[slice, slice]:
-    """The middle of an image, half as wide and high."""
+    """Return the middle of an image, half as wide and half as high."""
     top, left = image.shape[0] // 4, image.shape[1] // 4
     return slice(top, top + image.shape[0] // 2), slice(left, left + image.shape[1] // 2)
 
 
 def _framed(image: NDArray[np.float32]) -> Colours:
-    """An image in grey with a frame around what the close-up shows."""
+    """Return an image in gray with a frame around the part that the close-up shows."""
     colours = grey(image)
     middle = colours[_centre(image)]
     for edge in (middle[0], middle[-1], middle[:, 0], middle[:, -1]):
@@ -101,7 +103,7 @@ def _framed(image: NDArray[np.float32]) -> Colours:
 
 
 def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:
-    return overlay(image, nearest_centre(image, checkpoint.class_centres[CLASSES]))
+    return overlay(image, nearest_centre(image, checkpoint.centres(None)))
 
 
 def save_sheet(path: Path, titles: Sequence[str], rows: Sequence[Row]) -> None:

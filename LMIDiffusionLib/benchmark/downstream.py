@@ -1,7 +1,7 @@
-"""`benchmark downstream`: does a tool made for the target modality read a translation as it reads the true target?
+"""`benchmark downstream`: Dice of a segmentation tool on translations against the same tool on the true target.
 
-The tool, any command of the user's, runs on the source, on translations and on the true target; its label maps are
-compared with its own on the true target. What a run wrote is kept, so that a benchmark that was stopped goes on.
+The tool, any command of the user's, runs on the source, on translations and on the true target. Its label maps are
+kept, so that a benchmark that was stopped resumes.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from ..translation.options import TranslationOptions
 from ..translation.translate_volume import translate
 from .pairs import Pair
 from .registry import OURS, NamedMethod, Setup, find_method
-from .tables import Report, markdown
+from .tables import BenchmarkReport, markdown
 
 SOURCE = "source"
-"""What tables call the untranslated scan."""
+"""Name of the untranslated scan in tables."""
 _INPUT, _OUTPUT = "{input}", "{output}"
-_LAST_WORDS = 200
+_EXCERPT_LENGTH = 200
 
 
 @dataclass(frozen=True)
 class DownstreamOptions:
-    """What the user chooses; see `lmidiffusion benchmark downstream --help`."""
+    """Choices of `lmidiffusion benchmark downstream`; its `--help` explains them."""
 
     pairs: list[Pair]
     output: Path
@@ -59,7 +59,7 @@ class DownstreamOptions:
     translation: TranslationOptions = TranslationOptions()
 
     def settings(self) -> dict[str, Any]:
-        """All that changes the results."""
+        """Return the choices that change the results."""
         return {
             "pairs": [[str(path.resolve()) for path in (pair.source, pair.target)] for pair in self.pairs],
             "tool": self.tool,
@@ -71,7 +71,7 @@ class DownstreamOptions:
 
 @dataclass(frozen=True)
 class LabelDice:
-    """How far two label maps agree on one label: 2 |A and B| / (|A| + |B|) over all voxels."""
+    """Dice overlap 2 |A and B| / (|A| + |B|) of one label over all voxels."""
 
     pair: str
     method: str
@@ -79,13 +79,13 @@ class LabelDice:
     dice: float
 
 
-def run_downstream_benchmark(options: DownstreamOptions) -> Report:
-    """Run the tool on all pairs, or on what is missing of them; write dice.csv and tables.md.
+def run_downstream_benchmark(options: DownstreamOptions) -> BenchmarkReport:
+    """Run the tool on all pairs, skip kept label maps, and write dice.csv and tables.md.
 
     Raises:
         UserError: the tool or a method cannot be used, the output holds another benchmark, or every run failed.
     """
-    tool = Tool.of(options.tool)
+    tool = Tool.from_template(options.tool)
     device = select_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint)
     setup = Setup(checkpoint, options.translation, options.target_scans)
@@ -100,72 +100,72 @@ def run_downstream_benchmark(options: DownstreamOptions) -> Report:
     tables = format_dice(comparison.scores)
     with atomic_path(options.output / "tables.md") as temporary:
         temporary.write_text(tables + "\n", encoding="utf-8")
-    return Report(tables, comparison.failures)
+    return BenchmarkReport(tables, comparison.failures)
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A command with places for the paths of its input and its output."""
+    """A command with placeholders for the paths of its input and its output."""
 
     arguments: tuple[str, ...]
 
     @classmethod
-    def of(cls, template: str) -> Tool:
+    def from_template(cls, template: str) -> Tool:
         """Split a command as a shell would.
 
         Raises:
-            UserError: its quotes do not match, a place is missing, or there is no such program.
+            UserError: its quotes do not match, a placeholder is missing, or there is no such program.
         """
         try:
             arguments = tuple(shlex.split(template, posix=os.name == "posix"))
         except ValueError as error:
             raise UserError(f"The tool {template} cannot be split into words ({error}); check its quotes.") from error
-        if not all(any(place in each for each in arguments) for place in (_INPUT, _OUTPUT)):
+        if not all(any(placeholder in each for each in arguments) for placeholder in (_INPUT, _OUTPUT)):
             raise UserError(f"The tool {template} lacks {_INPUT} or {_OUTPUT}; write where the paths go.")
         if shutil.which(arguments[0]) is None:
             raise UserError(f"There is no program {arguments[0]}; install it or give its path.")
         return cls(arguments)
 
     def run(self, image: Path, labels: Path) -> None:
-        """Make the label map of an image, unless it is there already.
+        """Write the label map of an image, unless the file exists.
 
         Raises:
-            UserError: the tool failed or wrote nothing; its words are in a file beside the label map.
+            UserError: the tool failed or wrote nothing; its output is in a log beside the label map.
         """
         if labels.exists():
             return
         labels.parent.mkdir(exist_ok=True)
         log = labels.with_name(labels.name + ".log")
         with tempfile.TemporaryDirectory(prefix=".tool-", dir=labels.parent) as folder:
-            written = Path(folder) / labels.name  # no such file yet: some tools will not write over one
+            written = Path(folder) / labels.name  # a new name: some tools refuse to overwrite a file
             paths = {_INPUT: str(image.resolve()), _OUTPUT: str(written.resolve())}
-            command = [_filled(argument, paths) for argument in self.arguments]
-            with log.open("w", encoding="utf-8") as words:
-                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT)
+            command = [_fill(argument, paths) for argument in self.arguments]
+            with log.open("w", encoding="utf-8") as output:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
             if done.returncode or not written.exists():
                 what = f"ended with status {done.returncode}" if done.returncode else "wrote no label map"
-                raise UserError(f"the tool {what} ({_last_words(log)}); see {log}")
+                raise UserError(f"the tool {what} ({_last_line(log)}); see {log}")
             written.replace(labels)
         log.unlink()
 
 
-def _filled(argument: str, paths: dict[str, str]) -> str:
+def _fill(argument: str, paths: dict[str, str]) -> str:
     for place, path in paths.items():
         argument = argument.replace(place, path)
     return argument
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1][-_LAST_WORDS:] if lines else "it said nothing"
+    return lines[-1][-_EXCERPT_LENGTH:] if lines else "it printed nothing"
 
 
 class _Comparison:
     """Runs the tool pair by pair.
 
     Attributes:
-        scores: of all runs that succeeded.
-        failures: a line about each other one.
+        scores: Dice of all runs that succeeded.
+        failures: one line for each failed run.
     """
 
     def __init__(
@@ -183,14 +183,14 @@ class _Comparison:
         # Pairs with one target share its label map.
         true_labels = self._true_labels.setdefault(pair.target, folder / "target-labels.nii.gz")
         reference = None
-        with self._failures_named(f"{pair.name}, true target"):
+        with self._record_failures(f"{pair.name}, true target"):
             self._tool.run(pair.target, true_labels)
             reference = read_labels(true_labels, read_volume(pair.target))
         if reference is None:
             return
         for method in (None, *self._methods):
             title = SOURCE if method is None else method.title
-            with self._failures_named(f"{pair.name}, {title}"):
+            with self._record_failures(f"{pair.name}, {title}"):
                 image = pair.source if method is None else self._translated(pair, method, folder)
                 labels = folder / f"{image.name.split('.nii')[0] if method else SOURCE}-labels.nii.gz"
                 self._tool.run(image, labels)
@@ -198,14 +198,14 @@ class _Comparison:
                 self.scores += _dice(found, reference, pair.name, title)
 
     @contextlib.contextmanager
-    def _failures_named(self, what: str) -> Iterator[None]:
+    def _record_failures(self, what: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             self.failures.append(f"{what}: {failure(error).message}")
 
     def _translated(self, pair: Pair, method: NamedMethod, folder: Path) -> Path:
-        """A method's translation in a file, which is made unless it is there."""
+        """Return the file of a method's translation; translate unless it exists."""
         version = f"-{method.version}" if method.version else ""
         path = folder / f"{method.title}{version}.nii.gz"
         if not path.exists():
@@ -227,7 +227,7 @@ def _dice(found: NDArray[np.int64], reference: NDArray[np.int64], pair: str, met
 
 
 def format_dice(scores: list[LabelDice]) -> str:
-    """Mean and standard deviation over pairs: a row a label, a column a method."""
+    """Format means and standard deviations over pairs: one row for each label, one column for each method."""
     methods = list(dict.fromkeys(each.method for each in scores))
     rows = [
         [str(label), *(_cell([s.dice for s in scores if (s.method, s.label) == (method, label)]) for method in methods)]

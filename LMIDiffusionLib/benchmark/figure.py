@@ -1,4 +1,4 @@
-"""`benchmark figure`: the middle slice of every pair as each method draws it, in the manner of the paper's figure 2."""
+"""`benchmark figure`: the middle slice of every pair by each method, in the manner of the paper's figure 2."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..interface.resources import DEFAULT_CHECKPOINT
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device
 from ..translation.options import TranslationOptions
-from .comparison_sheet import Row, rows_of, save_sheet
-from .loaded_pair import OpenPair
+from .comparison_sheet import Row, comparison_rows, save_sheet
+from .loaded_pair import LoadedPair
 from .pairs import Pair
 from .registry import NamedMethod, Setup, find_method
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """What the user chooses; see `lmidiffusion benchmark figure --help`."""
+    """Choices of `lmidiffusion benchmark figure`; its `--help` explains them."""
 
     pairs: list[Pair]
     output: Path
@@ -34,10 +34,10 @@ class FigureOptions:
 
 
 def draw_figure(options: FigureOptions) -> None:
-    """Write a picture: columns of the source, the true target and every method; a slice, a close-up, classes by pair.
+    """Draw the source, the true target and every method in columns: for each pair a slice, a close-up and classes.
 
     Raises:
-        UserError: the output stands in the way, or a method or a pair cannot be used.
+        UserError: the output exists and may not be replaced, or a method or a pair cannot be used.
     """
     check_output(options.output, overwrite=options.overwrite, endings=(".png", ".webp"))
     device = select_device(options.device)
@@ -51,8 +51,8 @@ def draw_figure(options: FigureOptions) -> None:
 
 
 def _rows(pair: Pair, methods: list[NamedMethod], checkpoint: Checkpoint, device: torch.device) -> list[Row]:
-    opened = OpenPair.of(pair, pixel_size=checkpoint.pixel_size, every=1)
-    index = opened.truth.indices[len(opened.truth.indices) // 2]
-    slices = [each.slices[index, 0].numpy() for each in (opened.source, opened.target)]
-    slices += [opened.drawn(method, [index], device)[0] for method in methods]
-    return rows_of(f"{pair.name} ({index})", slices, checkpoint)
+    loaded = LoadedPair.from_pair(pair, pixel_size=checkpoint.pixel_size, every=1)
+    index = loaded.truth.indices[len(loaded.truth.indices) // 2]
+    slices = [each.slices[index, 0].numpy() for each in (loaded.source, loaded.target)]
+    slices += [loaded.translate(method, [index], device)[0] for method in methods]
+    return comparison_rows(f"{pair.name} ({index})", slices, checkpoint)

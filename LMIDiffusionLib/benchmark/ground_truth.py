@@ -1,4 +1,4 @@
-"""The true target of a pair as scores need it: read, scaled and cut once, whatever the methods."""
+"""The ground truth of a pair: the true target's scored slices, its brain, tissues and anatomical groups."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..images.masks import read_labels
-from ..images.normalization import head_mask
+from ..images.normalization import LEAST_HEAD_SHARE, head_mask
 from ..images.slice_grid import SliceGrid
 from ..images.volume import Volume
-from ..preparation.tissues import tissues_of_dlmuse
 from ..segmentation.classes import TISSUES
-from ..training.anatomy import DLMUSE_GROUPS
+from ..segmentation.dlmuse import DLMUSE_GROUPS, DLMUSE_LABELS, tissues_from_dlmuse
 from ..translation.sliced_volume import SlicedSource
 from .metrics import Region
 from .pairs import Pair
 
-_MINIMUM_FOREGROUND = 0.1
-# Fewer pixels of a slice, or a smaller share of its head, are no region to score.
+# A region with fewer pixels in a slice, or with a smaller share of the slice's head, is not scored.
 _LEAST_PIXELS, _LEAST_SHARE = 100, 0.1
 _TISSUE_LABELS = (1, 2, 3)
 _OTHER_TISSUE = 4
-_DLMUSE_LABELS = {label for labels in DLMUSE_GROUPS.values() for label in labels}
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """The scored slices of a true target, (N, H, W) each.
 
     Attributes:
-        indices: which axial slices they are, from the feet up.
+        indices: numbers of the axial slices, from the feet up.
         images: in [0, 1].
-        head: all but the air.
-        brain: where it is known.
-        outside: of the head but not of the brain, where that is known; empty where a slice shows little but brain.
-        tissues: 1 CSF, 2 grey matter, 3 white matter, where there are labels of them.
-        groups: parts of the brain by name, whose mean intensities are compared; none without labels.
+        head: mask of all but the air.
+        brain: mask of the brain; None where it is not known.
+        outside: mask of the head without the brain, empty in slices that show little else than brain; None where the
+            brain is not known.
+        tissues: 1 CSF, 2 grey matter, 3 white matter; None without labels.
+        groups: masks of parts of the brain by name, whose mean intensities are compared; empty without labels.
     """
 
     indices: list[int]
@@ -52,29 +50,29 @@ class Truth:
     groups: dict[str, Region]
 
 
-def read_truth(pair: Pair, volume: Volume, target: SlicedSource, *, every: int) -> Truth:
-    """What is known of a pair's target, which has been read, scaled and cut.
+def read_ground_truth(pair: Pair, volume: Volume, target: SlicedSource, *, every: int) -> GroundTruth:
+    """Read the ground truth of a pair whose target has been read, scaled and cut.
 
-    Only axial slices with at least 10 % of head count, and of those every `every`-th.
+    Scores are taken on every `every`-th of the axial slices with at least 10 % of head.
 
     Raises:
         UserError: there is no such slice, or the map of the brain cannot be used.
     """
     grid, bright = target.grid, head_mask(target.scaled, otsu=target.otsu)
     shares = grid.slices(bright).mean((1, 2, 3))
-    indices = [index for index in range(grid.slice_count) if shares[index] >= _MINIMUM_FOREGROUND][::every]
+    indices = [index for index in range(grid.slice_count) if shares[index] >= LEAST_HEAD_SHARE][::every]
     if not indices:
         raise UserError(f"{pair.target} has no axial slice with a tenth of it head; give a volume of a head.")
     images, head = target.slices[indices, 0].numpy(), target.outlines(indices)[:, 0].numpy()
     if pair.brain is None:
-        return Truth(indices, images, head, None, None, None, {})
+        return GroundTruth(indices, images, head, None, None, None, {})
     labels = read_labels(pair.brain, volume)
     brain = _majority(grid, indices, [_is_brain(labels)]) > 0
     tissues, groups = _anatomy(grid, indices, labels)
     outside = head & ~brain
     beyond = grid.slices(bright & ~_is_brain(labels))[indices].sum((1, 2, 3))
     few = (beyond < _LEAST_SHARE * grid.slices(bright)[indices].sum((1, 2, 3))).numpy()
-    return Truth(indices, images, head, _large(brain), _large(outside & ~few[:, None, None]), tissues, groups)
+    return GroundTruth(indices, images, head, _large(brain), _large(outside & ~few[:, None, None]), tissues, groups)
 
 
 def _is_tissue_map(found: set[int]) -> bool:
@@ -89,12 +87,12 @@ def _is_brain(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
 def _anatomy(
     grid: SliceGrid, indices: list[int], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8] | None, dict[str, Region]]:
-    """Tissues and groups of a map of tissues or of DLMUSE's labels; none of any other map, which is a mask."""
+    """Return tissues and groups of a tissue map or of DLMUSE's labels; nothing for another map, which is a mask."""
     found = set(np.unique(labels).tolist()) - {0}
-    if not _is_tissue_map(found) and not (len(found) > 1 and found <= _DLMUSE_LABELS):
+    if not _is_tissue_map(found) and not (len(found) > 1 and found <= DLMUSE_LABELS):
         return None, {}
-    of_voxels = labels if _is_tissue_map(found) else tissues_of_dlmuse(labels)
-    tissues = _majority(grid, indices, [of_voxels == label for label in _TISSUE_LABELS])
+    voxels = labels if _is_tissue_map(found) else tissues_from_dlmuse(labels)
+    tissues = _majority(grid, indices, [voxels == label for label in _TISSUE_LABELS])
     groups = {name: tissues == label for label, name in zip(_TISSUE_LABELS, TISSUES, strict=True)}
     if not _is_tissue_map(found):
         parts = _majority(grid, indices, [np.isin(labels, members) for members in DLMUSE_GROUPS.values()])
@@ -103,11 +101,11 @@ def _anatomy(
 
 
 def _majority(grid: SliceGrid, indices: list[int], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """1 + the number of the mask that covers most of a pixel, 0 where all of them together cover less than half."""
+    """Return 1 + the number of the mask that covers most of a pixel, 0 where all together cover less than half."""
     shares = torch.stack([grid.slices(mask)[indices][:, 0] for mask in masks]).numpy()
     return np.where(shares.sum(0) >= 0.5, shares.argmax(0) + 1, 0).astype(np.uint8)
 
 
 def _large(region: Region) -> Region:
-    """A region without the slices where it has too few pixels for a score."""
+    """Empty a region in the slices where it has too few pixels for a score."""
     return region & (region.sum((1, 2)) >= _LEAST_PIXELS)[:, None, None]

@@ -1,4 +1,4 @@
-"""A pair read, scaled and cut once, whatever the methods that draw its slices."""
+"""Pairs whose scans are read, scaled and cut once, for all methods that translate them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..images.volume import read_volume
 from ..interface.progress import Progress
 from ..translation.sliced_volume import SlicedSource
 from ..translation.translate_volume import translate_slices
-from .ground_truth import Truth, read_truth
+from .ground_truth import GroundTruth, read_ground_truth
 from .pairs import Pair
 from .registry import NamedMethod
 
 
 @dataclass(frozen=True)
-class OpenPair:
-    """The slices of a pair's source and target, and what is known of the target."""
+class LoadedPair:
+    """The slices of a pair's source and target, and the ground truth."""
 
     source: SlicedSource
     target: SlicedSource
-    truth: Truth
+    truth: GroundTruth
 
     @classmethod
-    def of(cls, pair: Pair, *, pixel_size: float, every: int) -> OpenPair:
-        """Read a pair; every `every`-th slice counts.
+    def from_pair(cls, pair: Pair, *, pixel_size: float, every: int) -> LoadedPair:
+        """Read a pair, and score every `every`-th slice.
 
         Raises:
             UserError: a scan or the map of the brain cannot be used, or the scans lie on different grids.
@@ -40,10 +40,10 @@ class OpenPair:
                 f"{pair.source} and {pair.target} lie on different grids; register and resample one to the other."
             )
         sliced = SlicedSource.of(target, pixel_size=pixel_size)
-        truth = read_truth(pair, target, sliced, every=every)
+        truth = read_ground_truth(pair, target, sliced, every=every)
         return cls(SlicedSource.of(source, pixel_size=pixel_size), sliced, truth)
 
-    def drawn(
+    def translate(
         self,
         named: NamedMethod,
         indices: list[int],
@@ -51,7 +51,7 @@ class OpenPair:
         *,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> NDArray[np.float32]:
-        """What a method makes of some slices, (N, H, W) in [0, 1]."""
+        """Translate some slices by a method: (N, H, W) in [0, 1]."""
         method, options = named.make(device)
         source = self.target if named.sees_target else self.source
         translated = translate_slices(source, indices, method, options, on_progress=on_progress).mean

@@ -1,4 +1,4 @@
-"""The pairs of scans that a benchmark scores."""
+"""Pairs of scans that a benchmark scores."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..runs.file_lists import read_file_list
 
 @dataclass(frozen=True)
 class Pair:
-    """A source volume, the true target on the same grid, and optionally what is known of the brain.
+    """A source volume, the true target on the same grid, and optionally a map of the brain.
 
     Attributes:
-        name: how tables call the pair; no other pair has it.
-        source: of any contrast.
-        target: of the target modality.
-        brain: a brain mask, a map of tissues (1 CSF, 2 grey matter, 3 white matter), or anatomical labels of DLMUSE.
+        name: unique name in tables.
+        source: file of any contrast.
+        target: file of the target modality.
+        brain: file of a brain mask, a map of tissues (1 CSF, 2 grey matter, 3 white matter), or labels of DLMUSE.
     """
 
     name: str
@@ -29,14 +29,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairList:
-    """Pairs that can be read, and one sentence about every other row."""
+    """Usable pairs, and one sentence about every other row."""
 
     pairs: list[Pair]
     problems: list[str]
 
 
 def read_pairs(path: Path) -> PairList:
-    """Rows source,target[,mask] of a CSV file; see `read_file_list`.
+    """Read rows source,target[,mask] of a CSV file in the form of `read_file_list`.
 
     Raises:
         UserError: the file is missing or has no usable row.
@@ -51,12 +51,13 @@ def read_pairs(path: Path) -> PairList:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """File names without ending; where several files share one, with their folder or, at last, a number."""
+    """Return file names without ending; equal names get their folder, and then a number."""
     names = [stem(path) for path in paths]
-    names = _told_apart(names, [f"{path.parent.name}_{name}" for path, name in zip(paths, names, strict=True)])
-    return _told_apart(names, [f"{name}-{number}" for number, name in enumerate(names, 1)])
+    names = _with_longer(names, [f"{path.parent.name}_{name}" for path, name in zip(paths, names, strict=True)])
+    return _with_longer(names, [f"{name}-{number}" for number, name in enumerate(names, 1)])
 
 
-def _told_apart(names: list[str], longer: list[str]) -> list[str]:
+def _with_longer(names: list[str], longer: list[str]) -> list[str]:
+    """Replace every name that occurs more than once by its longer form."""
     counts = Counter(names)
     return [other if counts[name] > 1 else name for name, other in zip(names, longer, strict=True)]

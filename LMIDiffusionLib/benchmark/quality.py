@@ -1,7 +1,7 @@
-"""`benchmark quality`: several methods on the same slices, in tables like the paper's.
+"""`benchmark quality`: scores of several methods on the same slices, in tables like the paper's.
 
-Every pair and method is a job of its own, whose scores are kept in a file. A benchmark that was stopped goes on with
-what is missing; jobs are shared out over devices and nodes; one that fails is named, and the rest goes on.
+Every pair and method is a job, whose scores are kept in a file. A benchmark that was stopped resumes with the missing
+jobs. Jobs are distributed over devices and nodes. A job that fails is reported, and the others go on.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from ..runs.distributed import check_shared_device, failures_kept, kept_failure,
 from ..runs.run_directory import open_work_folder
 from ..translation.options import TranslationOptions
 from .comparison_sheet import save_comparison, save_curve, save_worst_cases
-from .loaded_pair import OpenPair
+from .loaded_pair import LoadedPair
 from .pairs import Pair
 from .registry import OURS, NamedMethod, Setup, find_method
-from .scores import Scores, measured
-from .tables import Report, format_tables, methods_of, write_scans, write_slices
+from .scores import PairScores, score_slices
+from .tables import BenchmarkReport, format_tables, methods_of, write_scans, write_slices
 
-# Raised whenever scores of the same name come to mean something else: kept ones are then no longer used.
+# Increased whenever scores of the same name change their meaning, so that kept scores are not mixed with new ones.
 _VERSION = 2
 
 
 @dataclass(frozen=True)
 class QualityOptions:
-    """What the user chooses; see `lmidiffusion benchmark quality --help`."""
+    """Choices of `lmidiffusion benchmark quality`; its `--help` explains them."""
 
     pairs: list[Pair]
     output: Path
@@ -55,7 +55,7 @@ class QualityOptions:
     translation: TranslationOptions = TranslationOptions()
 
     def settings(self) -> dict[str, Any]:
-        """All that changes the scores."""
+        """Return the choices that change the scores."""
         return {
             "version": _VERSION,
             "pairs": [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs],
@@ -66,8 +66,8 @@ class QualityOptions:
         }
 
 
-def run_quality_benchmark(options: QualityOptions) -> Report | None:
-    """Score every method on every pair, or what is missing of that; write tables, CSV files and pictures.
+def run_quality_benchmark(options: QualityOptions) -> BenchmarkReport | None:
+    """Score every method on every pair, skip kept scores, and write tables, CSV files and pictures.
 
     Returns:
         None in all processes but the first.
@@ -84,11 +84,11 @@ def run_quality_benchmark(options: QualityOptions) -> Report | None:
     jobs = [Job(index, pair, method, options) for index, pair in enumerate(options.pairs) for method in methods]
     fabric = launch(options.device, devices=options.devices, nodes=options.nodes)
     missing = [job for job in jobs if not job.path.exists()]
-    fabric.barrier()  # nobody begins before everybody has seen the same jobs missing
+    fabric.barrier()  # no process begins before all have seen the same jobs missing
     own = share(missing, fabric)
     quiet = None if fabric.is_global_zero else True  # None: only where standard error is no terminal
     with tqdm(total=len(own), unit="job", disable=quiet) as bar:
-        _Worker(fabric.device, checkpoint).do(own, bar=bar)
+        _JobRunner(fabric.device, checkpoint).run(own, bar=bar)
     fabric.barrier()
     return _report(jobs, checkpoint, options) if fabric.is_global_zero else None
 
@@ -104,80 +104,80 @@ class Job:
 
     @property
     def path(self) -> Path:
-        """Where its scores are kept."""
+        """File of the scores."""
         version = f"-{self.method.version}" if self.method.version else ""
         return self._file(f"-{self.method.title}{version}.npz")
 
     @property
     def truth_path(self) -> Path:
-        """Where the true slices of its pair are kept, for the pictures."""
-        return self._file(".truth.npz")
+        """File of the pair's true slices, for the pictures."""
+        return self._file(".ground-truth.npz")
 
     @property
     def failure_path(self) -> Path:
-        """Where the reason is kept if it fails: a line, and what a programmer needs."""
+        """File of the reason for a failure: one line, then the traceback."""
         return self.path.with_suffix(".failed")
 
     def _file(self, ending: str) -> Path:
         return self.options.output / f"{self.index:03d}-{self.pair.name}{ending}"
 
-    def read(self) -> Scores:
-        """The scores that were kept."""
-        return Scores.read(self.path, self.pair.name, self.method.title)
+    def read(self) -> PairScores:
+        """Read the kept scores."""
+        return PairScores.read(self.path, self.pair.name, self.method.title)
 
-    def read_truth(self) -> NDArray[np.float32]:
-        """The true slices that were kept, (N, H, W)."""
+    def read_ground_truth(self) -> NDArray[np.float32]:
+        """Read the kept true slices, (N, H, W)."""
         with np.load(self.truth_path, allow_pickle=False) as file:
             return file["images"].astype(np.float32) / 255
 
     def failure(self) -> str:
-        """One line: what failed and why."""
+        """Return one line with the job and the reason for its failure."""
         return f"{self.pair.name}, {self.method.title}: {kept_failure(self.failure_path)}"
 
 
-class _Worker:
-    """Does jobs on the device of its process."""
+class _JobRunner:
+    """Runs jobs on the device of its process."""
 
     def __init__(self, device: torch.device, checkpoint: Checkpoint) -> None:
         self._device, self._checkpoint = device, checkpoint
 
-    def do(self, jobs: Sequence[Job], *, bar: tqdm[Any]) -> None:
-        """Do all jobs, those of one pair after one another; where one fails, go on with the next."""
+    def run(self, jobs: Sequence[Job], *, bar: tqdm[Any]) -> None:
+        """Run all jobs, grouped by pair; after a failure, go on with the next."""
         for _, group in itertools.groupby(jobs, lambda job: job.index):
-            self._do_pair(list(group), bar)
+            self._run_pair(list(group), bar)
 
-    def _do_pair(self, jobs: list[Job], bar: tqdm[Any]) -> None:
-        opened = None
+    def _run_pair(self, jobs: list[Job], bar: tqdm[Any]) -> None:
+        loaded = None
         with failures_kept(job.failure_path for job in jobs):
-            opened = self._open(jobs[0])
+            loaded = self._load(jobs[0])
         for job in jobs:
             bar.set_description(f"{job.pair.name} {job.method.title}")
-            if opened is not None:
+            if loaded is not None:
                 with failures_kept([job.failure_path]):
-                    self._score(job, opened, bar).write(job.path)
+                    self._score(job, loaded, bar).write(job.path)
             bar.update()
 
-    def _open(self, job: Job) -> OpenPair:
-        opened = OpenPair.of(job.pair, pixel_size=self._checkpoint.pixel_size, every=job.options.every)
+    def _load(self, job: Job) -> LoadedPair:
+        loaded = LoadedPair.from_pair(job.pair, pixel_size=self._checkpoint.pixel_size, every=job.options.every)
         with atomic_path(job.truth_path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=(opened.truth.images * 255).round().astype(np.uint8))
-        return opened
+            np.savez_compressed(file, images=(loaded.truth.images * 255).round().astype(np.uint8))
+        return loaded
 
-    def _score(self, job: Job, opened: OpenPair, bar: tqdm[Any]) -> Scores:
-        indices = opened.truth.indices
+    def _score(self, job: Job, loaded: LoadedPair, bar: tqdm[Any]) -> PairScores:
+        indices = loaded.truth.indices
 
         def show(progress: Progress) -> None:
             bar.set_postfix_str(f"{progress.fraction:.0%}")
 
         start = time.monotonic()
-        images = opened.drawn(job.method, indices, self._device, on_progress=show)
+        images = loaded.translate(job.method, indices, self._device, on_progress=show)
         seconds = (time.monotonic() - start) / len(indices)
-        values, scan = measured(images, opened.truth, self._checkpoint)
-        return Scores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, images)
+        values, scan = score_slices(images, loaded.truth, self._checkpoint)
+        return PairScores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, images)
 
 
-def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) -> Report:
-    """Write what the kept scores say of the pairs that every method could translate."""
+def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) -> BenchmarkReport:
+    """Write tables and pictures of the pairs that every method could translate."""
     failures = [job.failure() for job in jobs if not job.path.exists()]
     failed = {job.pair.name for job in jobs if not job.path.exists()}
     chosen = [job for job in jobs if job.pair.name not in failed]
@@ -190,9 +190,9 @@ def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) ->
     tables = format_tables(results, pairs, reference=OURS, costs=costs)
     with atomic_path(options.output / "tables.md") as temporary:
         temporary.write_text(tables + "\n", encoding="utf-8")
-    truths = {job.pair.name: job.read_truth() for job in chosen}
+    truths = {job.pair.name: job.read_ground_truth() for job in chosen}
     save_comparison(options.output / "comparison.png", results, truths, checkpoint)
     save_curve(options.output / "curve.png", results)
     if OURS in methods_of(results):
         save_worst_cases(options.output / "worst.png", results, truths, checkpoint, method=OURS)
-    return Report(tables, failures)
+    return BenchmarkReport(tables, failures)

@@ -1,9 +1,9 @@
-"""The methods that a benchmark can compare: a registry, and the way from a name to a method.
+"""Registry of the methods that a benchmark can compare, by name.
 
 A name is that of the registry, followed by a setting where the method has one, and by @CHECKPOINT for other weights
-than the benchmark's: `identity`, `sdedit-0.5`, `lmidiffusion-2x8@t1w-ixi-2mm`. Trained rivals have weights of their
-own, whose file must be given: `NAME@PATH`. What a method is made of is imported when it is made, because help texts
-list the registry.
+than the benchmark's: `identity`, `sdedit-0.5`, `lmidiffusion-2x8@t1w-ixi-2mm`. Trained baselines have weights of their
+own, whose file must be given: `NAME@PATH`. The parts of a method are imported when it is made, because help texts list
+the registry.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     import torch
 
     from ..baselines import HistogramMatching
-    from ..baselines.baseline_checkpoint import RivalCheckpoint
+    from ..baselines.baseline_checkpoint import BaselineCheckpoint
     from ..baselines.intensity_mapping import IntensityMapping
     from ..model.checkpoint import Checkpoint
     from ..translation.options import TranslationOptions
     from ..translation.translator import Method
 
     Runnable = tuple[Method, TranslationOptions]
-    Weights = Checkpoint | RivalCheckpoint
+    Weights = Checkpoint | BaselineCheckpoint
     Maker = Callable[[Any, str, "Setup", torch.device], Runnable]  # Any: the weights that its kind has
 
 OURS = "lmidiffusion"
-# Without a condition, few steps give the mean of all heads.
+# Without a condition, sampling in few steps returns the mean of all heads.
 _SDEDIT_STEPS = 25
 _SAMPLING_FORMS = f"SAMPLING is {', '.join(PRESETS)} or STEPSxSAMPLES[wGUIDANCE]"
 _INVERSION = re.compile(r"(?:(sobel)(?:-(?=\d)|$))?(\d+)?")
@@ -44,11 +44,11 @@ _SAMPLING = re.compile(r"(\d+)x(\d+)(?:w(\d+(?:\.\d+)?))?")
 
 @dataclass(frozen=True)
 class Setup:
-    """What a benchmark's methods have in common.
+    """Shared settings of a benchmark's methods.
 
     Attributes:
-        checkpoint: whose slices and classes scores are taken on.
-        options: of a translation, for what a method's own setting leaves open.
+        checkpoint: model whose pixels and classes the scores are taken on.
+        options: of a translation, unless a method's own setting replaces them.
         target_scans: folder of scans of the target modality, of other subjects.
     """
 
@@ -58,7 +58,7 @@ class Setup:
 
     @cached_property
     def histogram_matching(self) -> HistogramMatching:
-        """Fitted once."""
+        """Histogram matching, fitted once to the target scans."""
         from ..baselines import HistogramMatching
         from ..images.volume import read_volume
         from ..training.data.dataset import find_subjects
@@ -77,10 +77,10 @@ class MethodKind:
     """An entry of the registry.
 
     Attributes:
-        make: from weights, the setting (empty where none is given), what methods have in common and a device.
-        setting: what may follow the name, as help texts write it; empty where nothing may.
-        sees_target: whether it is given the true target in place of the source.
-        trained: whether it is a rival with weights of its own, a `RivalCheckpoint` of its name.
+        make: builds the method from weights, its setting (empty for none), the shared settings and a device.
+        setting: form of the setting after the name, for help texts; empty where there is none.
+        sees_target: True if the method translates the true target in place of the source.
+        trained: True for a baseline with weights of its own, in a `BaselineCheckpoint` of this kind.
     """
 
     make: Maker
@@ -100,20 +100,20 @@ def _histogram_matching(checkpoint: Checkpoint, setting: str, setup: Setup, devi
 
 
 def _sdedit(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
-    return _started(checkpoint, setting, setup, device, None)
+    return _sdedit_from(checkpoint, setting, setup, device, None)
 
 
 def _sdedit_matched(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
-    return _started(checkpoint, setting, setup, device, setup.histogram_matching)
+    return _sdedit_from(checkpoint, setting, setup, device, setup.histogram_matching)
 
 
 def _sdedit_inverted(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines import Inversion
 
-    return _started(checkpoint, setting, setup, device, Inversion())
+    return _sdedit_from(checkpoint, setting, setup, device, Inversion())
 
 
-def _started(
+def _sdedit_from(
     checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device, mapping: IntensityMapping | None
 ) -> Runnable:
     from ..baselines import SDEdit
@@ -146,7 +146,7 @@ def _sampling(setting: str, options: TranslationOptions) -> TranslationOptions:
     return dataclasses.replace(options, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
 
 
-def _regression(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+def _regression(checkpoint: BaselineCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines.regression import Regression
 
     return Regression(checkpoint, device=device), dataclasses.replace(setup.options, samples=_count(setting))
@@ -158,13 +158,13 @@ def _count(setting: str) -> int:
     return int(setting or 1)
 
 
-def _cyclegan(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+def _cyclegan(checkpoint: BaselineCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines.cyclegan import CycleGAN
 
     return CycleGAN(checkpoint, device=device), dataclasses.replace(setup.options, samples=1)
 
 
-def _stylegan_inversion(checkpoint: RivalCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+def _stylegan_inversion(checkpoint: BaselineCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines.stylegan.inversion import DEFAULT_STEPS, StyleGANInversion
 
     match = _INVERSION.fullmatch(setting)
@@ -185,25 +185,25 @@ METHODS = {
     "regression": MethodKind(_regression, setting="[-SAMPLES]", trained=True),
     "cyclegan": MethodKind(_cyclegan, trained=True),
     "stylegan-inversion": MethodKind(_stylegan_inversion, setting="[-sobel][-STEPS]", trained=True),
-    # No translation into a checkpoint's contrast can be expected to come closer to a scan of another contrast.
-    "ceiling": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
+    # What remains of the error when the source has the target's own contrast; no bound.
+    "target-to-itself": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
 }
 
 
 def method_forms() -> str:
-    """How the methods are called, for help texts."""
+    """Return the names of all methods with the forms of their settings, for help texts."""
     forms = ", ".join(name + kind.setting + "@PATH" * kind.trained for name, kind in METHODS.items())
     return f"{forms}; {_SAMPLING_FORMS}; each with @CHECKPOINT for other weights"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a method costs before it is used; all None where there is no network.
+    """Parameters and training of a method; all None for a method without a network.
 
     Attributes:
-        parameters: of the network that it runs.
-        training_steps: that its checkpoint tells of: those of the last training, where it started from other weights.
-        training_seconds: of these; None where the checkpoint does not tell.
+        parameters: number of the network's parameters.
+        training_steps: as recorded in the checkpoint: steps of the last training, if it started from other weights.
+        training_seconds: duration of these steps; None if it is not recorded.
     """
 
     parameters: int | None = None
@@ -211,29 +211,29 @@ class Cost:
     training_seconds: float | None = None
 
     @classmethod
-    def of(cls, method: Method, weights: Weights) -> Cost:
-        """Of a method with the weights that it was given, whether it uses them or not."""
-        from ..baselines.baseline_checkpoint import RivalCheckpoint
+    def from_method(cls, method: Method, weights: Weights) -> Cost:
+        """Return the cost of a method, which may not use the weights that it was given."""
+        from ..baselines.baseline_checkpoint import BaselineCheckpoint
         from ..translation.lmi_diffusion import DiffusionMethod
 
-        if isinstance(weights, RivalCheckpoint):
+        if isinstance(weights, BaselineCheckpoint):
             return cls(weights.parameters, weights.record.training_steps, weights.record.training_seconds)
         if not isinstance(method, DiffusionMethod):
             return cls()
-        told, parameters = weights.provenance, sum(each.numel() for each in method.network.parameters())
-        return cls(parameters, told.training_steps, told.training_seconds)
+        record, parameters = weights.provenance, sum(each.numel() for each in method.network.parameters())
+        return cls(parameters, record.training_steps, record.training_seconds)
 
 
 @dataclass(frozen=True)
 class NamedMethod:
-    """A method of the benchmark.
+    """A method of the benchmark with its settings.
 
     Attributes:
-        title: how tables call it: a checkpoint by its name, wherever it lies.
-        version: tells weights of one name apart; empty for those of the benchmark.
-        sees_target: whether it is given the true target in place of the source.
-        cost: what it costs before it is used.
-        make: the method and its options, on a device.
+        title: name in tables, with the name of its checkpoint file.
+        version: hash of its weights, to tell files of one name apart; empty for the benchmark's own checkpoint.
+        sees_target: True if the method translates the true target in place of the source.
+        cost: parameters and training.
+        make: builds the method on a device, with the options of its translations.
     """
 
     title: str
@@ -244,10 +244,10 @@ class NamedMethod:
 
 
 def find_method(name: str, setup: Setup) -> NamedMethod:
-    """The method of a name.
+    """Find a method by its name.
 
     Raises:
-        UserError: there is none, its setting is no such one, its checkpoint cannot be used, or it lacks data.
+        UserError: there is no such method, its setting is wrong, its checkpoint cannot be used, or data are missing.
     """
     import torch
 
@@ -257,15 +257,15 @@ def find_method(name: str, setup: Setup) -> NamedMethod:
     if not base or (plain != base and not METHODS[base].setting):
         raise UserError(f"There is no method {name}; choose of {method_forms()}.")
     kind, setting = METHODS[base], plain[len(base) + 1 :]
-    weights = _rival(base, other, setup) if kind.trained else _weights(other if at else None, setup)
+    weights = _baseline(base, other, setup) if kind.trained else _weights(other if at else None, setup)
 
     def make(device: torch.device) -> Runnable:
         return kind.make(weights, setting, setup, device)
 
-    method, _ = make(torch.device("cpu"))  # what is wrong with it is told before anything is done
+    method, _ = make(torch.device("cpu"))  # errors appear before any work is done
     title = f"{plain}@{Path(other).stem}" if at else plain
     version = checkpoint_hash(other)[:12] if at else ""
-    return NamedMethod(title, version, kind.sees_target, Cost.of(method, weights), make)
+    return NamedMethod(title, version, kind.sees_target, Cost.from_method(method, weights), make)
 
 
 def _weights(name: str | None, setup: Setup) -> Checkpoint:
@@ -278,14 +278,14 @@ def _weights(name: str | None, setup: Setup) -> Checkpoint:
     return other
 
 
-def _rival(kind: str, path: str, setup: Setup) -> RivalCheckpoint:
-    from ..baselines.baseline_checkpoint import load_rival
+def _baseline(kind: str, path: str, setup: Setup) -> BaselineCheckpoint:
+    from ..baselines.baseline_checkpoint import load_baseline
 
     if not path:
         raise UserError(f"{kind} has weights of its own; give {kind}@PATH with the file that its training wrote.")
-    rival = load_rival(Path(path), kind=kind)
-    _check_pixels(path, rival, setup)
-    return rival
+    baseline = load_baseline(Path(path), kind=kind)
+    _check_pixels(path, baseline, setup)
+    return baseline
 
 
 def _check_pixels(name: str, weights: Weights, setup: Setup) -> None:

@@ -1,4 +1,4 @@
-"""What a method scores on a pair: measures of whole slices, inside the brain and outside it, and of the whole scan."""
+"""Scores of a method on a pair: measures of whole slices, inside and outside the brain, and of the whole scan."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from ..images.files import atomic_path
 from ..model.checkpoint import Checkpoint
 from ..segmentation.classes import nearest_centre, segment_tissues
 from . import metrics
-from .ground_truth import Truth
+from .ground_truth import GroundTruth
 from .metrics import Region
 
-CLASSES = 5
 MEASURES = {
     "psnr": "PSNR",
     "ssim": "SSIM",
@@ -27,34 +26,34 @@ MEASURES = {
     "matched_ssim": "SSIM matched",
     "gradient": "Gradient",
 }
-"""Measures of every region, and what tables call them; the matched ones are taken after `metrics.tone_matched`."""
+"""Measures of every region and their headings; the matched ones are taken after `metrics.tone_matched`."""
 TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
-CEILINGS = {measure: f"target_{measure}" for measure in TISSUE_MEASURES}
-"""The same Dice of the true target's own classes: what a perfect translation would score."""
+TARGET_TISSUE_MEASURES = {measure: f"target_{measure}" for measure in TISSUE_MEASURES}
+"""Names for the same Dice of the true target's own classes, which is the Dice of a perfect translation."""
 WHOLE, BRAIN, OUTSIDE = "", "brain_", "outside_"
-"""What the names of measures begin with in each region."""
+"""Prefixes of the names of measures, by region."""
 MEAN, TRUE_MEAN = "mean ", "true mean "
-"""What the names of mean intensities of a part of the brain begin with, in the result and in the true target."""
+"""Prefixes of the names of mean intensities of parts of the brain, in the result and in the true target."""
 
 
 @dataclass(frozen=True)
-class Scores:
+class PairScores:
     """Scores of one method on one pair.
 
     Attributes:
-        pair: its name.
-        method: its name.
-        indices: the scored axial slices, from the feet up.
-        values: by measure, a value a slice, NaN where a measure does not apply.
+        pair: name of the pair.
+        method: name of the method.
+        indices: numbers of the scored axial slices, from the feet up.
+        values: by measure, one value for each slice, NaN where a measure does not apply.
         scan: by measure, the value of the whole scan.
-        seconds: of computation a slice.
-        images: what was scored, (N, H, W) in [0, 1].
+        seconds: of computation for each slice.
+        images: the scored images, (N, H, W) in [0, 1].
     """
 
     pair: str
     method: str
     indices: NDArray[np.int64]
-    values: dict[str, metrics.Scores]
+    values: dict[str, metrics.SliceValues]
     scan: dict[str, float]
     seconds: float
     images: NDArray[np.float32]
@@ -62,21 +61,21 @@ class Scores:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def of(self, measure: str) -> metrics.Scores:
-        """A measure's finite values: of slices, of the scan, or none."""
+    def finite(self, measure: str) -> metrics.SliceValues:
+        """Return the finite values of a measure: of the slices, of the scan, or none."""
         values = self.values.get(measure, np.array([self.scan.get(measure, np.nan)]))
         return values[np.isfinite(values)]
 
     def write(self, path: Path) -> None:
-        """Keep them in a file; pictures with 8 bits a pixel."""
+        """Write the scores to a file, and the images with 8 bits for each pixel."""
         pictures = (self.images * 255).round().astype(np.uint8)
         arrays: dict[str, Any] = {**self.values, **self.scan}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays, indices=self.indices, seconds=self.seconds, images=pictures)
 
     @classmethod
-    def read(cls, path: Path, pair: str, method: str) -> Scores:
-        """What `write` kept."""
+    def read(cls, path: Path, pair: str, method: str) -> PairScores:
+        """Read a file that `write` wrote."""
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         indices, seconds, pictures = (arrays.pop(name) for name in ("indices", "seconds", "images"))
@@ -85,25 +84,25 @@ class Scores:
         return cls(pair, method, indices, values, scan, float(seconds), pictures.astype(np.float32) / 255)
 
 
-def measured(
-    images: NDArray[np.float32], truth: Truth, checkpoint: Checkpoint
-) -> tuple[dict[str, metrics.Scores], dict[str, float]]:
-    """Values of slices and of the scan, for `Scores`.
+def score_slices(
+    images: NDArray[np.float32], truth: GroundTruth, checkpoint: Checkpoint
+) -> tuple[dict[str, metrics.SliceValues], dict[str, float]]:
+    """Score images against the ground truth: values of the slices and of the scan, as in `PairScores`.
 
     Args:
-        images: (N, H, W) in [0, 1], of the truth's slices.
-        truth: what they should be.
-        checkpoint: whose classes and tissues intensities are sorted into.
+        images: (N, H, W) in [0, 1], the slices of the ground truth as a method translates them.
+        truth: the ground truth.
+        checkpoint: model with the centers of classes and tissues.
     """
-    comparison = _Comparison.of(images, truth, checkpoint)
+    comparison = _Comparison.from_images(images, truth, checkpoint)
     values, scan = comparison.measures(WHOLE, np.ones_like(truth.head))
     if len(images) > 1 and np.ptp(truth.indices) == len(images) - 1:
         values["flicker"] = metrics.flicker(images, truth.images)
     if truth.brain is None or truth.outside is None:
         return values, scan
     for prefix, region in ((BRAIN, truth.brain), (OUTSIDE, truth.outside)):
-        inside, of_scan = comparison.measures(prefix, region)
-        values, scan = values | inside, scan | of_scan
+        slice_values, scan_values = comparison.measures(prefix, region)
+        values, scan = values | slice_values, scan | scan_values
     scan[f"{BRAIN}correlation"] = metrics.correlation(images, truth.images, truth.brain)
     for name, group in truth.groups.items():
         scan |= {MEAN + name: _mean(images[group]), TRUE_MEAN + name: _mean(truth.images[group])}
@@ -116,7 +115,7 @@ def _mean(values: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Images and truth, and what measures of any region need of them."""
+    """Images beside the ground truth, and the maps that measures of any region share."""
 
     images: NDArray[np.float32]
     truth: NDArray[np.float32]
@@ -125,23 +124,23 @@ class _Comparison:
     matched_similarity: NDArray[np.float64]
     classes: NDArray[np.uint8]
     true_classes: NDArray[np.uint8]
+    class_count: int
 
     @classmethod
-    def of(cls, images: NDArray[np.float32], truth: Truth, checkpoint: Checkpoint) -> _Comparison:
+    def from_images(cls, images: NDArray[np.float32], truth: GroundTruth, checkpoint: Checkpoint) -> _Comparison:
         matched = metrics.tone_matched(images, truth.images, truth.head)
         similarity, matched_similarity = (metrics.ssim_map(each, truth.images) for each in (images, matched))
-        classes, true_classes = (
-            nearest_centre(each, checkpoint.class_centres[CLASSES]) for each in (images, truth.images)
-        )
-        return cls(images, truth.images, matched, similarity, matched_similarity, classes, true_classes)
+        centers = checkpoint.centres(None)
+        classes, true_classes = (nearest_centre(each, centers) for each in (images, truth.images))
+        return cls(images, truth.images, matched, similarity, matched_similarity, classes, true_classes, len(centers))
 
-    def measures(self, prefix: str, region: Region) -> tuple[dict[str, metrics.Scores], dict[str, float]]:
+    def measures(self, prefix: str, region: Region) -> tuple[dict[str, metrics.SliceValues], dict[str, float]]:
         values = {
             "psnr": metrics.psnr(self.images, self.truth, region),
             "ssim": metrics.mean_over(self.similarity, region),
             "mae": metrics.mean_absolute_error(self.images, self.truth, region),
             "agreement": metrics.label_agreement(self.classes, self.true_classes, region),
-            "macro_dice": metrics.macro_dice(self.classes, self.true_classes, region, classes=CLASSES),
+            "macro_dice": metrics.macro_dice(self.classes, self.true_classes, region, classes=self.class_count),
             "matched_psnr": metrics.psnr(self.matched, self.truth, region),
             "matched_ssim": metrics.mean_over(self.matched_similarity, region),
         }
@@ -149,16 +148,18 @@ class _Comparison:
         return {prefix + name: each for name, each in values.items()}, {f"{prefix}gradient": gradient}
 
 
-def _tissue_dice(images: NDArray[np.float32], truth: Truth, checkpoint: Checkpoint) -> dict[str, metrics.Scores]:
-    """Dice of the tissues inside the brain; without labels of them, with the true target's own classes."""
+def _tissue_dice(
+    images: NDArray[np.float32], truth: GroundTruth, checkpoint: Checkpoint
+) -> dict[str, metrics.SliceValues]:
+    """Return the Dice of tissues inside the brain against labels, or against the true target's own classes."""
     if checkpoint.tissue_centres is None or truth.brain is None:
         return {}
-    found, of_target = (
+    found, target_tissues = (
         segment_tissues(each, checkpoint.tissue_centres, truth.brain).labels for each in (images, truth.images)
     )
-    tissues = of_target if truth.tissues is None else truth.tissues
+    tissues = target_tissues if truth.tissues is None else truth.tissues
     values = {}
     for label, name in enumerate(TISSUE_MEASURES, 1):
         values[name] = metrics.dice(found, tissues, label)
-        values[CEILINGS[name]] = metrics.dice(of_target, tissues, label)
+        values[TARGET_TISSUE_MEASURES[name]] = metrics.dice(target_tissues, tissues, label)
     return values

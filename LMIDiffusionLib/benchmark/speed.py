@@ -1,4 +1,4 @@
-"""`benchmark speed`: LMI, network, rivals and whole translations, timed side by side in one run."""
+"""`benchmark speed`: run time of LMI, the network, other methods' parts and whole translations, in one run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..translation.options import TranslationOptions
 from ..translation.sliced_volume import SlicedSource
 from ..translation.translate_volume import translate
 from .speed_baselines import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
-from .timing import Measurement, measured, measured_command
+from .timing import Measurement, time_command, time_function
 
 _SCAN = "sri24_PDw"
 _SIDE = 128
@@ -38,7 +38,7 @@ _BATCHES = (1, 16)
 _RUNS = 15
 _SLOW_RUNS = 5
 _SERIES_RUNS = 3
-# What is not varied in a series.
+# Slices of the bundled scan that a series translates, unless it varies their number.
 _SLICES = (28, 44)
 _SERIES: dict[str, Sequence[Any]] = {
     "samples": (1, 2, 4, 8),
@@ -51,11 +51,11 @@ _PIXEL_SIDES = (0.75, 1.0, 1.5, 2.0)  # times the scan's own
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What is measured.
+    """Choices of `lmidiffusion benchmark speed`.
 
     Attributes:
-        device: name of the one to measure; "auto" for the CPU and whatever is faster here.
-        authors_code: folder of their public code, to compare with.
+        device: device to measure; "auto" for the CPU and a faster device if this machine has one.
+        authors_code: folder of the paper's public code, to compare with.
         parts: names out of `PARTS`.
     """
 
@@ -64,24 +64,24 @@ class SpeedOptions:
     parts: Sequence[str]
 
 
-def run_speed_benchmark(options: SpeedOptions, *, tell: Callable[[Measurement], None]) -> list[Measurement]:
-    """Measure the chosen parts on every device; `tell` hears each measurement as it is made.
+def run_speed_benchmark(options: SpeedOptions, *, on_measurement: Callable[[Measurement], None]) -> list[Measurement]:
+    """Measure the chosen parts on every device; call `on_measurement` after each measurement.
 
     Raises:
-        UserError: the device is not there, or the authors' code cannot be imported.
+        UserError: this machine lacks the device, or the authors' code cannot be imported.
     """
     measurements = []
     for device in _devices(options.device):
-        setting = _Setting(device, options.authors_code)
+        setup = _SpeedSetup(device, options.authors_code)
         for part in options.parts:
-            for measurement in PARTS[part](setting):
-                tell(measurement)
+            for measurement in PARTS[part](setup):
+                on_measurement(measurement)
                 measurements.append(measurement)
     return measurements
 
 
 def circumstances() -> dict[str, Any]:
-    """What figures depend on."""
+    """Return the versions and the hardware that the figures depend on."""
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "LMIDiffusion": __version__,
@@ -95,12 +95,12 @@ def circumstances() -> dict[str, Any]:
 
 
 def line(measurement: Measurement) -> str:
-    """A measurement as text."""
-    what = f"{measurement.what}, {measurement.device}"
+    """Return a measurement as one line of text."""
+    name = f"{measurement.name}, {measurement.device}"
     seconds = measurement.seconds
     duration = f"{1000 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
     memory = "" if measurement.megabytes is None else f"{measurement.megabytes:.0f} MB"
-    return f"{what:<68}{duration:>12}{memory:>10}".rstrip()
+    return f"{name:<68}{duration:>12}{memory:>10}".rstrip()
 
 
 def _devices(name: str) -> list[torch.device]:
@@ -109,8 +109,8 @@ def _devices(name: str) -> list[torch.device]:
     return [*others, chosen]
 
 
-class _Setting:
-    """Where to measure, and what is measured more than once."""
+class _SpeedSetup:
+    """Device, checkpoint and scan that the parts share."""
 
     def __init__(self, device: torch.device, authors_code: Path | None) -> None:
         self.device = device
@@ -119,94 +119,94 @@ class _Setting:
         self.scan = read_volume(sample_scan(_SCAN))
 
     def images(self, count: int) -> Tensor:
-        """Slices (count, 1, H, W) of noise in [0, 1]."""
+        """Return slices (count, 1, H, W) of uniform noise in [0, 1]."""
         return torch.rand(count, 1, _SIDE, _SIDE, generator=torch.Generator().manual_seed(count)).to(self.device)
 
     def translation(self, volume: Volume, options: TranslationOptions) -> Callable[[], object]:
-        """A translation without the start of a process."""
+        """Return a function that translates a volume in this process."""
         precision = select_precision("auto", self.device)
         method = LMIDiffusion(self.checkpoint, device=self.device, precision=precision)
         return lambda: translate(volume, self.checkpoint, options, method=method)
 
 
-def _lmi(setting: _Setting) -> Iterator[Measurement]:
-    """Of slices that tell something of each other, and of a slice and the noise that a translation starts from."""
+def _lmi(setup: _SpeedSetup) -> Iterator[Measurement]:
+    """Time LMI between two dependent slices, and between a slice and the noise that sampling starts from."""
     shape = f"{_SIDE} x {_SIDE}"
     for count in _BATCHES:
-        first, second = setting.images(count), setting.images(count).flip(0, 3)
-        noise = setting.checkpoint.sde.sigma_max * torch.randn(first.shape).to(setting.device)
-        for name, other in (("LMI", second), ("LMI with noise", noise)):
-            what = f"{name}, {count} x {shape}"
+        first, second = setup.images(count), setup.images(count).flip(0, 3)
+        noise = setup.checkpoint.sde.sigma_max * torch.randn(first.shape).to(setup.device)
+        for title, other in (("LMI", second), ("LMI with noise", noise)):
+            name = f"{title}, {count} x {shape}"
             run = functools.partial(local_mutual_information, first, other)
-            yield measured(run, what=what, device=setting.device, runs=_RUNS)
-    if setting.authors_lmi is not None:
-        authors = functools.partial(setting.authors_lmi, setting.images(1), setting.images(1).flip(3))
-        what = f"LMI of the authors' code, 1 x {shape}"
-        yield measured(authors, what=what, device=setting.device, runs=_SLOW_RUNS)
+            yield time_function(run, name=name, device=setup.device, runs=_RUNS)
+    if setup.authors_lmi is not None:
+        authors = functools.partial(setup.authors_lmi, setup.images(1), setup.images(1).flip(3))
+        name = f"LMI of the authors' code, 1 x {shape}"
+        yield time_function(authors, name=name, device=setup.device, runs=_SLOW_RUNS)
 
 
 @torch.no_grad()
-def _network(setting: _Setting) -> Iterator[Measurement]:
-    method = LMIDiffusion(setting.checkpoint, device=setting.device, precision=select_precision("auto", setting.device))
+def _network(setup: _SpeedSetup) -> Iterator[Measurement]:
+    method = LMIDiffusion(setup.checkpoint, device=setup.device, precision=select_precision("auto", setup.device))
     network = method.network
     for count in _BATCHES:
-        noisy = setting.images(count)
+        noisy = setup.images(count)
         maps = noisy.repeat(1, network.settings.condition_channels, 1, 1)
-        sigma = torch.ones(count, device=setting.device)
+        sigma = torch.ones(count, device=setup.device)
         run = functools.partial(network, noisy, maps, sigma)
-        what = f"score network, {count} x {_SIDE} x {_SIDE}"
-        yield measured(run, what=what, device=setting.device, runs=_RUNS)
+        name = f"score network, {count} x {_SIDE} x {_SIDE}"
+        yield time_function(run, name=name, device=setup.device, runs=_RUNS)
 
 
 @torch.no_grad()
-def _volume_network(setting: _Setting) -> Iterator[Measurement]:
-    network = VolumeNetwork().eval().to(setting.device)
-    volume = torch.rand(1, 1, *SYNTHSR_SHAPE).to(setting.device)
-    what = f"one pass of a 3-D U-Net of SynthSR's size, {' x '.join(map(str, SYNTHSR_SHAPE))}"
-    yield measured(lambda: network(volume), what=what, device=setting.device, runs=1)
+def _volume_network(setup: _SpeedSetup) -> Iterator[Measurement]:
+    network = VolumeNetwork().eval().to(setup.device)
+    volume = torch.rand(1, 1, *SYNTHSR_SHAPE).to(setup.device)
+    name = f"one pass of a 3-D U-Net of SynthSR's size, {' x '.join(map(str, SYNTHSR_SHAPE))}"
+    yield time_function(lambda: network(volume), name=name, device=setup.device, runs=1)
 
 
-def _command(setting: _Setting) -> Iterator[Measurement]:
-    """The whole command in processes of its own, start and all."""
+def _command(setup: _SpeedSetup) -> Iterator[Measurement]:
+    """Time the whole command, the start of its process included."""
     source = sample_scan(_SCAN)
-    slices = len(SlicedSource.of(setting.scan, pixel_size=setting.checkpoint.pixel_size).head_slices())
+    slices = len(SlicedSource.of(setup.scan, pixel_size=setup.checkpoint.pixel_size).head_slices())
     with tempfile.TemporaryDirectory() as folder:
         output = str(Path(folder) / "translation.nii.gz")
         command = [sys.executable, "-m", "LMIDiffusionLib", "translate", str(source), output]
-        command += ["--device", setting.device.type, "--overwrite"]
-        for some, name in (([], f"{slices} slices"), (["--slices", "36:37"], "one slice")):
-            what = f"command translate, bundled scan, {name}"
-            yield measured_command([*command, *some], what=what, device=setting.device, runs=_SERIES_RUNS)
+        command += ["--device", setup.device.type, "--overwrite"]
+        for some, amount in (([], f"{slices} slices"), (["--slices", "36:37"], "one slice")):
+            name = f"command translate, bundled scan, {amount}"
+            yield time_command([*command, *some], name=name, device=setup.device, runs=_SERIES_RUNS)
 
 
-def _series(setting: _Setting) -> Iterator[Measurement]:
-    """Translations of the bundled scan, one thing varied at a time."""
+def _series(setup: _SpeedSetup) -> Iterator[Measurement]:
+    """Time translations of the bundled scan, one parameter varied at a time."""
     preset = TranslationOptions(slices=_SLICES)
 
     def point(axis: str, value: float, volume: Volume, options: TranslationOptions) -> Measurement:
-        name = axis.replace("_", " ")
-        run = setting.translation(volume, options)
-        what = f"translation, {name} {value:g}"
-        return measured(run, what=what, device=setting.device, runs=_SERIES_RUNS, axis=name, value=value)
+        title = axis.replace("_", " ")
+        run = setup.translation(volume, options)
+        name = f"translation, {title} {value:g}"
+        return time_function(run, name=name, device=setup.device, runs=_SERIES_RUNS, axis=title, value=value)
 
     for count in _SLICE_COUNTS:
-        first = (setting.scan.array.shape[2] - count) // 2
-        yield point("slices", count, setting.scan, dataclasses.replace(preset, slices=(first, first + count)))
+        first = (setup.scan.array.shape[2] - count) // 2
+        yield point("slices", count, setup.scan, dataclasses.replace(preset, slices=(first, first + count)))
     for factor in _PIXEL_SIDES:
-        volume = Volume(setting.scan.array, setting.scan.affine @ np.diag([factor, factor, 1, 1]))
-        pixels = np.prod(SlicedSource.of(volume, pixel_size=setting.checkpoint.pixel_size).grid.slice_shape)
+        volume = Volume(setup.scan.array, setup.scan.affine @ np.diag([factor, factor, 1, 1]))
+        pixels = np.prod(SlicedSource.of(volume, pixel_size=setup.checkpoint.pixel_size).grid.slice_shape)
         yield point("pixels a slice", float(pixels), volume, preset)
     for axis, values in _SERIES.items():
         for value in values:
-            yield point(axis, value, setting.scan, dataclasses.replace(preset, **{axis: value}))
-    if setting.device.type == "cpu":
+            yield point(axis, value, setup.scan, dataclasses.replace(preset, **{axis: value}))
+    if setup.device.type == "cpu":
         for threads in _thread_counts():
             with _threads(threads):
-                yield point("threads", threads, setting.scan, preset)
+                yield point("threads", threads, setup.scan, preset)
 
 
 def _thread_counts() -> list[int]:
-    """Powers of two up to the number of processors, and that number itself."""
+    """Return the powers of two up to the number of processors, and that number itself."""
     count = os.cpu_count() or 1
     return sorted({count, *(2**power for power in range(count.bit_length()) if 2**power <= count)})
 
@@ -221,11 +221,11 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-PARTS: dict[str, Callable[[_Setting], Iterator[Measurement]]] = {
+PARTS: dict[str, Callable[[_SpeedSetup], Iterator[Measurement]]] = {
     "lmi": _lmi,
     "network": _network,
     "volume-network": _volume_network,
     "command": _command,
     "series": _series,
 }
-"""What can be measured."""
+"""Parts of the benchmark by name; each measures on the device of its setup."""

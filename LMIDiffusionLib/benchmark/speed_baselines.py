@@ -1,4 +1,4 @@
-"""What speed is compared with: the authors' public code, and the network of a tool that translates whole volumes."""
+"""References for run time: the paper's public code, and a 3-D network of the size of SynthSR's."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch.nn import functional
 from ..errors import UserError
 
 SYNTHSR_SHAPE = (160, 192, 224)
-"""Voxels of a head at 1 mm."""
+"""Voxels of a head at 1 mm along each axis."""
 _FEATURES, _LEVELS = 24, 5
-# What the authors' LMI imports but does not use.
+# Modules that the authors' LMI imports but does not use.
 _UNUSED_MODULES = ("torchvision", "torchvision.transforms", "matplotlib", "matplotlib.pyplot")
 
 
@@ -40,7 +40,7 @@ class VolumeNetwork(nn.Module):
         self.last = nn.Conv3d(features, 1, 1)
 
     def forward(self, volume: Tensor) -> Tensor:
-        """(B, 1, I, J, K) of sides that are multiples of 2^(levels - 1), to the same shape."""
+        """Map a volume (B, 1, I, J, K), whose sides are multiples of 2^(levels - 1), to a volume of the same shape."""
         skips = []
         for level, convolutions in enumerate(self.encoder):
             volume = convolutions(functional.max_pool3d(volume, 2) if level else volume)
@@ -60,10 +60,10 @@ def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def authors_lmi(folder: Path) -> Callable[[Tensor, Tensor], object]:
-    """`statistical_align` of the authors' public code, patch size 3.
+    """Import `statistical_align` from the authors' public code, for patches of 3 x 3 pixels.
 
     Raises:
-        UserError: the folder does not hold it.
+        UserError: the folder does not hold that code.
     """
     with _importable(folder):
         try:

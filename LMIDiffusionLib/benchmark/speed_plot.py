@@ -1,4 +1,4 @@
-"""The series of `benchmark speed` as a picture."""
+"""Plots of the series of `benchmark speed`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST_MEMORY = 10  # megabytes at the top of a panel
 
 
 def save_series(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Draw seconds (solid) and memory (dotted) of every series, a panel for each thing that is varied."""
+    """Plot seconds (solid) and megabytes (dotted) of every series, one panel for each varied parameter."""
     from matplotlib.figure import Figure
 
     axes_of = list(dict.fromkeys(each.axis for each in measurements if each.axis is not None))

@@ -1,4 +1,4 @@
-"""How long something takes and how much memory it takes for itself."""
+"""Run time and additional memory of functions and commands."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _PROCESS = Path("/proc/self")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What something took.
+    """Run time and memory of one operation.
 
     Attributes:
-        what: it is.
-        device: where it ran.
-        seconds: median over the runs.
-        megabytes: highest memory in use during a run, beyond that before it, or of the whole process where one was
-            started; None where the system does not tell.
-        runs: how many were timed, after one that was not.
-        axis: what is varied, if this is one of a series.
-        value: of what is varied.
+        name: of the operation.
+        device: type of the device that it ran on.
+        seconds: median over the timed runs.
+        megabytes: peak memory during a run in excess of the memory before it, or the peak of the whole process for a
+            command; None on systems that do not report it.
+        runs: number of timed runs, after one untimed run.
+        axis: the parameter that is varied, for a measurement that belongs to a series.
+        value: of that parameter.
     """
 
-    what: str
+    name: str
     device: str
     seconds: float
     megabytes: float | None
@@ -40,36 +40,36 @@ class Measurement:
     value: float | None = None
 
 
-def measured(
+def time_function(
     function: Callable[[], object],
     *,
-    what: str,
+    name: str,
     device: torch.device,
     runs: int,
     axis: str | None = None,
     value: float | None = None,
 ) -> Measurement:
-    """Run a function, once for its memory and as often as told for its time."""
+    """Run a function once for its memory, then `runs` times for its time."""
 
-    def finished() -> None:
+    def finish() -> None:
         function()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    megabytes = _extra_megabytes(finished, device)
-    seconds = statistics.median(_seconds(finished) for _ in range(runs))
-    return Measurement(what, device.type, seconds, megabytes, runs, axis, value)
+    megabytes = _extra_megabytes(finish, device)
+    seconds = statistics.median(_seconds(finish) for _ in range(runs))
+    return Measurement(name, device.type, seconds, megabytes, runs, axis, value)
 
 
-def measured_command(command: Sequence[str], *, what: str, device: torch.device, runs: int) -> Measurement:
-    """Run a command in processes of its own, from their start to their end."""
+def time_command(command: Sequence[str], *, name: str, device: torch.device, runs: int) -> Measurement:
+    """Run a command in a process of its own, timed from its start to its end."""
 
     def run() -> None:
         subprocess.run(command, check=True, capture_output=True)
 
     seconds = statistics.median(_seconds(run) for _ in range(runs))
     kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return Measurement(what, device.type, seconds, kilobytes / 1024, runs)
+    return Measurement(name, device.type, seconds, kilobytes / 1024, runs)
 
 
 def _seconds(function: Callable[[], object]) -> float:

@@ -11,7 +11,7 @@ from ..interface.presets import DEFAULT_PRESET, PRESETS
 from ..interface.resources import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
-    from ..benchmark.tables import Report
+    from ..benchmark.tables import BenchmarkReport
     from ..translation.options import TranslationOptions
 
 
@@ -51,26 +51,28 @@ def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) 
 
 
 def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
-    """What is compared, on which pairs, and where the results go."""
+    """Add methods, pairs and the folder of the results."""
     add_methods(parser, methods=methods)
     parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
 
 
 def add_methods(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
-    """What is compared, and on which pairs."""
+    """Add methods and pairs."""
     from ..benchmark.registry import method_forms
 
     parser.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
-    parser.add_argument("--methods", nargs="+", default=methods, metavar="METHOD", help=f"of {method_forms()}")
-    parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans, whose histogram is matched")
+    parser.add_argument(
+        "--methods", nargs="+", default=methods, metavar="METHOD", help=f"methods to compare: {method_forms()}"
+    )
+    parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans, for histogram matching")
     add_sampling(parser)
 
 
-def print_report(report: Report | None, problems: list[str]) -> None:
-    """Print the tables of a benchmark; there is no report in processes other than the first.
+def print_report(report: BenchmarkReport | None, problems: list[str]) -> None:
+    """Print the tables of a benchmark; only the first process has a report.
 
     Raises:
-        UserError: some rows of the list or some runs failed, which it names.
+        UserError: rows of the list or runs failed; its message lists them.
     """
     if report is None:
         return

@@ -1,4 +1,4 @@
-"""`prepare`: scans of several modalities into what the other commands read."""
+"""`prepare`: alignment of scans of several modalities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .arguments import positive, positive_real
 
-SUMMARY = "Align scans of several modalities, split subjects, and write what train and benchmark read."
+SUMMARY = "Align scans of several modalities, split subjects, and write folders for train and benchmark."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,21 +16,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of IXI archives or files, of NAME_<modality>.nii.gz, or of NAME/<modality>.nii.gz",
     )
-    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to resume")
     parser.add_argument("--target", default="T1w", help="modality to translate to")
     parser.add_argument("--sources", nargs="+", default=["PDw", "T2w"], help="modalities to translate from")
     parser.add_argument(
-        "--labels", help="NAME_<labels>.nii.gz holds DLMUSE labels on the target's grid, where it exists"
+        "--labels",
+        help="suffix of files with DLMUSE labels on the target's grid, NAME_<labels>.nii.gz; they may be missing",
     )
+    parser.add_argument("--spacing", type=positive_real, help="voxel size in millimeters; by default the target's own")
+    parser.add_argument("--correct-bias", action="store_true", help="correct the bias field (N4)")
     parser.add_argument(
-        "--spacing", type=positive_real, help="voxel size in millimetres; the target's own if not given"
+        "--held-out", type=positive, default=10, help="number of subjects kept out of training, as test pairs"
     )
-    parser.add_argument("--correct-bias", action="store_true", help="remove the coils' shading (N4)")
-    parser.add_argument("--held-out", type=positive, default=10, help="subjects kept out of training as pairs")
     parser.add_argument(
         "--paper-split", action="store_true", help="100 subjects to train and 25 to test, 3 axial slices of each"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the split")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the split")
 
 
 def run(parsed: argparse.Namespace) -> None:

@@ -13,6 +13,9 @@ from .background import zero_background
 SCALE_NAME = "twice the median of the head"
 """How checkpoints name this scale; a checkpoint trained with another one cannot be used."""
 
+LEAST_HEAD_SHARE = 0.1
+"""Least share of head in the slices that models learn from and that scores are taken on."""
+
 _HISTOGRAM_BINS = 256
 _OUTLINE_THRESHOLD = 0.25  # of Otsu's
 _OUTLINE_MARGIN = 2  # pixels

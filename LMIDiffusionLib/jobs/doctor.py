@@ -24,7 +24,7 @@ from ..interface.resources import (
     user_checkpoints,
 )
 
-_MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
+_MODULES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ PURPOSES = (
     Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
     Purpose(
         "translate-cohort, prepare, train, benchmark",
-        ("lightning", "SimpleITK", "matplotlib", "tensorboard", "scikit-learn", "pillow"),
+        ("lightning", "SimpleITK", "matplotlib", "scikit-image", "tensorboard", "scikit-learn", "pillow"),
         "pip install 'LMIDiffusionLib[train]'",
     ),
 )

@@ -1,4 +1,4 @@
-"""The scans of one subject laid on each other: read, registered, and judged."""
+"""Alignment of the scans of one subject: reading, registration, and checks of its result."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from ..errors import UserError
 from ..images.background import with_zero_background
 from ..images.masks import read_label_volume
 from ..images.volume import read_volume
+from ..segmentation.dlmuse import tissues_from_dlmuse
 from ..training.n4 import correct_bias_field
-from .images import straightened, to_image
+from .images import to_image, with_right_angles
 from .registration import Registration, register
 from .scans import Scan
-from .tissues import tissue_means, tissues_of_dlmuse
+from .tissues import tissue_means
 
-# Two scans of one head that overlap less have not been aligned.
+# Dice of the two heads below which the registration counts as failed.
 _MINIMUM_OVERLAP = 0.8
-# Two scans of one head have 1.3 to 2.1, whatever their contrasts; other pictures about 1.
+# Registered heads have 1.3 to 2.1 in any contrast; images that do not belong together have about 1.
 _MINIMUM_DISTINCTION = 1.2
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """A subject's target, and the sources laid on it.
+    """A subject's target, and the sources registered to it.
 
     Attributes:
         target: the target's scan.
-        registrations: of the sources, by modality.
+        registrations: registered sources by modality.
     """
 
     target: sitk.Image
     registrations: dict[str, Registration]
 
-    def doubts(self) -> list[str]:
-        """What tells a failed registration, of each modality that has failed."""
+    def problems(self) -> list[str]:
+        """Return one sentence for each sign of a failed registration."""
         registrations = self.registrations.items()
         apart = [
             f"overlap of the heads: {modality} {each.overlap:.2f}"
@@ -58,7 +59,7 @@ class Alignment:
         return apart + unclear + mirrored
 
     def seen_by_all(self) -> sitk.Image:
-        """1 where the target and every source was scanned."""
+        """Return 1 in the field of view of the target and of every source, 0 elsewhere."""
         seen = sitk.Image(self.target.GetSize(), sitk.sitkUInt8) + 1
         seen.CopyInformation(self.target)
         for each in self.registrations.values():
@@ -69,20 +70,20 @@ class Alignment:
 def align(
     scans: Mapping[str, Scan], *, target: str, sources: list[str], spacing: float | None, correct_bias: bool
 ) -> Alignment:
-    """Lay the sources of a subject on its target.
+    """Register the sources of a subject to its target.
 
     Args:
         scans: by modality.
-        target: modality whose grid all others are brought to.
-        sources: modalities to lay on it.
-        spacing: side of the grid's cubic voxels in millimetres; None for the target's own voxels.
-        correct_bias: remove the coils' shading first.
+        target: modality whose grid the others are resampled to.
+        sources: modalities to register.
+        spacing: side of the grid's cubic voxels in millimeters; None for the target's own voxels.
+        correct_bias: correct the bias field first.
 
     Raises:
         UserError: a scan cannot be used.
         RuntimeError: SimpleITK gives up.
     """
-    fixed = straightened(_read(scans[target], correct_bias=correct_bias))
+    fixed = with_right_angles(_read(scans[target], correct_bias=correct_bias))
     if spacing is not None:
         fixed = _resampled(fixed, spacing)
     registrations = {}
@@ -91,20 +92,20 @@ def align(
         try:
             registrations[modality] = register(source, fixed)
         except UserError as error:
-            raise UserError(f"{modality} cannot be laid on {target}: {error}") from error
+            raise UserError(f"{modality} cannot be registered to {target}: {error}") from error
     return Alignment(fixed, registrations)
 
 
 def tissues_on(target: sitk.Image, labels: Scan) -> tuple[sitk.Image, list[float]]:
-    """Tissues of a DLMUSE label map on the target's grid, and the target's mean intensity in each.
+    """Return the tissues of a DLMUSE label map on the target's grid, and the target's mean intensity in each.
 
     Raises:
-        UserError: the labels cannot be read or do not fit.
+        UserError: the labels cannot be read or do not fit the target.
     """
     with labels.as_file() as path:
         image = to_image(read_label_volume(path))
     resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    tissues = tissues_of_dlmuse(sitk.GetArrayFromImage(resampled))
+    tissues = tissues_from_dlmuse(sitk.GetArrayFromImage(resampled))
     means = tissue_means(tissues, sitk.GetArrayViewFromImage(target))
     found = sitk.GetImageFromArray(tissues)
     found.CopyInformation(target)
@@ -114,7 +115,7 @@ def tissues_on(target: sitk.Image, labels: Scan) -> tuple[sitk.Image, list[float
 def _read(scan: Scan, *, correct_bias: bool) -> sitk.Image:
     with scan.as_file() as path:
         volume = read_volume(path)
-    # Resampling fills up with zero, so air must be zero.
+    # Resampling pads with zero, so air must be zero.
     values = with_zero_background(volume.array.astype(np.float64)).astype(np.float32)
     image = sitk.DICOMOrient(to_image(volume.with_array(values)), "LPS")
     if not correct_bias:
@@ -125,12 +126,12 @@ def _read(scan: Scan, *, correct_bias: bool) -> sitk.Image:
 
 
 def _resampled(image: sitk.Image, spacing: float) -> sitk.Image:
-    """On cubic voxels, smoothed first where these are larger."""
+    """Resample to cubic voxels, and smooth first along axes where these are larger."""
     sizes = [max(1, round(n * s / spacing)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     sigmas = [max(0.0, (spacing**2 - s**2) / 8) ** 0.5 + 1e-3 for s in image.GetSpacing()]
     smooth = sitk.SmoothingRecursiveGaussian(image, sigmas) if max(sigmas) > 0.1 else image
     origin = image.TransformContinuousIndexToPhysicalPoint(
-        [(spacing / s - 1) / 2 for s in image.GetSpacing()]  # the outer faces of the field of view stay
+        [(spacing / s - 1) / 2 for s in image.GetSpacing()]  # keeps the outer faces of the field of view
     )
     return sitk.Resample(
         smooth, sizes, sitk.Transform(), sitk.sitkLinear, origin, [spacing] * 3, image.GetDirection(), 0.0

@@ -1,4 +1,4 @@
-"""A picture of an alignment, for a look at whether it has succeeded: edges of each source over the target."""
+"""Picture of an alignment for visual inspection: edges of each source over the target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHARE_OF_EDGES = 0.25  # of the head
 
 
 def draw_alignment(path: Path, alignment: Alignment) -> None:
-    """Draw three planes of the target with the edges of each source in colour, in the format of the path's ending."""
+    """Draw three planes of the target with the edges of each source in color, in the format of the path's ending."""
     target = array_of(alignment.target).astype(np.float64)
     columns = []
     for modality, each in alignment.registrations.items():
@@ -32,7 +32,7 @@ def draw_alignment(path: Path, alignment: Alignment) -> None:
 
 
 def edges(volume: NDArray[np.number]) -> NDArray[np.bool_]:
-    """Ridges of the strongest gradients of a volume, about as many voxels in every contrast."""
+    """Find ridges of the strongest gradients of a volume, about as many voxels in every contrast."""
     values = volume.astype(np.float32)
     slopes = ndimage.gaussian_gradient_magnitude(values, _SMOOTHING)
     strong = float(np.quantile(slopes[head_mask(values)], 1 - _SHARE_OF_EDGES))

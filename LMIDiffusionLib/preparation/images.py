@@ -1,4 +1,4 @@
-"""Volumes as images of SimpleITK, whose space is left-posterior-superior."""
+"""Conversion of volumes to SimpleITK images, whose space is left-posterior-superior."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ..images.itk import image_of
 from ..images.volume import Volume
 
-# Cosines between axes below this are rounding in a header.
+# Smaller cosines between axes are rounding errors of a header.
 _RIGHT_ANGLE = 1e-3
 
 
 def to_image(volume: Volume) -> sitk.Image:
-    """The same voxels in the same places; axes that are not at right angles stay so."""
+    """Convert a volume without resampling; axes that are not at right angles stay oblique."""
     image = image_of(volume.array, volume.affine)
     direction = np.reshape(image.GetDirection(), (3, 3))
     if _has_right_angles(direction):
@@ -22,20 +22,20 @@ def to_image(volume: Volume) -> sitk.Image:
     return image
 
 
-def straightened(image: sitk.Image) -> sitk.Image:
-    """The image, resampled linearly onto axes at right angles about the same centre unless its own are."""
+def with_right_angles(image: sitk.Image) -> sitk.Image:
+    """Resample an image with oblique axes linearly onto axes at right angles about the same center."""
     direction = np.reshape(image.GetDirection(), (3, 3))
     if _has_right_angles(direction):
         return image
     grid = sitk.Image(image.GetSize(), sitk.sitkUInt8)
     grid.SetSpacing(image.GetSpacing())
     grid.SetDirection(_nearest_rotation(direction).ravel().tolist())
-    grid.SetOrigin((centre(image) - centre(grid)).tolist())
+    grid.SetOrigin((center(image) - center(grid)).tolist())
     return sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0)
 
 
-def centre(image: sitk.Image) -> NDArray[np.float64]:
-    """Middle of the field of view in millimetres."""
+def center(image: sitk.Image) -> NDArray[np.float64]:
+    """Return the center of the field of view in millimeters."""
     return np.array(image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()]))
 
 
@@ -44,7 +44,7 @@ def _has_right_angles(direction: NDArray[np.float64]) -> bool:
 
 
 def _nearest_rotation(direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of all matrices with orthonormal columns, mirrored ones too, the nearest."""
+    """Return the nearest matrix with orthonormal columns, which may be a mirror image."""
     left, _, right = np.linalg.svd(direction)
     nearest: NDArray[np.float64] = left @ right
     return nearest

@@ -1,4 +1,4 @@
-"""Registers, resamples, splits and writes the scans of every subject, and a manifest of them."""
+"""Registration, resampling and splitting of the scans of all subjects, with a manifest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .tissues import TISSUE_SUFFIX
 MANIFEST = "manifest.json"
 PICTURES = "pictures"
 _PAPER_TRAINING, _PAPER_TEST = 100, 25
-# Where the head's slices lie, from the feet up, that stand for a subject in the paper's split.
+# Heights in the head, from the feet up, of a subject's three slices in the paper's split.
 _PAPER_HEIGHTS = (0.5, 0.6, 0.7)
 
 Record = dict[str, Any]
@@ -36,7 +36,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """What the user chooses; see `lmidiffusion prepare --help`."""
+    """Choices of `lmidiffusion prepare`; its `--help` explains them."""
 
     data: Path
     output: Path
@@ -50,22 +50,22 @@ class PreparationOptions:
     seed: int
 
     def settings(self) -> Record:
-        """All that changes the written files."""
+        """Return the choices that change the written files."""
         chosen = dataclasses.asdict(self)
         del chosen["output"]
         return {**chosen, "data": str(self.data.resolve())}
 
 
 def prepare(options: PreparationOptions) -> list[str]:
-    """Prepare all subjects, or go on where an earlier call with the same options was stopped.
+    """Prepare all subjects, or resume an earlier call with the same options.
 
     Writes OUTPUT/train/NAME_<target>.nii.gz, OUTPUT/test/NAME_<modality>.nii.gz for target and sources on one grid,
-    OUTPUT/test/<source>.csv for `evaluate`, OUTPUT/pictures/NAME.webp of every registration, failed ones too, and
-    OUTPUT/manifest.json. Anatomical labels, where a test subject has them,
-    become OUTPUT/test/NAME_tissue.nii.gz.
+    OUTPUT/test/<source>.csv as a list of pairs for `benchmark`, OUTPUT/pictures/NAME.webp of every registration, failed
+    ones included, and OUTPUT/manifest.json. The anatomical labels of a test subject become
+    OUTPUT/test/NAME_tissue.nii.gz.
 
     Returns:
-        One line about every subject that was left out, with the reason.
+        One line with the reason for every subject that was left out.
 
     Raises:
         UserError: nothing can be prepared, or the output holds something else.
@@ -92,7 +92,7 @@ def _missing(scans: dict[str, Scan], options: PreparationOptions) -> list[str]:
 
 
 def _split(subjects: Subjects, options: PreparationOptions) -> list[tuple[str, str]]:
-    """(name, part) in the order of names; test subjects are drawn by the seed."""
+    """Return (name, part) sorted by name; the seed selects the test subjects."""
     test, training = (_PAPER_TEST, _PAPER_TRAINING) if options.paper_split else (options.held_out, None)
     needed = test + (training or 1)
     if len(subjects) < needed:
@@ -132,15 +132,15 @@ def _prepare_subject(
             correct_bias=options.correct_bias,
         )
         draw_alignment(options.output / PICTURES / f"{name}.webp", alignment)
-        doubts = alignment.doubts()
-        if doubts:
-            manifest["left_out"][name] = f"could not be registered ({'; '.join(doubts)})"
+        problems = alignment.problems()
+        if problems:
+            manifest["left_out"][name] = f"could not be registered ({'; '.join(problems)})"
             return
         images, record = _results(part, alignment, scans, options)
     except UserError as error:
         manifest["left_out"][name] = f"could not be used: {error}"
         return
-    except RuntimeError as error:  # all that SimpleITK raises
+    except RuntimeError as error:  # the only type that SimpleITK raises
         manifest["left_out"][name] = f"could not be registered: {_reason(error)}"
         return
     record["files"] = _write_all(name, part, images, options)
@@ -148,7 +148,7 @@ def _prepare_subject(
 
 
 def _reason(error: RuntimeError) -> str:
-    """The first sentence of SimpleITK's last line, without where in its code that was."""
+    """Return the first sentence of SimpleITK's last line, without the place in its code."""
     last = str(error).strip().splitlines()[-1]
     return last.split("): ")[-1].split(". ")[0].removesuffix(".")
 
@@ -156,7 +156,7 @@ def _reason(error: RuntimeError) -> str:
 def _results(
     part: str, alignment: Alignment, scans: dict[str, Scan], options: PreparationOptions
 ) -> tuple[dict[str, sitk.Image], Record]:
-    """The images to write of a subject, by suffix, and what tells how well they are aligned."""
+    """Return the images of a subject by suffix, and the measures of their alignment."""
     registrations = alignment.registrations
     measures = {
         measure: {modality: getattr(each, measure) for modality, each in registrations.items()}
@@ -170,12 +170,12 @@ def _results(
     if options.labels in scans:
         images[TISSUE_SUFFIX], record["tissue_means"] = tissues_on(alignment.target, scans[options.labels])
     seen = alignment.seen_by_all()
-    # What no source has seen cannot be translated, and is no part of the pair.
+    # Voxels outside a source's field of view cannot be translated and are cut from the pair.
     return {suffix: sitk.Mask(image, seen) for suffix, image in images.items()}, record
 
 
 def _write_all(name: str, part: str, images: dict[str, sitk.Image], options: PreparationOptions) -> dict[str, str]:
-    """Write a subject's images; the hash of each file by its path in the output."""
+    """Write a subject's images; return the hash of each file by its path in the output."""
     chosen = _paper_slices(images[options.target]) if options.paper_split else None
     hashes = {}
     for suffix, image in images.items():
@@ -190,7 +190,7 @@ def _hash(path: Path) -> str:
 
 
 def _paper_slices(target: sitk.Image) -> list[int]:
-    """Indices, from the feet up, of three slices between the head's lowest and highest one."""
+    """Return the indices, from the feet up, of three slices between the head's lowest and highest slice."""
     head: NDArray[np.bool_] = head_mask(sitk.GetArrayFromImage(target)).mean((1, 2)) > 0.02
     lowest, highest = np.flatnonzero(head)[[0, -1]]
     return [round(float(lowest + height * (highest - lowest))) for height in _PAPER_HEIGHTS]

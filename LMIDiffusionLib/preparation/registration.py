@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..images.normalization import head_mask
-from .images import centre
+from .images import center
 
 _HISTOGRAM_BINS = 32
 _SAMPLING_SHARE = 0.3
-_LEVELS = (6.0, 3.0)  # voxel sizes in millimetres, from coarse to fine
+_LEVELS = (6.0, 3.0)  # voxel sizes in millimeters, from coarse to fine
 _SEED = 1
-_SHARE_OF_FEW = 0.5  # of the voxels of a shrunk image
-# The headers' start is kept unless another one has more mutual information than this times its own.
+_SHARE_OF_FEW = 0.5  # of the voxels of a downsampled image
+# The start from the headers is replaced if another start gives this many times its mutual information.
 _BETTER = 1.15
 _OTHER_POSE = np.radians(45)
 _SMALLEST = 4  # voxels along an axis
@@ -28,15 +28,15 @@ _HALF_TURNS = ((np.pi, 0.0, 0.0), (0.0, np.pi, 0.0), (0.0, 0.0, np.pi))
 
 @dataclass(frozen=True)
 class Registration:
-    """A source resampled onto its target.
+    """A source resampled to its target.
 
     Attributes:
         source: on the target's grid, 0 outside its field of view.
-        field_of_view: 1 where the source was scanned.
-        overlap: Dice of the two heads where both were scanned.
-        distinction: mutual information over that of the best pose turned by more than 45 degrees; near 1 nobody knows
-            which way round the head lies.
-        handedness: mutual information over that of the source's mirror image; below 1 the source is one itself.
+        field_of_view: 1 in the source's field of view, 0 elsewhere.
+        overlap: Dice of the two heads in the source's field of view.
+        distinction: mutual information relative to the best pose rotated by more than 45 degrees; near 1 the
+            orientation is ambiguous.
+        handedness: mutual information relative to the source's mirror image; below 1 the source itself is mirrored.
     """
 
     source: sitk.Image
@@ -48,27 +48,27 @@ class Registration:
 
 @dataclass(frozen=True)
 class _Level:
-    """How poses are found quickly: on voxels of that size, by so many steps from the longest to the shortest."""
+    """Resolution of a quick search for a pose: voxel size, and the optimizer's steps in millimeters."""
 
-    voxel: float  # millimetres
+    voxel: float  # millimeters
     longest: float
     shortest: float
     steps: int
 
 
 _COARSE = _Level(8.0, 4.0, 0.2, 15)
-# Here the two sides of a head differ: of 16 pairs, each has 7 to 28 % more mutual information than its mirror image.
+# The sides of a head differ at this size: each of 16 pairs has 7 to 28 % more mutual information than its mirror image.
 _MEDIUM = _Level(4.0, 2.0, 0.05, 30)
 
 
 @dataclass(frozen=True)
 class _Pose:
-    """Where a few steps from a start have led.
+    """Result of a quick search from one start.
 
     Attributes:
-        start: transform from target to source.
-        transform: the better one that was found.
-        information: mutual information of both images under it, at the level where it was found.
+        start: initial transform from target to source.
+        transform: optimized transform.
+        information: mutual information of both images under the optimized transform, at the level of the search.
     """
 
     start: sitk.Euler3DTransform
@@ -77,13 +77,13 @@ class _Pose:
 
 
 def register(source: sitk.Image, target: sitk.Image) -> Registration:
-    """Align a source to its target: rigid, Mattes mutual information, from coarse to fine.
+    """Register a source to its target: rigid, Mattes mutual information, from coarse to fine.
 
-    Starts from the scanner coordinates of the headers, unless the centres of the heads laid on each other, as they
-    are or after a half turn, lead to a clearly better pose.
+    The start is the pose of the headers, unless a start that aligns the centers of the heads, with or without a half
+    turn, gives a clearly better pose.
 
     Raises:
-        UserError: an image is too thin, or the heads meet from no start.
+        UserError: an image is too thin, or no start makes the heads overlap.
         RuntimeError: SimpleITK gives up.
     """
     if min(*source.GetSize(), *target.GetSize()) < _SMALLEST:
@@ -95,7 +95,7 @@ def register(source: sitk.Image, target: sitk.Image) -> Registration:
         transform = _rigid_transform(source, target, header.start if header and is_header_good else best.transform)
         handedness = _handedness(source, target, best)
     moved = sitk.Resample(source, target, transform, sitk.sitkBSpline3, 0.0, sitk.sitkFloat32)
-    # Splines overshoot at the edges of the head, below zero too.
+    # Splines overshoot at the edges of the head, even below zero.
     moved = sitk.Clamp(moved, sitk.sitkFloat32, *_range(source))
     ones = sitk.Image(source.GetSize(), sitk.sitkUInt8) + 1
     ones.CopyInformation(source)
@@ -108,12 +108,12 @@ def _information(pose: _Pose) -> float:
 
 
 def _coarse_poses(source: sitk.Image, target: sitk.Image) -> tuple[_Pose | None, list[_Pose]]:
-    """What the headers' start leads to, if anywhere, and that with what the others lead to.
+    """Return the pose from the headers' start (or None), and the converged poses of all starts.
 
     Raises:
-        UserError: none of them leads anywhere.
+        UserError: no start converges.
     """
-    header = sitk.Euler3DTransform(centre(target).tolist(), 0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
+    header = sitk.Euler3DTransform(center(target).tolist(), 0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
     source, target = _shrunk(source, _COARSE), _shrunk(target, _COARSE)
     poses = [_pose(source, target, start, _COARSE) for start in (header, *_starts(source, target))]
     found = [pose for pose in poses if pose is not None]
@@ -128,22 +128,22 @@ def _distinction(poses: list[_Pose], best: _Pose) -> float:
 
 
 def _handedness(source: sitk.Image, target: sitk.Image, best: _Pose) -> float:
-    """Mutual information over that of the mirrored source, each in its best pose; 1 where nobody knows."""
+    """Return the mutual information relative to the mirrored source, each in its best pose; 1 if undecidable."""
     mirrored = _mirrored(source)
     try:
-        rival = max(_coarse_poses(mirrored, target)[1], key=_information)
+        counterpart = max(_coarse_poses(mirrored, target)[1], key=_information)
     except UserError:
         return 1.0
     grid = _shrunk(target, _MEDIUM)
     own, other = (
         _pose(_shrunk(image, _MEDIUM), grid, pose.transform, _MEDIUM)
-        for image, pose in ((source, best), (mirrored, rival))
+        for image, pose in ((source, best), (mirrored, counterpart))
     )
     return own.information / max(other.information, 1e-6) if own and other else 1.0
 
 
 def _mirrored(image: sitk.Image) -> sitk.Image:
-    """The image with its columns in the opposite order, under the same header."""
+    """Reverse the order of an image's columns under the same header."""
     mirrored = sitk.GetImageFromArray(np.ascontiguousarray(sitk.GetArrayViewFromImage(image)[:, :, ::-1]))
     mirrored.CopyInformation(image)
     return mirrored
@@ -155,22 +155,22 @@ def _shrunk(image: sitk.Image, level: _Level) -> sitk.Image:
 
 
 def _starts(source: sitk.Image, target: sitk.Image) -> Iterator[sitk.Euler3DTransform]:
-    """The centres of the heads laid on each other, then half turns about these."""
-    middle = _centre_of_head(target)
-    shift = (_centre_of_head(source) - middle).tolist()
+    """Yield a transform that aligns the centers of the heads, then half turns about them."""
+    middle = _head_center(target)
+    shift = (_head_center(source) - middle).tolist()
     for angles in ((0.0, 0.0, 0.0), *_HALF_TURNS):
         yield sitk.Euler3DTransform(middle.tolist(), *angles, shift)
 
 
-def _centre_of_head(image: sitk.Image) -> NDArray[np.float64]:
+def _head_center(image: sitk.Image) -> NDArray[np.float64]:
     head = np.argwhere(head_mask(sitk.GetArrayFromImage(image)))
     if not len(head):
-        return centre(image)
+        return center(image)
     return np.array(image.TransformContinuousIndexToPhysicalPoint(head.mean(0)[::-1].tolist()))
 
 
 def _pose(source: sitk.Image, target: sitk.Image, start: sitk.Euler3DTransform, level: _Level) -> _Pose | None:
-    """What a few steps from a start lead to; nothing where the images do not meet."""
+    """Optimize a pose by a few steps from a start; None if the images do not overlap."""
     method = _method(_SHARE_OF_FEW)
     method.SetOptimizerAsRegularStepGradientDescent(level.longest, level.shortest, level.steps, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()
@@ -185,7 +185,7 @@ def _pose(source: sitk.Image, target: sitk.Image, start: sitk.Euler3DTransform, 
 
 
 def _mutual_information(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """In nats, over the whole grid: what one of them has not seen counts as air."""
+    """Return the mutual information in nats over the whole grid; voxels outside a field of view count as air."""
     joint = np.histogram2d(first.ravel(), second.ravel(), _HISTOGRAM_BINS)[0] / first.size
     apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     filled = joint > 0
@@ -193,13 +193,13 @@ def _mutual_information(first: NDArray[np.float32], second: NDArray[np.float32])
 
 
 def _angle(first: sitk.Euler3DTransform, second: sitk.Euler3DTransform) -> float:
-    """Of the rotation from one to the other, in radians."""
+    """Return the angle of the rotation between two transforms in radians."""
     one, other = (np.reshape(transform.GetMatrix(), (3, 3)) for transform in (first, second))
     return float(np.arccos(np.clip((np.trace(one.T @ other) - 1) / 2, -1, 1)))
 
 
 def _method(share: float) -> sitk.ImageRegistrationMethod:
-    """Mutual information of a share of the voxels, the same ones every time."""
+    """Return a registration by mutual information of a fixed random share of the voxels."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_HISTOGRAM_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -221,7 +221,7 @@ def _rigid_transform(source: sitk.Image, target: sitk.Image, start: sitk.Euler3D
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """The sums of several threads differ from run to run."""
+    """Run SimpleITK on one thread: sums over several threads differ from run to run."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:

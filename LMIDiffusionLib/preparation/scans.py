@@ -1,4 +1,4 @@
-"""Which scans a folder or the IXI archives hold, by subject and modality."""
+"""Search for scans in folders and IXI archives, by subject and modality."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path, PurePosixPath
 from ..errors import UserError
 from ..images.files import VOLUME_ENDINGS, check_folder, named_volumes
 
-# Names of the IXI data set, as IXI012-HH-1211-PD.nii.gz.
+# File names of the IXI data set, such as IXI012-HH-1211-PD.nii.gz.
 _IXI_NAME = re.compile(r"(IXI\d+)-\w+-\d+-(T1|T2|PD)\.nii\.gz")
 _IXI_MODALITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A file, or a member of a tar archive."""
+    """A scan in a file or in a member of a tar archive."""
 
     path: Path
     member: str | None = None
 
     @contextlib.contextmanager
     def as_file(self) -> Iterator[Path]:
-        """The file itself, or a temporary copy of the archive's member.
+        """Yield the file itself, or a temporary copy of the archive's member.
 
         Raises:
             UserError: the archive is damaged.
@@ -51,13 +51,13 @@ Subjects = dict[str, dict[str, Scan]]
 
 
 def find_scans(folder: Path, modalities: list[str]) -> Subjects:
-    """Scans of the given modalities: all of IXI's, NAME_<modality>.nii.gz and NAME/<modality>.nii.gz.
+    """Find scans of the given modalities: IXI's, NAME_<modality>.nii.gz and NAME/<modality>.nii.gz.
 
-    IXI's archives lie in the folder itself, its files anywhere below; other files may have any ending of volumes. What
-    is there several times is taken where it comes first in this order.
+    IXI's archives lie in the folder itself, IXI's files anywhere below; other files may have any ending of volumes. Of
+    several scans of one subject and modality, the first in this order is taken.
 
     Raises:
-        UserError: there is no such folder, an archive is damaged, or nothing is found.
+        UserError: the folder does not exist, an archive is damaged, or nothing is found.
     """
     check_folder(folder, wanted="IXI archives or NAME_<modality>.nii.gz files")
     found: Subjects = defaultdict(dict)

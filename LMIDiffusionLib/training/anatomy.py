@@ -13,23 +13,10 @@ from scipy.interpolate import PchipInterpolator
 from ..errors import UserError
 from ..images.normalization import head_mask, head_outlines
 from ..segmentation.classes import fit_centres, nearest_centre
+from ..segmentation.dlmuse import DLMUSE_GROUPS
 from .residual_bias import without_shading
 
 AIR = 0
-DLMUSE_GROUPS: dict[str, tuple[int, ...]] = {
-    "ventricles": (4, 11, 49, 50, 51, 52),
-    "other fluid": (1, 46),
-    "cortex": tuple(range(100, 208)),
-    "hippocampus and amygdala": (31, 32, 47, 48),
-    "white matter": (69, *range(81, 96)),
-    "striatum": (23, 30, 36, 37, 57, 58, 75, 76),
-    "pallidum": (55, 56),
-    "thalamus": (59, 60),
-    "cerebellar grey matter": (38, 39, 71, 72, 73),
-    "cerebellar white matter": (40, 41),
-    "brainstem": (35, 61, 62),
-}
-"""Labels of DLMUSE by the class they belong to."""
 OUTER_CLASSES = ("bone", "dim", "muscle", "bright", "fat")
 """Classes outside the brain, by rising intensity; the names say what most of them are in a T1w scan."""
 NEAR_CLASSES = ("bone near the brain", "dim near the brain")

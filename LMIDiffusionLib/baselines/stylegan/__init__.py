@@ -1,5 +1,5 @@
-"""StyleGAN2 with adaptive discriminator augmentation on target slices alone, and inversion of source slices.
+"""StyleGAN2 (Karras et al. 2020) of the target modality, and translation by inversion of source slices.
 
-Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN" and "Training generative adversarial
-networks with limited data", in the smallest form that has their parts.
+Imports `translation` and `images`. Its training, with adaptive discriminator augmentation, is in `baselines.training`.
+Begin with `inversion`: the code whose image is closest to a source slice.
 """

@@ -21,7 +21,7 @@ class StyleGANSettings:
     """Shape of the networks.
 
     Attributes:
-        channels: features at 4, 8, 16, ... pixels; as many numbers as it takes to reach the size of the images.
+        channels: at 4, 8, 16, ... pixels; the last number is for the full size of the images.
         latent: length of a latent code.
     """
 
@@ -35,14 +35,14 @@ class StyleGANSettings:
 
 
 class Mapping(nn.Module):
-    """From a normally distributed code z to the code w that steers the synthesis."""
+    """Maps a normally distributed code z to the code w that controls the synthesis."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Linear(latent, latent, rate=_MAPPING_RATE) for _ in range(_MAPPING_LAYERS))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """(B, D) of (B, D)."""
+        """Map codes (B, D) to codes (B, D)."""
         codes = codes * (codes.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         for layer in self.layers:
             codes = activate(layer(codes))
@@ -68,7 +68,7 @@ class StyledConvolution(nn.Module):
 
 
 class ToImage(nn.Module):
-    """A modulated convolution of 1 x 1 to grey values."""
+    """A modulated convolution of 1 x 1 to intensities."""
 
     def __init__(self, inputs: int, *, latent: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class ToImage(nn.Module):
 
 
 class Generator(nn.Module):
-    """Images (B, 1, size, size), about [-1, 1], from codes w, one for each of `layers`."""
+    """Generates images (B, 1, size, size), about [-1, 1], from codes w, one for each of `layers`."""
 
     def __init__(self, settings: StyleGANSettings) -> None:
         super().__init__()
@@ -100,16 +100,16 @@ class Generator(nn.Module):
         self.layers = len(convolutions) + 1
 
     def noise_shapes(self) -> list[tuple[int, int, int]]:
-        """Shape of one image's noise for each convolution."""
+        """Return the shape of one image's noise for each convolution."""
         sizes = [_SMALLEST << ((number + 1) // 2) for number in range(len(self.convolutions))]
         return [(1, size, size) for size in sizes]
 
     def forward(self, codes: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Draw images.
+        """Generate images.
 
         Args:
             codes: w, (B, layers, D).
-            noise: (B, *shape) for each of `noise_shapes`; none where it is None.
+            noise: (B, *shape) for each of `noise_shapes`; None for no noise.
         """
         given: Sequence[Tensor | None] = noise or [None] * len(self.convolutions)
         features = self.constant.expand(len(codes), -1, -1, -1)

@@ -1,8 +1,8 @@
-"""Inversion: the code whose image comes closest to a source slice; its image stands for the translation.
+"""Translation by inversion: the generated image that is closest to a source slice.
 
-The optimiser is the projector of Karras et al. 2020: one code w a slice from the mean code on, Adam, a learning rate
-that rises and falls, and noise on the code that fades. In place of LPIPS, whose network was trained on photographs, the
-loss compares images at several scales; noise inputs are zero.
+The optimizer is the projector of Karras et al. 2020: Adam on one code w for each slice from the mean code on, a
+learning rate that rises and falls, and noise on the code that fades. In place of LPIPS, whose network was trained on
+photographs, the loss compares images at several scales; noise inputs are zero.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ...model import devices
 from ...model.conditioning import sobel
 from ...translation.options import TranslationOptions
 from ...translation.sliced_volume import SlicedSource
-from ..baseline_checkpoint import RivalCheckpoint
+from ..baseline_checkpoint import BaselineCheckpoint
 from .fields import HeadWindow, field_shape, to_fields, to_images
 from .generator import Generator, StyleGANSettings
 
 KIND = "stylegan-inversion"
 DEFAULT_STEPS = 500
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {"intensity": lambda images: images, "sobel": sobel}
-"""What of two images (B, 1, H, W) the loss compares: the paper's, and one that contrast changes less."""
+"""Features of images (B, 1, H, W) that the loss compares: the paper's, and one that depends less on contrast."""
 
 _SCALES = 4
 _LEARNING_RATE = 0.1
@@ -37,25 +37,25 @@ _CODES_FOR_MEAN = 10_000
 
 
 def build_generator(settings: dict[str, Any]) -> Generator:
-    """The generator of a checkpoint's settings."""
+    """Build the generator from a checkpoint's settings."""
     return Generator(StyleGANSettings(channels=tuple(settings["channels"]), latent=settings["latent"]))
 
 
 class StyleGANInversion:
-    """A `Method` that optimises the code of every slice on its own."""
+    """Translation method that optimizes the code of every slice separately."""
 
     planes = (AXIAL,)
 
-    def __init__(self, rival: RivalCheckpoint, *, device: torch.device, steps: int, features: str) -> None:
+    def __init__(self, baseline: BaselineCheckpoint, *, device: torch.device, steps: int, features: str) -> None:
         """
         Args:
-            rival: a checkpoint of this kind.
+            baseline: a checkpoint of this kind.
             device: to compute on.
-            steps: of the optimiser.
+            steps: number of optimizer steps.
             features: name in `FEATURES`.
         """
         self.device = device
-        self.generator = rival.network(build_generator).to(device)
+        self.generator = baseline.network(build_generator).to(device)
         self._steps = steps
         self._features = FEATURES[features]
 
@@ -75,7 +75,7 @@ class StyleGANInversion:
         options: TranslationOptions,
         on_step: Callable[[], None],
     ) -> Tensor:
-        window = HeadWindow.about(source)
+        window = HeadWindow.from_source(source)
         targets = to_images(window.cut(source.slices[indices]), self.generator.settings.size).to(self.device)
         draws = torch.Generator(self.device).manual_seed(options.seed * 1_000_003 + number)
         images = self.invert(targets, draws, on_step=on_step)
@@ -83,9 +83,9 @@ class StyleGANInversion:
         return source.with_air(translated, indices)
 
     def invert(self, targets: Tensor, draws: torch.Generator, *, on_step: Callable[[], None]) -> Tensor:
-        """The generator's images (B, 1, size, size) that come closest to targets of that shape in [-1, 1].
+        """Find the generator's images (B, 1, size, size) closest to targets of that shape in [-1, 1].
 
-        `draws` is for the noise on the codes, which all slices share, so that none depends on its batch.
+        All slices share the noise on the codes, drawn from `draws`, so that no slice depends on its batch.
         """
         mean, deviation = self._spread_of_codes(draws)
         codes = mean.repeat(len(targets), 1).requires_grad_()
@@ -107,14 +107,14 @@ class StyleGANInversion:
         return self.generator(codes[:, None].expand(-1, self.generator.layers, -1))
 
     def _loss(self, images: Tensor, wanted: list[Tensor]) -> Tensor:
-        """Squared error, averaged over the pixels of a slice and summed over scales and slices."""
+        """Return the squared error, averaged over the pixels of a slice and summed over scales and slices."""
         pairs = zip(_pyramid(images), wanted, strict=True)
         errors = [(self._features(each) - target).square().mean((1, 2, 3)).sum() for each, target in pairs]
         return torch.stack(errors).sum()
 
     @torch.no_grad()
     def _spread_of_codes(self, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Mean of the codes w (1, D), and how far they lie from it."""
+        """Return the mean of the codes w (1, D) and their root mean squared distance from it."""
         shape = (_CODES_FOR_MEAN, self.generator.settings.latent)
         codes = self.generator.mapping(torch.randn(shape, generator=draws, device=self.device))
         mean = codes.mean(0, keepdim=True)
@@ -122,11 +122,11 @@ class StyleGANInversion:
 
 
 def _pyramid(images: Tensor) -> list[Tensor]:
-    """Images of whole, half, quarter and eighth size."""
+    """Return images of full, half, quarter and eighth size."""
     return [functional.avg_pool2d(images, 1 << scale) for scale in range(_SCALES)]
 
 
 def _learning_rate_factor(done: float) -> float:
-    """From 0 to 1 and back, at a share of the steps."""
+    """Return the factor of the learning rate at a share of the steps; it rises from 0 to 1 and falls to 0."""
     fall = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) / _FALL))
     return fall * min(1.0, done / _RISE)

@@ -1,4 +1,4 @@
-"""What both networks are made of: scaled weights, modulated convolutions, and resampling by the filter [1, 3, 3, 1]."""
+"""Layers of both networks: scaled weights, modulated convolutions, and resampling by the filter [1, 3, 3, 1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EPSILON = 1e-8
 
 
 def activate(features: Tensor) -> Tensor:
-    """Leaky ReLU that keeps the second moment."""
+    """Apply a leaky ReLU that keeps the second moment."""
     return functional.leaky_relu(features, 0.2) * math.sqrt(2)
 
 
@@ -21,7 +21,7 @@ class Linear(nn.Module):
     """A fully connected layer whose weights are scaled when used, so that all layers learn at one rate."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, rate: float = 1.0) -> None:
-        """`rate` multiplies the learning rate; `bias` is where the biases start."""
+        """`rate` multiplies the learning rate; `bias` is the initial value of the biases."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
         self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
@@ -53,7 +53,7 @@ class Convolution(nn.Module):
 def modulated_convolution(
     features: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, double: bool = False
 ) -> Tensor:
-    """Convolve every image with weights of its own: w'_oik = s_i w_oik, divided by their norm over i and k.
+    """Convolve every image with its own weights: w'_oik = s_i w_oik, divided by their norm over i and k.
 
     Features are scaled by the styles before one shared convolution and by the norms after it, which is the same.
 
@@ -62,7 +62,7 @@ def modulated_convolution(
         weight: (O, I, k, k), k odd.
         styles: s, (B, I).
         demodulate: divide by the norm.
-        double: give an image of twice the size.
+        double: return images of twice the size.
     """
     kernel = weight.shape[-1]
     modulated = features * styles[:, :, None, None]
@@ -79,12 +79,12 @@ def modulated_convolution(
 
 
 def doubled(image: Tensor) -> Tensor:
-    """(B, C, 2 H, 2 W) of (B, C, H, W): linear interpolation is the filter [1, 3, 3, 1]."""
+    """Double the size of images (B, C, H, W); linear interpolation is the filter [1, 3, 3, 1]."""
     return functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def halved(image: Tensor) -> Tensor:
-    """(B, C, H / 2, W / 2) of (B, C, H, W), smoothed first."""
+    """Smooth images (B, C, H, W) and halve their size."""
     return _smooth(image, margin=1, stride=2)
 
 

@@ -1,5 +1,5 @@
-"""Trainings of the baselines; they need Lightning.
+"""Training of the baselines, which needs Lightning.
 
 Imports `training`, which trains the score network, and the baselines' networks.
-Begin with `trainer`: what all trainings of baselines share.
+Begin with `trainer`: the parts that all of them share.
 """

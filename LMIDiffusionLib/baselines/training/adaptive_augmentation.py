@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: real and drawn images are changed alike, as often as overfitting asks for."""
+"""Adaptive discriminator augmentation of real and generated images, with a probability that follows overfitting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TARGET = 0.6
 _INTERVAL = 4  # steps between two changes of the probability
 # Images in which the probability could rise from 0 to 1; for the long trainings of the paper it is 500,000.
 _RISE = 100_000
-_LOG_SCALE = 0.2  # of powers of 2, as the contrast's
+_LOG_SCALE = 0.2  # standard deviation of log2, as for the contrast
 _SHIFT = 0.125
 _BRIGHTNESS = 0.2
 _LOG_CONTRAST = 0.5
@@ -38,19 +38,19 @@ class AdaptiveAugmentation(nn.Module):
         self.register_buffer("_signs", torch.zeros(2))  # their sum and number since the last change
 
     def forward(self, images: Tensor, draws: SliceDraws) -> Tensor:
-        """Changed images (B, 1, H, W), about [-1, 1]; reflected where they are moved off their borders."""
+        """Augment images (B, 1, H, W), about [-1, 1]; beyond their borders they are reflected."""
         grid = functional.affine_grid(self._moves(images, draws), list(images.shape), align_corners=False)
         moved = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
         brightness, contrast = self._some(_normal(images, draws, 2), draws).unflatten(1, (2, 1, 1, 1)).unbind(1)
         return (moved + _BRIGHTNESS * brightness) * torch.exp2(_LOG_CONTRAST * contrast)
 
     def observe(self, real_logits: Tensor) -> None:
-        """Take the discriminator's logits of one step's real images into account."""
+        """Add the discriminator's logits of one step's real images to the statistics."""
         signs = real_logits.detach().sign()
         self._signs += torch.stack([signs.sum(), torch.ones_like(signs).sum()])
 
     def adapt(self, step: int) -> None:
-        """At every fourth step, raise or lower p for the images observed since the last time."""
+        """Raise or lower p every fourth step, by the images observed since the last change."""
         if step % _INTERVAL != _INTERVAL - 1:
             return
         total, count = self._signs
@@ -59,11 +59,11 @@ class AdaptiveAugmentation(nn.Module):
         self._signs.zero_()
 
     def _some(self, amounts: Tensor, draws: SliceDraws) -> Tensor:
-        """Each of the amounts (B, n) with probability p, else 0."""
+        """Keep each of the amounts (B, n) with probability p, and set the others to 0."""
         return torch.where(draws.uniform(amounts, amounts.shape[1]) < self.probability, amounts, 0)
 
     def _moves(self, images: Tensor, draws: SliceDraws) -> Tensor:
-        """Affine matrices (B, 2, 3): turns, sizes, and shifts."""
+        """Draw affine matrices (B, 2, 3) of rotations, scales and shifts."""
         uniform = draws.uniform(images, 2)
         turns = torch.stack([(uniform[:, 0] * 4).floor() * math.pi / 2, (2 * uniform[:, 1] - 1) * math.pi], 1)
         angle = self._some(turns, draws).sum(1)

@@ -1,7 +1,7 @@
-"""`train-cyclegan`: from target-modality scans and a few of the source modality to the checkpoint of a CycleGAN.
+"""`train-cyclegan`: training of a CycleGAN on scans of the target modality and a few of the source modality.
 
-The one training that is given scans of the source modality, because its method needs them. They need not be of the
-subjects of the target scans, nor registered to anything.
+This is the one training that reads scans of the source modality, because CycleGAN needs them. They may be of other
+subjects than the target scans, and need no registration.
 """
 
 from __future__ import annotations
@@ -25,36 +25,37 @@ from ...training.augmentation.spatial import Geometry
 from ...training.data.dataset import find_subjects, read_slices
 from ...training.options import DataOptions, FitOptions
 from ...training.trainer import inner, read_split, resume_file
+from ..baseline_checkpoint import BaselineTrainingRecord
 from ..cyclegan import KIND, GeneratorSettings, PatchDiscriminator, ResidualGenerator, cyclegan_settings
 from .image_pool import ImagePool
-from .trainer import RivalTraining, fit_rival
+from .trainer import BaselineTraining, fit_baseline
 
-# Of the generators' loss, beside the discriminators' opinion.
+# Weights in the generators' loss, beside the adversarial term.
 _CYCLE, _IDENTITY = 10.0, 5.0
 _POOL_SIZE = 50
 _ADAM_BETAS = (0.5, 0.999)
-# The sources have no brain masks, and the discriminators would tell a stripped slice from a whole one.
+# The sources have no brain masks, so a discriminator could tell skull-stripped slices from whole ones.
 _GEOMETRY = Geometry(skull_stripping=0.0)
 
 _TARGET, _SOURCE = "target", "source"
 _OTHER = {_TARGET: _SOURCE, _SOURCE: _TARGET}
 
 DEFAULT_FIT = FitOptions(batch_size=1, learning_rate=2e-4)
-"""As in Zhu et al."""
+"""Batch size and learning rate of Zhu et al."""
 
 
 @dataclass(frozen=True)
 class CycleGANOptions:
-    """What is trained on what, and what its checkpoint says of itself.
+    """Choices of a CycleGAN's training, and the description of its checkpoint.
 
     Attributes:
         source_scans: folder of scans of the source modality.
-        source_modality: they are named NAME_<modality>.nii[.gz].
+        source_modality: modality in the names of these files, NAME_<modality>.nii[.gz].
         name: of the exported checkpoint file.
         generator: shape of both generators.
-        discriminator_features: of the first layer of both discriminators.
-        training_data: what the data are.
-        licence: of the weights.
+        discriminator_features: channels of the first layer of both discriminators.
+        training_data: description of the data.
+        licence: license of the weights.
     """
 
     source_scans: Path
@@ -75,15 +76,15 @@ def train_cyclegan(
     fit: FitOptions = DEFAULT_FIT,
     resume: bool = False,
 ) -> Path:
-    """Train, or go on training, and export the checkpoint.
+    """Train, or resume a training, and export the checkpoint.
 
     Args:
         data: folder of target-modality scans.
         output: folder for logs, pictures and the checkpoint.
-        options: what is trained, and on which sources.
-        reading: what is read of `data`; the pixels of the sources are of the same size.
-        fit: how it is trained.
-        resume: go on where the training in `output` was stopped.
+        options: networks and sources.
+        reading: how `data` is read; the sources get pixels of the same size.
+        fit: how the networks are trained.
+        resume: resume the training that was stopped in `output`.
 
     Returns:
         Path of the exported checkpoint.
@@ -97,23 +98,22 @@ def train_cyclegan(
     slices = read_split(data, reading, stride=stride)
     subjects = find_subjects(options.source_scans, modality=options.source_modality, brain_suffix=reading.brain_suffix)
     sources = read_slices(subjects, pixel_size=reading.pixel_size, stride=stride).images()
-    return fit_rival(
+    return fit_baseline(
         CycleGANTraining(sources, slices[0][0].images.shape, options, fit),
         slices,
         output / f"{options.name}.safetensors",
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        training_data=options.training_data,
-        licence=options.licence,
+        record=BaselineTrainingRecord(options.training_data, options.licence),
     )
 
 
-class CycleGANTraining(RivalTraining):
+class CycleGANTraining(BaselineTraining):
     """Trains two generators, there and back, against two discriminators, on slices that are not paired.
 
-    Both sides of a step are computed before either is stepped, as in Zhu et al.: generators see discriminators that do
-    not learn from them, discriminators see images that do not lead back to the generators. So one optimizer does it.
+    Both losses are computed before any step, as in Zhu et al.: the generators' loss does not reach the discriminators,
+    nor theirs the generators. So one optimizer serves all networks.
     """
 
     kind = KIND
@@ -123,11 +123,11 @@ class CycleGANTraining(RivalTraining):
         Args:
             sources: all slices (N, 1, H, W) of the source modality, in [0, 1].
             target_shape: of the target slices, (..., H, W), which may be another.
-            options: what is trained.
-            fit: how.
+            options: networks and sources.
+            fit: how the networks are trained.
         """
         super().__init__()
-        # On canvases of one size nobody can tell the modalities apart by the amount of air.
+        # On slices of one size the amount of air does not give the modality away.
         shape = (max(sources.shape[-2], target_shape[-2]), max(sources.shape[-1], target_shape[-1]))
         self.shape = shape
         self.sources = pad_to(sources, shape)
@@ -140,13 +140,13 @@ class CycleGANTraining(RivalTraining):
         self.fit = fit
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam whose rate stays for half the steps and falls to 0 in the other half."""
+        """Return Adam with a rate that is constant for half the steps and falls to 0 in the other half."""
         optimizer = torch.optim.Adam(self.parameters(), self.fit.learning_rate, betas=_ADAM_BETAS)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2 * (1 - step / self.fit.steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
-        """Losses of the generators and of the discriminators."""
+        """Return the sum of the generators' and the discriminators' losses."""
         draws = step_draws(self, self.fit.seed, self.global_step)
         with torch.autocast(self.device.type, enabled=False):
             real = self._real(batch, draws)
@@ -157,13 +157,13 @@ class CycleGANTraining(RivalTraining):
         return generating + discriminating
 
     def _real(self, batch: SliceBatch, draws: SliceDraws) -> dict[str, Tensor]:
-        """Slices of both sides, moved; any sources, because nothing is paired."""
+        """Return augmented slices of both sides; sources are drawn at random, because nothing is paired."""
         places = (draws.uniform(batch.images) * len(self.sources)).long().cpu()
         slices = {_TARGET: pad_to(batch.images, self.shape), _SOURCE: self.sources[places].to(self.device)}
         return {side: _GEOMETRY.move(each, torch.ones_like(each), draws)[0] for side, each in slices.items()}
 
     def _generators_loss(self, real: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and what was generated of each side."""
+        """Return the loss and the generated images of each side."""
         losses: list[Tensor] = []
         generated: dict[str, Tensor] = {}
         for side, other in _OTHER.items():
@@ -182,7 +182,7 @@ class CycleGANTraining(RivalTraining):
         return torch.stack(losses).sum()
 
     def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
-        """How far held-out target slices come back changed from the source modality: the one thing there is to know."""
+        """Log the cycle error of held-out target slices; without pairs there is no other measure."""
         images = pad_to(batch.images, self.shape)
         _, back = self._there_and_back(images, _TARGET)
         self.log("validation/cycle", functional.l1_loss(back, images), sync_dist=True)
@@ -200,7 +200,7 @@ class CycleGANTraining(RivalTraining):
         return cyclegan_settings(generator, self.source_modality)
 
     def pictures(self, batch: SliceBatch) -> list[Tensor]:
-        """Sources, there and back; held-out targets, there and back."""
+        """Return rows of pictures: sources, there and back; held-out targets, there and back."""
         places = inner(len(batch.images), size=len(self.sources))
         rows: list[Tensor] = []
         for side, images in ((_SOURCE, self.sources[places].to(self.device)), (_TARGET, batch.images)):
@@ -211,7 +211,7 @@ class CycleGANTraining(RivalTraining):
 
 @contextlib.contextmanager
 def _frozen(module: nn.Module) -> Iterator[nn.Module]:
-    """A module through which gradients pass without reaching its parameters."""
+    """Let gradients pass through a module without reaching its parameters."""
     module.requires_grad_(False)
     try:
         yield module

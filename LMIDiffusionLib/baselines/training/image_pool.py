@@ -1,4 +1,4 @@
-"""A pool of generated images (Shrivastava et al. 2017), so that a discriminator does not forget what it has seen."""
+"""A pool of generated images (Shrivastava et al. 2017), which shows a discriminator earlier ones again."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ...training.augmentation.random_streams import SliceDraws
 
 
 class ImagePool(nn.Module):
-    """Keeps generated images, and gives back an earlier one in place of every other new one.
+    """Keeps generated images, and returns an earlier one in place of every other new one.
 
-    A module, so that what it keeps belongs to the state that a training resumes from.
+    It is a module, so that its images belong to the state that a training resumes from.
     """
 
     def __init__(self, size: int, shape: tuple[int, int]) -> None:
         """
         Args:
-            size: images that are kept.
+            size: number of images that are kept.
             shape: (H, W) of each.
         """
         super().__init__()
@@ -27,7 +27,7 @@ class ImagePool(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     def forward(self, images: Tensor, draws: SliceDraws) -> Tensor:
-        """Images (B, 1, H, W) to train a discriminator on: all of them new until the pool is full."""
+        """Return images (B, 1, H, W) to train a discriminator on; all of them are new until the pool is full."""
         chances = draws.uniform(images, 2)
         return torch.stack(
             [self._exchanged(image, *chance) for image, chance in zip(images, chances.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""`train-regression`: from a folder of target-modality scans to the checkpoint of a regression."""
+"""`train-regression`: training of a regression on scans of the target modality."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from ...training.options import DataOptions, FitOptions, ModelOptions
 from ...training.train import condition_of_options, network_shape, with_deviation
 from ...training.trainer import GRADIENT_NORM, mean_psnr, read_split, resume_file
 from ...training.warm_start import start_from, start_of
+from ..baseline_checkpoint import BaselineTrainingRecord
 from ..regression import KIND, RegressionNetwork, regression_settings
-from .trainer import RivalTraining, fit_rival
+from .trainer import BaselineTraining, fit_baseline
 
 DEFAULT_MODEL = ModelOptions(name=KIND, maps=("self", "intensity"))
-"""The default checkpoint's maps, but for the one that needs a noisy slice."""
+"""The default checkpoint's maps without the cross map, which needs a noisy slice."""
 
 
 def train_regression(
@@ -41,7 +42,7 @@ def train_regression(
     fit: FitOptions = FitOptions(),
     resume: bool = False,
 ) -> Path:
-    """Train, or go on training, and export the checkpoint; all is as in `training.train.train`.
+    """Train, or resume a training, and export the checkpoint, with the arguments of `training.train.train`.
 
     Raises:
         UserError: the data cannot be used, a map needs a noisy slice, or the output folder holds another training.
@@ -55,29 +56,28 @@ def train_regression(
     shape = network_shape(model, condition, start)
     slices = read_split(data, reading, stride=shape.stride)
     network = _network(with_deviation(shape, slices[0], start), condition, start)
-    return fit_rival(
+    return fit_baseline(
         RegressionTraining(network, condition, fit, planes=reading.planes),
         slices,
         output / f"{model.name}.safetensors",
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        training_data=model.training_data,
-        licence=model.licence,
+        record=BaselineTrainingRecord(model.training_data, model.licence),
     )
 
 
 def _network(settings: NetworkSettings, condition: Condition, start: Checkpoint | None) -> RegressionNetwork:
     if start is None:
         return RegressionNetwork(settings, noise_level=0.0)
-    # At pure noise, a score network is the regression that there can be: it is told that level from then on.
+    # At pure noise a score network is a regression, so the network is given that noise level as a constant.
     network = RegressionNetwork(settings, noise_level=math.log(start.sde.sigma_max) / 4)
     start_from(network, condition.channels, start)
     return network
 
 
-class RegressionTraining(RivalTraining):
-    """Trains a regression on target-modality slices and copies of them in other contrasts, by the L1 error."""
+class RegressionTraining(BaselineTraining):
+    """Trains a regression on target-modality slices and synthetic sources of other contrasts, by the L1 error."""
 
     kind = KIND
     gradient_norm = GRADIENT_NORM
@@ -93,11 +93,11 @@ class RegressionTraining(RivalTraining):
         self.planes = planes
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon and AdamW, scheduled."""
+        """Return Muon and AdamW with the schedule of the rate."""
         return scheduled(MuonAdamW(self.parameters(), self.fit.learning_rate), self.fit.steps)
 
     def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
-        """Mean absolute error of the estimated slices."""
+        """Return the mean absolute error of the estimated slices."""
         with torch.autocast(self.device.type, enabled=False):
             slices, copies = self.augmentation(batch, step_draws(self, self.fit.seed, self.global_step))
             maps = self.condition.source_maps(copies)
@@ -106,7 +106,7 @@ class RegressionTraining(RivalTraining):
         return loss
 
     def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
-        """Mean absolute error and PSNR on held-out slices in contrasts that are always the same."""
+        """Log mean absolute error and PSNR on held-out slices, in contrasts drawn from a fixed seed."""
         _, estimate = self._estimate(batch, step_draws(self, VALIDATION_SEED, batch_index))
         self.log("validation/loss", functional.l1_loss(estimate, batch.images), sync_dist=True)
         self.log("validation/psnr", mean_psnr(estimate, batch.images), sync_dist=True, prog_bar=True)
@@ -124,6 +124,6 @@ class RegressionTraining(RivalTraining):
         return regression_settings(self.network, self.condition, self.planes)
 
     def pictures(self, batch: SliceBatch) -> list[Tensor]:
-        """Copies in another contrast, estimates, truth."""
+        """Return rows of pictures: synthetic sources, estimates, true slices."""
         copies, estimates = self._estimate(batch, step_draws(self, VALIDATION_SEED))
         return [copies, estimates, batch.images]

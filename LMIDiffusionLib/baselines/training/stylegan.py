@@ -1,4 +1,4 @@
-"""`train-stylegan`: from a folder of target-modality scans to the checkpoint of a StyleGAN2 to invert."""
+"""`train-stylegan`: training of a StyleGAN2 on scans of the target modality, for inversion."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import lightning
 
 from ...training.options import DataOptions, FitOptions
 from ...training.trainer import read_split, resume_file
+from ..baseline_checkpoint import BaselineTrainingRecord
 from ..stylegan.generator import StyleGANSettings
 from ..stylegan.inversion import KIND
 from .stylegan_module import StyleGANTraining
-from .trainer import fit_rival
+from .trainer import fit_baseline
 
 DEFAULT_FIT = FitOptions(learning_rate=2.5e-3, precision="32-true")
 
 
 @dataclass(frozen=True)
 class StyleGANOptions:
-    """What is trained, and what its checkpoint says of itself.
+    """Choices of a StyleGAN2's training, and the description of its checkpoint.
 
     Attributes:
         name: of the exported checkpoint file.
-        networks: their shape.
-        training_data: what the data are.
-        licence: of the weights.
+        networks: shape of the networks.
+        training_data: description of the data.
+        licence: license of the weights.
     """
 
     name: str = KIND
@@ -43,15 +44,15 @@ def train_stylegan(
     fit: FitOptions = DEFAULT_FIT,
     resume: bool = False,
 ) -> Path:
-    """Train, or go on training, and export the checkpoint.
+    """Train, or resume a training, and export the checkpoint.
 
     Args:
         data: folder of target-modality scans.
         output: folder for logs, pictures and the checkpoint.
-        options: what is trained.
-        reading: what is read of `data`.
-        fit: how it is trained.
-        resume: go on where the training in `output` was stopped.
+        options: shape of the networks.
+        reading: how `data` is read.
+        fit: how the networks are trained.
+        resume: resume the training that was stopped in `output`.
 
     Returns:
         Path of the exported checkpoint.
@@ -63,13 +64,12 @@ def train_stylegan(
     lightning.seed_everything(fit.seed, verbose=False)
     networks = options.networks
     module = StyleGANTraining(networks, pixel_size=reading.pixel_size, learning_rate=fit.learning_rate, seed=fit.seed)
-    return fit_rival(
+    return fit_baseline(
         module,
         read_split(data, reading, stride=1),
         output / f"{options.name}.safetensors",
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        training_data=options.training_data,
-        licence=options.licence,
+        record=BaselineTrainingRecord(options.training_data, options.licence),
     )

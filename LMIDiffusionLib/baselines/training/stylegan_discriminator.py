@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..stylegan.generator import StyleGANSettings
 from ..stylegan.layers import Convolution, Linear, activate
 
-_GROUP = 4  # images whose spread is shared
+_GROUP = 4  # images that share one map of their spread
 
 
 class Block(nn.Module):
@@ -29,7 +29,7 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Logits (B,) of images (B, 1, size, size): above 0 for what looks real."""
+    """Maps images (B, 1, size, size) to logits (B,), above 0 for images that look real."""
 
     def __init__(self, settings: StyleGANSettings) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Discriminator(nn.Module):
 
 
 def with_spread(features: Tensor) -> Tensor:
-    """Features (B, C, H, W) with one more map: their mean standard deviation over the images of a group.
+    """Add one map to features (B, C, H, W): their mean standard deviation over the images of a group.
 
     Groups have 4 images, or as many as there are where 4 does not divide their number.
     """

@@ -1,4 +1,4 @@
-"""What keeps the two networks in check: R1 of the discriminator, path lengths of the generator."""
+"""Regularization of StyleGAN2: R1 penalty of the discriminator, path lengths of the generator."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _PATH_DECAY = 0.01
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Mean squared norm of the gradient of the logits (B,) with respect to real images (Mescheder et al. 2018)."""
+    """Return the mean squared gradient norm of the logits with respect to real images (Mescheder et al. 2018)."""
     images = images.detach().requires_grad_()
     (gradients,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     return gradients.square().sum((1, 2, 3)).mean()
 
 
 def path_lengths(images: Tensor, codes: Tensor, noise: Tensor) -> Tensor:
-    """Norms (B,) of J^T y for random images y: how far images (B, 1, H, W) move with their codes w (B, layers, D).
+    """Return norms (B,) of J^T y for random images y, J the Jacobian of images (B, 1, H, W) by codes w (B, layers, D).
 
     `noise` is standard normal, of the images' shape.
     """

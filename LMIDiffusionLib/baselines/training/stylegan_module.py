@@ -1,4 +1,4 @@
-"""The game of generator and discriminator, as a Lightning module."""
+"""Adversarial training of generator and discriminator, as a Lightning module."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from ..stylegan.inversion import KIND
 from .adaptive_augmentation import AdaptiveAugmentation
 from .stylegan_discriminator import Discriminator
 from .stylegan_losses import PathLengthPenalty, path_lengths, r1_penalty
-from .trainer import RivalTraining
+from .trainer import BaselineTraining
 
-# Heads are mirrored, and some reduced to their brain; turns are the adaptive augmentation's.
+# Heads are mirrored, and some skull-stripped; the adaptive augmentation rotates them.
 _AUGMENTATION = Augmentation(
     geometry=Geometry(unmoved=1.0), tone_curves=ToneCurves(unchanged=1.0), scanner=Scanner(0.0, 0.0, 0.0, 0.0)
 )
 _ADAM_BETAS = (0.0, 0.99)
 _R1_INTERVAL = 16
-_R1_WEIGHT = 0.0001  # for each pixel, divided among the images of a batch
+_R1_WEIGHT = 0.0001  # per pixel, divided by the batch size
 _PATH_INTERVAL = 8
 _PATH_WEIGHT = 2.0
 _MIXED_SHARE = 0.9
 _PICTURE_ROWS = 4
 
 
-class StyleGANTraining(RivalTraining):
-    """Trains the networks on target-modality slices; nothing else can be given to it.
+class StyleGANTraining(BaselineTraining):
+    """Trains both networks on target-modality slices alone.
 
-    Both losses of a step are computed before either network is stepped: the generator sees a discriminator that does
-    not learn from it, the discriminator sees images that do not lead back to the generator. So one optimizer does it.
+    Both losses are computed before any step: the generator's loss does not reach the discriminator, nor the
+    discriminator's the generator. So one optimizer serves both networks.
     R1 and path lengths are added to the loss of every 16th and 8th step.
     """
 
@@ -51,9 +51,9 @@ class StyleGANTraining(RivalTraining):
         """
         Args:
             settings: shape of the networks.
-            pixel_size: of the slices in millimetres.
+            pixel_size: side of the slices' pixels in millimeters.
             learning_rate: of both networks.
-            seed: of all that is random.
+            seed: random seed.
         """
         super().__init__()
         self.generator = Generator(settings)
@@ -66,7 +66,7 @@ class StyleGANTraining(RivalTraining):
         return torch.optim.Adam(self.parameters(), self.learning_rate, betas=_ADAM_BETAS)
 
     def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
-        """Losses of both networks."""
+        """Return the sum of both networks' losses."""
         step = self.global_step
         draws = step_draws(self, self.seed, step)
         real = self._images(_AUGMENTATION(batch, draws)[0])
@@ -79,7 +79,7 @@ class StyleGANTraining(RivalTraining):
         return discriminating + generating
 
     def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
-        """Mean sign of the logits of held-out slices: how well they pass for training slices."""
+        """Log the mean sign of the logits of held-out slices; it falls below that of training slices by overfitting."""
         signs = self.discriminator(self._images(batch.images)).sign()
         self.log("validation/sign", signs.mean(), prog_bar=True)
 
@@ -90,7 +90,7 @@ class StyleGANTraining(RivalTraining):
         return dataclasses.asdict(self.generator.settings)
 
     def pictures(self, batch: SliceBatch) -> list[Tensor]:
-        """Drawn images, and held-out slices."""
+        """Return rows of pictures: generated images, then held-out slices."""
         real = self._images(batch.images)
         draws = SliceDraws(torch.Generator(self.device).manual_seed(0))
         drawn = [self.generator(*self._inputs(real, draws)) for _ in range(_PICTURE_ROWS)]
@@ -107,7 +107,7 @@ class StyleGANTraining(RivalTraining):
         loss = functional.softplus(-real_logits).mean() + functional.softplus(drawn_logits).mean()
         if step % _R1_INTERVAL:
             return loss
-        # Of what the discriminator is shown: the way through the augmentation has no second derivative.
+        # By the augmented images: the augmentation itself has no second derivative.
         weight = _R1_WEIGHT * real[0].numel() / len(real)
         return loss + _R1_INTERVAL * weight * r1_penalty(self.discriminator, changed)
 
@@ -123,7 +123,7 @@ class StyleGANTraining(RivalTraining):
         return loss + _PATH_INTERVAL * _PATH_WEIGHT * self.path_penalty(lengths)
 
     def _inputs(self, like: Tensor, draws: SliceDraws) -> tuple[Tensor, list[Tensor]]:
-        """Codes w (B, layers, D), most of them mixed of two, and noise, for as many images as there are in `like`."""
+        """Draw codes w (B, layers, D), most of them mixed from two, and noise, for as many images as in `like`."""
         network = self.generator
         first, second = (network.mapping(draws.normal(like, network.settings.latent))[:, None] for _ in range(2))
         chance, place = draws.uniform(like, 2, 1, 1).unbind(1)

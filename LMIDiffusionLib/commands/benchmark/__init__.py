@@ -1,1 +1,1 @@
-"""The commands below `benchmark`: their arguments and what they run."""
+"""The commands below `benchmark`: arguments and calls of the library."""

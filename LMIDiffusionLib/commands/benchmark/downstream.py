@@ -1,4 +1,4 @@
-"""`benchmark downstream`: a tool of the target modality on sources, translations and true targets."""
+"""`benchmark downstream`: a segmentation tool on sources, translations and true targets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from ..arguments import add_comparison, print_report, sampling
 
-SUMMARY = "Run a tool that was made for the target modality on sources, translations and true targets."
+SUMMARY = "Compare a segmentation tool's labels on sources and translations with its labels on true targets."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tool",
         required=True,
         metavar="COMMAND",
-        help="that reads a scan at {input} and writes a label map to {output}; no shell is involved",
+        help="command that reads a scan at {input} and writes a label map to {output}; it runs without a shell",
     )
 
 

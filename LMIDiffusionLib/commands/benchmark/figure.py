@@ -1,4 +1,4 @@
-"""`benchmark figure`: a picture of what several methods draw."""
+"""`benchmark figure`: a figure of several methods side by side."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ..arguments import add_methods, sampling
 
-SUMMARY = "Draw the middle slice of every pair as several methods do, with close-ups and classes."
+SUMMARY = "Draw the middle slice of every pair by several methods, with close-ups and classes."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_methods(parser, methods=["lmidiffusion", "ceiling"])
-    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="picture (.png or .webp)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+    add_methods(parser, methods=["lmidiffusion", "target-to-itself"])
+    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="file to write (.png or .webp)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
 def run(parsed: argparse.Namespace) -> None:

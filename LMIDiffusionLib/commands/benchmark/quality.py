@@ -1,4 +1,4 @@
-"""`benchmark quality`: several methods on the same slices."""
+"""`benchmark quality`: scores of several methods on the same slices."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SUMMARY = "Score several methods on the same slices."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_comparison(parser, methods=["identity", "lmidiffusion", "ceiling"])
+    add_comparison(parser, methods=["identity", "lmidiffusion", "target-to-itself"])
     parser.add_argument("--every", type=positive, default=1, help="score every N-th slice")
-    parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
-    parser.add_argument("--nodes", type=positive, default=1, help="machines")
+    parser.add_argument("--devices", default="auto", help="number or list of devices, in Lightning's form")
+    parser.add_argument("--nodes", type=positive, default=1, help="number of machines")
 
 
 def run(parsed: argparse.Namespace) -> None:

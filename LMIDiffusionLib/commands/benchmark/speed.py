@@ -1,4 +1,4 @@
-"""`benchmark speed`: what takes how long."""
+"""`benchmark speed`: run times."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ...benchmark.speed import PARTS
 
     parser.add_argument(
-        "--authors-code", type=Path, help="folder of the public mgh-ccni/midiffusion code to compare with"
+        "--authors-code", type=Path, help="folder with the public code mgh-ccni/midiffusion, to compare with"
     )
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--plot", type=Path, metavar="PATH", help="picture of the series (.png, .svg or .pdf)")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"parts to measure: {', '.join(PARTS)}"
+    )
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="plot of the series (.png, .svg or .pdf)")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of lines")
     add_device(parser)
 
@@ -31,14 +33,14 @@ def run(parsed: argparse.Namespace) -> None:
 
     if parsed.plot is not None:
         check_output(parsed.plot, overwrite=True, endings=(".png", ".svg", ".pdf"))
-    told = circumstances()
+    facts = circumstances()
     if not parsed.json:
-        print(", ".join(f"{name} {value}" for name, value in told.items() if value is not None), flush=True)
+        print(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None), flush=True)
     options = SpeedOptions(parsed.device, parsed.authors_code, parsed.only or list(PARTS))
     measurements = run_speed_benchmark(
-        options, tell=lambda each: None if parsed.json else print(line(each), flush=True)
+        options, on_measurement=lambda each: None if parsed.json else print(line(each), flush=True)
     )
     if parsed.json:
-        print(json.dumps({"circumstances": told, "measurements": [dataclasses.asdict(each) for each in measurements]}))
+        print(json.dumps({"circumstances": facts, "measurements": [dataclasses.asdict(each) for each in measurements]}))
     if parsed.plot is not None:
         save_series(parsed.plot, measurements)

@@ -1,4 +1,4 @@
-"""`train-cyclegan`: the checkpoint of a CycleGAN, to compare with."""
+"""`train-cyclegan`: a CycleGAN as a baseline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..arguments import positive
 from .arguments import add_data, add_description, add_fit, add_folders, chosen
 
 SUMMARY = (
-    "Train a CycleGAN, to compare with: the one command that takes scans of the source modality to learn from;"
+    "Train a CycleGAN as a baseline. This command alone learns from scans of the source modality;"
     " the rest of LMIDiffusion never does."
 )
 
@@ -25,20 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source-scans",
         type=Path,
         required=True,
-        help="folder of NAME_<source modality>.nii.gz files: a few are enough, of anybody, registered to nothing",
+        help="folder of NAME_<source modality>.nii.gz files; a few of any subjects, without registration",
     )
-    data.add_argument("--source-modality", required=True, help="such as FLAIR, as file names have it")
+    data.add_argument("--source-modality", required=True, help="source modality in the file names, such as FLAIR")
     add_data(data)
     model = parser.add_argument_group("model")
     add_description(model, ModelOptions(name=KIND))
     generator = CycleGANOptions.generator
-    model.add_argument("--features", type=positive, default=generator.features, help="of the generators' finest level")
-    model.add_argument("--blocks", type=positive, default=generator.blocks, help="residual blocks of the generators")
+    model.add_argument(
+        "--features", type=positive, default=generator.features, help="channels of the generators' finest level"
+    )
+    model.add_argument(
+        "--blocks", type=positive, default=generator.blocks, help="number of residual blocks of the generators"
+    )
     model.add_argument(
         "--discriminator-features",
         type=positive,
         default=CycleGANOptions.discriminator_features,
-        help="of the discriminators' first layer",
+        help="channels of the discriminators' first layer",
     )
     add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
 

@@ -1,4 +1,4 @@
-"""`train-regression`: the checkpoint of a regression, to compare with."""
+"""`train-regression`: a regression as a baseline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from .arguments import add_u_net_training, run_u_net_training
 
-SUMMARY = "Train a regression in the manner of SynthSR on scans of the target modality alone, to compare with."
+SUMMARY = "Train a regression in the manner of SynthSR on scans of the target modality alone, as a baseline."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

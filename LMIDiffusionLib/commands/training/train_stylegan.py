@@ -1,4 +1,4 @@
-"""`train-stylegan`: the checkpoint of a StyleGAN2-ADA whose codes are searched for source slices, to compare with."""
+"""`train-stylegan`: a StyleGAN2-ADA, whose inversion is a baseline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...training.options import DataOptions, FitOptions, ModelOptions
 from ..arguments import positive
 from .arguments import add_data, add_description, add_fit, add_folders, chosen
 
-SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone, to compare its inversion with."
+SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone; its inversion is a baseline."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         nargs="+",
         default=[*default.networks.channels],
-        help="features at 4, 8, 16, ... pixels: five numbers make images of 64 x 64 pixels, of 224 mm each way",
+        help="channels at 4, 8, 16, ... pixels; five numbers make images of 64 x 64 pixels and 224 x 224 mm",
     )
     add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
 

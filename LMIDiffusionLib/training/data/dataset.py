@@ -19,15 +19,13 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...images.files import VOLUME_ENDINGS, check_folder, named_volumes
 from ...images.masks import read_labels, read_mask
-from ...images.normalization import head_mask, head_median, to_unit_scale
+from ...images.normalization import LEAST_HEAD_SHARE, head_mask, head_median, to_unit_scale
 from ...images.planes import AXIAL
 from ...images.slice_grid import SliceGrid, pad_to, padded_shape
 from ...images.volume import Volume, read_volume
 from ..anatomy import anatomical_classes, class_means, with_tissue_levels
 from ..augmentation import SliceBatch
 
-# A training slice shows at least this share of head, as the slices that scores are taken of.
-_MINIMUM_HEAD = 0.1
 _AIR_MARGIN = 1  # pixels
 
 
@@ -248,9 +246,9 @@ def _slices(scan: _Scan, plane: str, pixel_size: float) -> SliceBatch:
     grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=pixel_size, plane=plane)
     images, head = grid.slices(scan.images), grid.slices(scan.head)
     classes = functional.interpolate(grid.plane_slices(scan.classes), size=grid.slice_shape, mode="nearest-exact")
-    chosen = head.mean((1, 2, 3)) >= _MINIMUM_HEAD
+    chosen = head.mean((1, 2, 3)) >= LEAST_HEAD_SHARE
     if not chosen.any():
-        raise UserError(f"less than {_MINIMUM_HEAD:.0%} of each is head")
+        raise UserError(f"less than {LEAST_HEAD_SHARE:.0%} of each is head")
     box = _bounding_box(head[chosen].amax((0, 1)) >= 0.5)
     inside = torch.ones_like(images) if scan.brain is None else (grid.slices(scan.brain) >= 0.5).float()
     brain_alone = (images * inside).numpy()

@@ -1,4 +1,4 @@
-"""Rivals that are trained: a few steps on tiny data, saved, resumed, loaded, and used."""
+"""Baselines that are trained: a few steps on tiny data, saved, resumed, loaded, and used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from LMIDiffusionLib.baselines.baseline_checkpoint import HEADER, RivalCheckpoint, load_rival, save_rival
+from LMIDiffusionLib.baselines.baseline_checkpoint import HEADER, BaselineCheckpoint, load_baseline, save_baseline
 from LMIDiffusionLib.baselines.cyclegan import GeneratorSettings, PatchDiscriminator, ResidualGenerator
 from LMIDiffusionLib.baselines.regression import Regression, RegressionNetwork
 from LMIDiffusionLib.baselines.training import trainer
@@ -56,12 +56,12 @@ def scans(head: Volume, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def regression(scans: Path, output: Path, *, resume: bool = False) -> Path:
-    model = ModelOptions(name="rival", maps=("self", "intensity"), channels=(8, 16))
+    model = ModelOptions(name="baseline", maps=("self", "intensity"), channels=(8, 16))
     return train_regression(scans, output, reading=READING, model=model, fit=FIT, resume=resume)
 
 
 def cyclegan(scans: Path, output: Path, *, resume: bool = False) -> Path:
-    options = CycleGANOptions(scans, "FLAIR", "rival", GENERATOR, discriminator_features=4)
+    options = CycleGANOptions(scans, "FLAIR", "baseline", GENERATOR, discriminator_features=4)
     return train_cyclegan(scans, output, options, reading=READING, fit=FIT, resume=resume)
 
 
@@ -71,7 +71,7 @@ TRAININGS = {"regression": regression, "cyclegan": cyclegan}
 
 @pytest.fixture(scope="module", params=TRAININGS)
 def trained(request: pytest.FixtureRequest, scans: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The kind of a rival and its checkpoint."""
+    """The kind of a baseline and its checkpoint."""
     return request.param, TRAININGS[request.param](scans, tmp_path_factory.mktemp(request.param) / "out")
 
 
@@ -79,15 +79,15 @@ def test_an_interrupted_and_resumed_training_gives_the_weights_of_an_uninterrupt
     trained: tuple[str, Path], scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, whole = trained
-    exports = list[RivalCheckpoint]()
+    exports = list[BaselineCheckpoint]()
 
-    def interrupted(checkpoint: RivalCheckpoint, path: Path) -> None:
-        save_rival(checkpoint, path)
+    def interrupted(checkpoint: BaselineCheckpoint, path: Path) -> None:
+        save_baseline(checkpoint, path)
         exports.append(checkpoint)
         if len(exports) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "save_rival", interrupted)
+    monkeypatch.setattr(trainer, "save_baseline", interrupted)
     with pytest.raises(KeyboardInterrupt):
         TRAININGS[kind](scans, tmp_path / "out")
     monkeypatch.undo()
@@ -96,23 +96,23 @@ def test_an_interrupted_and_resumed_training_gives_the_weights_of_an_uninterrupt
     assert expected.keys() == found.keys()
     for name in expected:
         assert torch.equal(expected[name], found[name]), name
-    resumed = load_rival(again, kind=kind)
+    resumed = load_baseline(again, kind=kind)
     assert (before.training_steps, resumed.record.training_steps) == (4, 6)
-    assert load_rival(whole, kind=kind).record.training_seconds > 0
-    assert resumed.settings == load_rival(whole, kind=kind).settings
+    assert load_baseline(whole, kind=kind).record.training_seconds > 0
+    assert resumed.settings == load_baseline(whole, kind=kind).settings
     assert len(list((tmp_path / "out" / "pictures").glob("*.png"))) == 3
 
 
-def test_a_trained_rival_translates_as_a_method_of_the_benchmark(
+def test_a_trained_baseline_is_a_method_of_the_benchmark(
     trained: tuple[str, Path], tiny_checkpoint: Checkpoint, head: Volume
 ) -> None:
     kind, path = trained
     named = find_method(f"{kind}@{path}", Setup(tiny_checkpoint, TranslationOptions(), None))
-    assert named.title == f"{kind}@rival" and named.version
+    assert named.title == f"{kind}@baseline" and named.version
     method, options = named.make(CPU)
     assert options.samples == 1
-    rival = load_rival(path, kind=kind)
-    assert named.cost == Cost(rival.parameters, 6, rival.record.training_seconds)
+    baseline = load_baseline(path, kind=kind)
+    assert named.cost == Cost(baseline.parameters, 6, baseline.record.training_seconds)
     result = translate(head, tiny_checkpoint, options, method=method).volume
     assert result.array.shape == head.array.shape
     np.testing.assert_array_equal(result.affine, head.affine)
@@ -126,25 +126,25 @@ def test_a_trained_rival_translates_as_a_method_of_the_benchmark(
 
 def test_a_regression_draws_in_the_planes_that_it_was_trained_on(scans: Path, tmp_path: Path) -> None:
     planes = ("axial", "sagittal")
-    model = ModelOptions(name="rival", maps=("intensity",), channels=(8, 16))
+    model = ModelOptions(name="baseline", maps=("intensity",), channels=(8, 16))
     reading = dataclasses.replace(READING, planes=planes)
     path = train_regression(scans, tmp_path, reading=reading, model=model, fit=FIT)
-    checkpoint = load_rival(path, kind="regression")
+    checkpoint = load_baseline(path, kind="regression")
     assert Regression(checkpoint, device=CPU).planes == planes
     for damage in ({"planes": ["sagittal"]}, {"condition": {"maps": ["intensity"]}}):
         with pytest.raises(UserError, match="damaged"):
             Regression(dataclasses.replace(checkpoint, settings={**checkpoint.settings, **damage}), device=CPU)
 
 
-def test_a_methods_cost_is_that_of_the_weights_it_uses(tiny_checkpoint: Checkpoint) -> None:
+def test_the_cost_of_a_method_is_that_of_its_own_weights(tiny_checkpoint: Checkpoint) -> None:
     setup = Setup(tiny_checkpoint, TranslationOptions(), None)
     parameters = sum(each.numel() for each in tiny_checkpoint.score_network().parameters())
-    for name in ("lmidiffusion", "ceiling", "sdedit-0.5", "sdedit-inverted-0.5"):
+    for name in ("lmidiffusion", "target-to-itself", "sdedit-0.5", "sdedit-inverted-0.5"):
         assert find_method(name, setup).cost == Cost(parameters, 0, None)
     assert find_method("identity", setup).cost == Cost(None, None, None)
 
 
-def test_a_rival_without_its_own_weights_or_with_other_pixels_is_refused(
+def test_a_baseline_without_weights_or_with_another_pixel_size_is_refused(
     trained: tuple[str, Path], tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     kind, path = trained
@@ -154,14 +154,14 @@ def test_a_rival_without_its_own_weights_or_with_other_pixels_is_refused(
     other = next(each for each in TRAININGS if each != kind)
     with pytest.raises(UserError, match=f"checkpoint of {kind}; give one of {other}"):
         find_method(f"{other}@{path}", setup)
-    rival = load_rival(path, kind=kind)
-    text = rival.metadata()
-    save_file(rival.weights, tmp_path / "fine.safetensors", {HEADER.key: json.dumps({**text, "pixel_size": 1.0})})
+    baseline = load_baseline(path, kind=kind)
+    text = baseline.metadata()
+    save_file(baseline.weights, tmp_path / "fine.safetensors", {HEADER.key: json.dumps({**text, "pixel_size": 1.0})})
     with pytest.raises(UserError, match="pixels of 1 mm"):
         find_method(f"{kind}@{tmp_path / 'fine.safetensors'}", setup)
 
 
-def test_a_regression_averages_as_many_views_as_it_is_asked_for(
+def test_a_regression_averages_the_requested_number_of_views(
     trained: tuple[str, Path], tiny_checkpoint: Checkpoint
 ) -> None:
     kind, path = trained
@@ -176,9 +176,7 @@ def test_a_regression_averages_as_many_views_as_it_is_asked_for(
 
 
 class TestRegression:
-    def test_started_from_a_checkpoint_it_is_the_score_network_at_pure_noise_without_the_noise(
-        self, tiny_checkpoint: Checkpoint
-    ) -> None:
+    def test_a_warm_start_equals_the_score_network_at_pure_noise(self, tiny_checkpoint: Checkpoint) -> None:
         """Started from all maps but the cross map, which is then dark, as the noisy slice is."""
         sigma = tiny_checkpoint.sde.sigma_max
         network = RegressionNetwork(
@@ -259,7 +257,7 @@ class TestCycleGAN:
             train_cyclegan(scans, tmp_path / "out", CycleGANOptions(scans, "T2w"), reading=READING, fit=FIT)
 
 
-OPTIONS = CycleGANOptions(Path("none"), "FLAIR", "rival", GENERATOR, discriminator_features=4)
+OPTIONS = CycleGANOptions(Path("none"), "FLAIR", "baseline", GENERATOR, discriminator_features=4)
 
 
 def test_only_the_training_of_a_cyclegan_takes_source_scans(capsys: pytest.CaptureFixture[str]) -> None:

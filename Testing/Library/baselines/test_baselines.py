@@ -1,4 +1,4 @@
-"""The methods that LMIDiffusion is compared with."""
+"""Baselines without training: identity, inversion, histogram matching, SDEdit."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_matching_keeps_the_order_of_intensities_and_dark_air(
     assert (matched[source == 0] == 0).all()
 
 
-def test_inversion_turns_the_head_over_and_leaves_what_is_darker_dark(head: Volume) -> None:
+def test_inversion_reverses_the_intensities_of_the_head_and_keeps_air_dark(head: Volume) -> None:
     source = to_unit_scale(head.array)
     inverted, inside = Inversion().map(source), head_mask(source)
     assert (np.diff(inverted[inside][np.argsort(source[inside], kind="stable")]) <= 0).all()
@@ -122,7 +122,7 @@ def test_sdedit_leaves_a_source_that_fits_the_prior(
     torch.testing.assert_close(slices_of(translator, head), sliced.with_air(source, INDICES))
 
 
-def test_sdedit_of_a_mapped_source_starts_from_the_mapped_one_and_keeps_the_air_of_the_source(
+def test_sdedit_with_a_mapping_starts_from_the_mapped_source_and_keeps_its_air(
     tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy = list[Tensor]()
@@ -151,7 +151,7 @@ def test_sdedit_changes_more_the_later_it_starts(tiny_checkpoint: Checkpoint, he
     assert changes[0] < 0.5 * changes[2]
 
 
-def test_sdedit_from_the_end_of_time_is_hardly_the_source_and_differs_from_the_steered_translation(
+def test_sdedit_at_t1_starts_from_pure_noise_and_forgets_the_source(
     tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = list[float]()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from LMIDiffusionLib.baselines.baseline_checkpoint import RivalCheckpoint, RivalTrainingRecord
+from LMIDiffusionLib.baselines.baseline_checkpoint import BaselineCheckpoint, BaselineTrainingRecord
 from LMIDiffusionLib.baselines.stylegan.fields import HeadWindow, field_shape, to_fields, to_images
 from LMIDiffusionLib.baselines.stylegan.generator import Generator, StyleGANSettings
 from LMIDiffusionLib.baselines.stylegan.inversion import FEATURES, StyleGANInversion
@@ -229,24 +229,24 @@ class TestFields:
     def test_the_window_has_the_head_in_its_middle_and_goes_back_to_its_place(self, head: Volume) -> None:
         moved = Volume(functional.pad(torch.from_numpy(head.array), (0, 0, 0, 30)).numpy(), head.affine)
         source = SlicedSource.of(moved, pixel_size=2.0)
-        window = HeadWindow.about(source)
+        window = HeadWindow.from_source(source)
         fields = window.cut(source.slices)
         assert fields.shape[2:] == field_shape(2.0) == (112, 112)
         rows = torch.nonzero((fields > source.otsu).any(0)[0].any(1)).flatten()
         assert abs(rows.float().mean() - 55.5) < 1.5
         torch.testing.assert_close(window.put_back(fields), source.slices)
-        centred = HeadWindow.about(SlicedSource.of(head, pixel_size=2.0))
+        centred = HeadWindow.from_source(SlicedSource.of(head, pixel_size=2.0))
         torch.testing.assert_close(centred.cut(source.slices[..., :48]), fields)
 
 
-def rival(generator: Generator) -> RivalCheckpoint:
-    return RivalCheckpoint(
+def baseline(generator: Generator) -> BaselineCheckpoint:
+    return BaselineCheckpoint(
         kind="stylegan-inversion",
         weights=generator.state_dict(),
         settings={"channels": [*SETTINGS.channels], "latent": SETTINGS.latent},
         modality="T1w",
         pixel_size=2.0,
-        record=RivalTrainingRecord("none: random weights", "CC0", 0, 0.0),
+        record=BaselineTrainingRecord("none: random weights", "CC0", 0, 0.0),
     )
 
 
@@ -256,7 +256,7 @@ Inverter = Callable[[int, str], StyleGANInversion]
 @pytest.fixture
 def inversion(generator: Generator) -> Inverter:
     return lambda steps, features: StyleGANInversion(
-        rival(generator), device=torch.device("cpu"), steps=steps, features=features
+        baseline(generator), device=torch.device("cpu"), steps=steps, features=features
     )
 
 

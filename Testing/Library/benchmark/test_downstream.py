@@ -103,16 +103,18 @@ def test_dice_is_that_of_the_label_maps(pairs: list[Pair], checkpoint: Path, too
 def test_a_translation_for_the_tool_is_that_of_the_translate_command(
     pairs: list[Pair], checkpoint: Path, tool: str, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    run_downstream_benchmark(options(pairs, checkpoint, tool, tmp_path, methods=["identity", "ceiling"]))
+    run_downstream_benchmark(options(pairs, checkpoint, tool, tmp_path, methods=["identity", "target-to-itself"]))
     source = read_volume(pairs[1].source)
     kept = read_volume(tmp_path / "out" / "001-inverted" / "identity.nii.gz")
     assert kept.array.shape == source.array.shape
     np.testing.assert_allclose(kept.affine, source.affine)
-    ceilings = [read_volume(tmp_path / "out" / name / "ceiling.nii.gz") for name in ("000-scaled", "001-inverted")]
+    ceilings = [
+        read_volume(tmp_path / "out" / name / "target-to-itself.nii.gz") for name in ("000-scaled", "001-inverted")
+    ]
     np.testing.assert_array_equal(ceilings[0].array, ceilings[1].array)  # of one true target
 
 
-def test_done_runs_are_kept_and_more_methods_may_join(
+def test_label_maps_are_kept_and_methods_can_be_added(
     pairs: list[Pair], checkpoint: Path, tool: str, tmp_path: Path
 ) -> None:
     first = run_downstream_benchmark(options(pairs, checkpoint, tool, tmp_path))
@@ -120,11 +122,11 @@ def test_done_runs_are_kept_and_more_methods_may_join(
     assert run_downstream_benchmark(options(pairs, checkpoint, tool, tmp_path)) == first
     assert calls(tmp_path) == before
     (tmp_path / "out" / "001-inverted" / "source-labels.nii.gz").unlink()
-    run_downstream_benchmark(options(pairs, checkpoint, tool, tmp_path, methods=["lmidiffusion", "ceiling"]))
-    assert calls(tmp_path)[len(before) :] == ["ceiling.nii.gz", "inverted.nii.gz", "ceiling.nii.gz"]
+    run_downstream_benchmark(options(pairs, checkpoint, tool, tmp_path, methods=["lmidiffusion", "target-to-itself"]))
+    assert calls(tmp_path)[len(before) :] == ["target-to-itself.nii.gz", "inverted.nii.gz", "target-to-itself.nii.gz"]
 
 
-def test_a_failing_run_is_named_with_the_tools_words_and_the_rest_goes_on(
+def test_a_failed_run_is_reported_with_the_tools_last_line_and_the_others_go_on(
     pairs: list[Pair], checkpoint: Path, tool: str, head: Volume, tmp_path: Path
 ) -> None:
     write_volume(pairs[0].source, head.with_array(np.where(head.array > head.array.mean(), 1234, 0).astype(np.int16)))
@@ -164,7 +166,7 @@ def test_a_tool_that_writes_nothing_or_on_another_grid_fails(
         ("", "lacks"),
     ],
 )
-def test_a_bad_command_is_told_before_anything_is_written(
+def test_a_bad_command_is_refused_before_anything_is_written(
     pairs: list[Pair], checkpoint: Path, tmp_path: Path, tool: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -178,7 +180,7 @@ def test_no_shell_reads_the_command(pairs: list[Pair], checkpoint: Path, tool: s
     assert not marker.exists()
 
 
-def test_the_table_has_a_row_a_label_and_means_over_pairs() -> None:
+def test_the_table_has_one_row_per_label_with_means_over_pairs() -> None:
     scores = [
         LabelDice(pair, method, label, value)
         for pair, shift in (("a", 0.0), ("b", 0.2))

@@ -1,4 +1,4 @@
-"""The picture of what several methods draw."""
+"""The figure of several methods side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def options(tiny_checkpoint: Checkpoint, tmp_path: Path) -> FigureOptions:
     )
 
 
-def test_every_pair_has_its_slice_close_up_and_classes_in_columns_of_source_target_and_methods(
+def test_each_pair_has_rows_of_slices_close_ups_and_classes(
     options: FigureOptions,
 ) -> None:
     draw_figure(options)
@@ -50,7 +50,7 @@ def test_every_pair_has_its_slice_close_up_and_classes_in_columns_of_source_targ
     assert np.ptp(close_up, axis=2).max() == 0 < np.ptp(classes, axis=2).mean()
 
 
-def test_a_picture_is_not_overwritten_unless_told(options: FigureOptions) -> None:
+def test_an_existing_figure_is_kept_without_overwrite(options: FigureOptions) -> None:
     options.output.write_bytes(b"mine")
     with pytest.raises(UserError, match="--overwrite"):
         draw_figure(options)

@@ -1,4 +1,4 @@
-"""The quality benchmark: what it writes, going on after a stop or a failure, and jobs shared among processes."""
+"""The quality benchmark: its tables and files, resumption, failures, and several processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from LMIDiffusionLib.baselines import SDEdit
 from LMIDiffusionLib.benchmark import metrics
-from LMIDiffusionLib.benchmark.ground_truth import read_truth
+from LMIDiffusionLib.benchmark.ground_truth import read_ground_truth
 from LMIDiffusionLib.benchmark.pairs import read_pairs
 from LMIDiffusionLib.benchmark.quality import QualityOptions, run_quality_benchmark
 from LMIDiffusionLib.errors import UserError
@@ -81,7 +81,7 @@ def rows(tables: str) -> dict[str, list[str]]:
     return {method: values[:-3] for method, *values in cells}
 
 
-def test_the_tables_hold_what_each_method_scores_alone(
+def test_tables_hold_the_scores_of_each_method_run_alone(
     pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     tables = run(options(pairs, checkpoint, tmp_path / "out"))
@@ -93,7 +93,7 @@ def test_the_tables_hold_what_each_method_scores_alone(
     psnr = []
     for pair in read_pairs(pairs).pairs:
         source, target = (SlicedSource.of(read_volume(path), pixel_size=2.0) for path in (pair.source, pair.target))
-        truth = read_truth(pair, read_volume(pair.target), target, every=EVERY)
+        truth = read_ground_truth(pair, read_volume(pair.target), target, every=EVERY)
         images = samples_in_plane(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))[0, :, 0]
         psnr.append(metrics.psnr(images.numpy(), truth.images))
     joined = np.concatenate(psnr)
@@ -103,22 +103,20 @@ def test_the_tables_hold_what_each_method_scores_alone(
         assert np.asarray(Image.open(tmp_path / "out" / name)).std() > 10
 
 
-def test_the_ceiling_is_the_true_target_translated_whatever_the_source(
-    pairs: Path, checkpoint: Path, tmp_path: Path
-) -> None:
-    """Each pair is the other one reversed: the ceiling of one is ours of a pair whose source is that target."""
+def test_the_target_to_itself_does_not_depend_on_the_source(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """The second pair is the first one reversed, so each target is translated as a source elsewhere."""
     both = tmp_path / "itself.csv"
     both.write_text(f"{T1W},{T1W}\n")
     run(options(both, checkpoint, tmp_path / "itself", methods=["lmidiffusion"]))
-    run(options(pairs, checkpoint, tmp_path / "out", methods=["ceiling", "lmidiffusion"]))
+    run(options(pairs, checkpoint, tmp_path / "out", methods=["target-to-itself", "lmidiffusion"]))
     with (tmp_path / "itself" / "scans.csv").open() as file:
         (wanted,) = csv.DictReader(file)
     with (tmp_path / "out" / "scans.csv").open() as file:
         found = {(row["pair"], row["method"]): row["psnr"] for row in csv.DictReader(file)}
-    assert found["sri24_PDw", "ceiling"] == wanted["psnr"] != found["sri24_PDw", "lmidiffusion"]
+    assert found["sri24_PDw", "target-to-itself"] == wanted["psnr"] != found["sri24_PDw", "lmidiffusion"]
 
 
-def test_a_stopped_benchmark_does_only_what_is_missing(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_stopped_benchmark_resumes_with_the_missing_jobs(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     first = run(options(pairs, checkpoint, output))
     kept, *lost = sorted(path for path in output.glob("*.npz") if "truth" not in path.name)
@@ -131,18 +129,18 @@ def test_a_stopped_benchmark_does_only_what_is_missing(pairs: Path, checkpoint: 
     assert rows(again) == rows(first)
 
 
-def test_more_methods_may_join_later(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_methods_can_be_added_later(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     run(options(pairs, checkpoint, tmp_path / "out", methods=["identity"]))
     assert "sdedit-0.5" in rows(run(options(pairs, checkpoint, tmp_path / "out", methods=["identity", "sdedit-0.5"])))
 
 
-def test_a_variant_has_steps_and_samples_of_its_own(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_sampling_after_the_name_replaces_the_preset(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     names = ["lmidiffusion", "lmidiffusion-1x1", "lmidiffusion-fast", "lmidiffusion-3x2", "lmidiffusion-3x2w1.5"]
     plain, same, fast, other, guided = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=names))).values()
     assert plain == same == fast != other != guided
 
 
-def test_another_checkpoint_joins_under_its_name(
+def test_a_method_with_another_checkpoint_bears_its_name(
     pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """Also one whose classes lie elsewhere: all methods are sorted into those of the benchmark's checkpoint."""
@@ -164,9 +162,7 @@ def test_another_checkpoint_joins_under_its_name(
     assert len(sorted((tmp_path / "out").glob("*.npz"))) == len(before) + 2
 
 
-def test_a_pair_that_cannot_be_used_is_named_and_the_others_go_on(
-    pairs: Path, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_an_unusable_pair_is_reported_and_the_others_are_scored(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.nii.gz"
     damaged.write_bytes(PDW.read_bytes()[:5000])
     with pairs.open("a") as file:
@@ -183,7 +179,7 @@ def test_a_pair_that_cannot_be_used_is_named_and_the_others_go_on(
     assert mended.startswith("2 subjects, 3 pairs, "), "what failed is tried again"
 
 
-def test_a_benchmark_whose_every_pair_fails_says_why(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_benchmark_without_a_usable_pair_reports_the_reasons(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(f"{PDW},{tmp_path / 'text.nii'}\n")
     (tmp_path / "text.nii").write_text("no volume")
     with pytest.raises(UserError, match=r"No pair could be scored.*no readable scan"):
@@ -195,7 +191,7 @@ def lmidiffusion(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_tables_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     tables = []
     for processes in ("1", "2"):
         output = tmp_path / processes
@@ -205,14 +201,16 @@ def test_two_processes_share_the_jobs_and_give_the_table_of_one(pairs: Path, che
             *("--device", "cpu", "--devices", processes),
         )
         assert done.returncode == 0, done.stderr
-        assert done.stderr == "", "others' remarks reach the user"
+        assert done.stderr == "", "messages of other libraries reach the user"
         tables.append(rows(done.stdout))
         assert len([path for path in output.glob("*.npz") if "truth" not in path.name]) == 4
     assert list(tables[0]) == ["identity", "lmidiffusion"]
     assert tables[0] == tables[1]
 
 
-def test_bad_rows_and_pairs_end_with_an_error_after_the_table(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_bad_rows_are_reported_after_the_tables_with_exit_status_2(
+    pairs: Path, checkpoint: Path, tmp_path: Path
+) -> None:
     with pairs.open("a") as file:
         file.write(f"{tmp_path / 'lost.nii'},{T1W}\n")
     done = lmidiffusion(
@@ -225,7 +223,7 @@ def test_bad_rows_and_pairs_end_with_an_error_after_the_table(pairs: Path, check
     assert "Traceback" not in done.stderr
 
 
-def test_an_ascii_terminal_and_a_closed_error_stream_do_not_cost_the_results(
+def test_results_survive_an_ascii_terminal_and_a_closed_error_stream(
     pairs: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     command = (
@@ -255,7 +253,7 @@ def test_an_ascii_terminal_and_a_closed_error_stream_do_not_cost_the_results(
         ({"methods": ["lmidiffusion@/nowhere"]}, "There is no checkpoint"),
     ],
 )
-def test_bad_choices_are_told_before_anything_is_written(
+def test_bad_choices_are_refused_before_anything_is_written(
     pairs: Path, checkpoint: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -263,7 +261,7 @@ def test_bad_choices_are_told_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_checkpoint_of_other_pixels_cannot_join(
+def test_a_checkpoint_with_another_pixel_size_is_refused(
     pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     save_checkpoint(dataclasses.replace(tiny_checkpoint, pixel_size=3.0), tmp_path / "coarse.safetensors")

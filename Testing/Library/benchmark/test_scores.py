@@ -1,4 +1,4 @@
-"""What is measured of a method's slices, where, and how tables and files tell it."""
+"""Scores by region, their files, and the tables and tests over subjects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.benchmark import metrics
-from LMIDiffusionLib.benchmark.ground_truth import Truth, read_truth
+from LMIDiffusionLib.benchmark.ground_truth import GroundTruth, read_ground_truth
 from LMIDiffusionLib.benchmark.pairs import Pair
 from LMIDiffusionLib.benchmark.registry import Cost
-from LMIDiffusionLib.benchmark.scores import Scores, measured
+from LMIDiffusionLib.benchmark.scores import PairScores, score_slices
 from LMIDiffusionLib.benchmark.tables import format_tables, write_scans, write_slices
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
@@ -27,9 +27,9 @@ T1W, TISSUE = sample_scan("sri24_T1w"), sample_scan("sri24_tissue")
 EVERY = 20
 
 
-def truth_of(target: Volume, checkpoint: Checkpoint, brain: Path | None, every: int = EVERY) -> Truth:
+def ground_truth(target: Volume, checkpoint: Checkpoint, brain: Path | None, every: int = EVERY) -> GroundTruth:
     sliced = SlicedSource.of(target, pixel_size=checkpoint.pixel_size)
-    return read_truth(Pair("pair", T1W, T1W, brain), target, sliced, every=every)
+    return read_ground_truth(Pair("pair", T1W, T1W, brain), target, sliced, every=every)
 
 
 @pytest.fixture
@@ -38,20 +38,20 @@ def t1w() -> Volume:
 
 
 @pytest.fixture
-def anatomical(t1w: Volume, tiny_checkpoint: Checkpoint) -> Truth:
-    return truth_of(t1w, tiny_checkpoint, TISSUE)
+def anatomical(t1w: Volume, tiny_checkpoint: Checkpoint) -> GroundTruth:
+    return ground_truth(t1w, tiny_checkpoint, TISSUE)
 
 
 @pytest.fixture
-def whole_head(head: Volume, tiny_checkpoint: Checkpoint, tmp_path: Path) -> Truth:
+def whole_head(head: Volume, tiny_checkpoint: Checkpoint, tmp_path: Path) -> GroundTruth:
     """The synthetic head, whose brain is its middle."""
     x, y = np.ogrid[-20:20, -24:24]
     brain = np.broadcast_to(((x / 14) ** 2 + (y / 18) ** 2 < 1)[..., None], head.array.shape)
     write_volume(tmp_path / "brain.nii.gz", head.with_array(brain.astype(np.uint8)))
-    return truth_of(head, tiny_checkpoint, tmp_path / "brain.nii.gz", every=4)
+    return ground_truth(head, tiny_checkpoint, tmp_path / "brain.nii.gz", every=4)
 
 
-def test_scored_slices_are_those_with_head_on_the_common_scale(t1w: Volume, anatomical: Truth) -> None:
+def test_scored_slices_are_those_with_head_on_the_common_scale(t1w: Volume, anatomical: GroundTruth) -> None:
     volume = np.flip(to_unit_scale(t1w.array), 0)  # stored right to left
     slices = np.moveaxis(volume, 2, 0)
     chosen = np.flatnonzero(head_mask(slices).mean((1, 2)) >= 0.1)[::EVERY]
@@ -59,8 +59,8 @@ def test_scored_slices_are_those_with_head_on_the_common_scale(t1w: Volume, anat
     np.testing.assert_allclose(anatomical.images, slices[chosen], atol=1e-6)
 
 
-def test_a_result_that_is_the_truth_scores_perfectly(anatomical: Truth, tiny_checkpoint: Checkpoint) -> None:
-    values, scan = measured(anatomical.images, anatomical, tiny_checkpoint)
+def test_the_ground_truth_itself_scores_perfectly(anatomical: GroundTruth, tiny_checkpoint: Checkpoint) -> None:
+    values, scan = score_slices(anatomical.images, anatomical, tiny_checkpoint)
     assert np.isposinf(values["psnr"]).all()
     assert np.isposinf(values["brain_psnr"]).all()
     for measure in ("ssim", "agreement", "macro_dice", "brain_ssim", "brain_agreement", "matched_ssim"):
@@ -69,43 +69,45 @@ def test_a_result_that_is_the_truth_scores_perfectly(anatomical: Truth, tiny_che
         assert scan[measure] == pytest.approx(1)
 
 
-def test_whole_slices_are_scored_by_the_plain_metrics(anatomical: Truth, tiny_checkpoint: Checkpoint) -> None:
+def test_whole_slices_are_scored_by_the_plain_metrics(anatomical: GroundTruth, tiny_checkpoint: Checkpoint) -> None:
     images = np.sqrt(anatomical.images)
-    values, _ = measured(images, anatomical, tiny_checkpoint)
+    values, _ = score_slices(images, anatomical, tiny_checkpoint)
     np.testing.assert_allclose(values["psnr"], metrics.psnr(images, anatomical.images))
     np.testing.assert_allclose(values["mae"], metrics.mean_absolute_error(images, anatomical.images))
 
 
-def test_an_error_outside_the_brain_shows_there_alone(whole_head: Truth, tiny_checkpoint: Checkpoint) -> None:
+def test_an_error_outside_the_brain_shows_there_alone(whole_head: GroundTruth, tiny_checkpoint: Checkpoint) -> None:
     assert whole_head.outside is not None
     assert whole_head.outside.any()
     wrong = np.where(whole_head.outside, 1 - whole_head.images, whole_head.images)
-    values, scan = measured(wrong, whole_head, tiny_checkpoint)
+    values, scan = score_slices(wrong, whole_head, tiny_checkpoint)
     assert np.isposinf(values["brain_psnr"]).all()
     assert scan["brain_correlation"] == pytest.approx(1)
     assert np.nanmax(values["outside_psnr"]) < np.nanmin(values["psnr"])
 
 
-def test_a_scan_of_the_brain_alone_has_nothing_outside(anatomical: Truth, tiny_checkpoint: Checkpoint) -> None:
-    values, _ = measured(np.sqrt(anatomical.images), anatomical, tiny_checkpoint)
+def test_a_brain_only_scan_has_no_scores_outside_the_brain(
+    anatomical: GroundTruth, tiny_checkpoint: Checkpoint
+) -> None:
+    values, _ = score_slices(np.sqrt(anatomical.images), anatomical, tiny_checkpoint)
     assert np.isnan(values["outside_psnr"]).all()
     assert np.isfinite(values["brain_psnr"]).all()
 
 
 def test_tone_matched_scores_forgive_a_tone_curve_and_nothing_else(
-    anatomical: Truth, tiny_checkpoint: Checkpoint
+    anatomical: GroundTruth, tiny_checkpoint: Checkpoint
 ) -> None:
-    bright, _ = measured(np.sqrt(anatomical.images), anatomical, tiny_checkpoint)
+    bright, _ = score_slices(np.sqrt(anatomical.images), anatomical, tiny_checkpoint)
     assert bright["psnr"].max() < 25
     assert bright["matched_psnr"].min() > 40
-    inverted, _ = measured(np.where(anatomical.head, 1 - anatomical.images, 0), anatomical, tiny_checkpoint)
+    inverted, _ = score_slices(np.where(anatomical.head, 1 - anatomical.images, 0), anatomical, tiny_checkpoint)
     assert inverted["matched_psnr"].max() < 25
 
 
 def test_mean_intensities_of_tissues_are_those_of_their_voxels(
-    t1w: Volume, anatomical: Truth, tiny_checkpoint: Checkpoint
+    t1w: Volume, anatomical: GroundTruth, tiny_checkpoint: Checkpoint
 ) -> None:
-    _, scan = measured(0.5 * anatomical.images, anatomical, tiny_checkpoint)
+    _, scan = score_slices(0.5 * anatomical.images, anatomical, tiny_checkpoint)
     tissue, scaled = read_volume(TISSUE).array, to_unit_scale(t1w.array)
     for label, name in enumerate(("CSF", "grey matter", "white matter"), 1):
         chosen = anatomical.indices
@@ -120,23 +122,23 @@ def test_labels_of_dlmuse_give_tissues_and_the_means_of_their_groups(
     """The tissue map in DLMUSE's numbers: 51 and 52 the lateral ventricles, 59 the thalamus, 81 white matter."""
     labels = np.array([0, 51, 59, 81], np.uint8)[read_volume(TISSUE).array.astype(int)]
     write_volume(tmp_path / "dlmuse.nii.gz", t1w.with_array(labels))
-    truth = truth_of(t1w, tiny_checkpoint, tmp_path / "dlmuse.nii.gz")
-    plain = truth_of(t1w, tiny_checkpoint, TISSUE)
+    truth = ground_truth(t1w, tiny_checkpoint, tmp_path / "dlmuse.nii.gz")
+    plain = ground_truth(t1w, tiny_checkpoint, TISSUE)
     np.testing.assert_array_equal(truth.tissues, plain.tissues)
-    _, scan = measured(truth.images, truth, tiny_checkpoint)
+    _, scan = score_slices(truth.images, truth, tiny_checkpoint)
     assert scan["mean thalamus"] == pytest.approx(scan["mean grey matter"])
     assert scan["mean ventricles"] == pytest.approx(scan["mean CSF"])
     assert np.isnan(scan["mean striatum"])
 
 
 def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_classes(
-    t1w: Volume, anatomical: Truth, tiny_checkpoint: Checkpoint, tmp_path: Path
+    t1w: Volume, anatomical: GroundTruth, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    by_labels, _ = measured(anatomical.images, anatomical, tiny_checkpoint)
+    by_labels, _ = score_slices(anatomical.images, anatomical, tiny_checkpoint)
     write_volume(tmp_path / "brain.nii.gz", t1w.with_array((read_volume(TISSUE).array > 0).astype(np.uint8)))
-    masked = truth_of(t1w, tiny_checkpoint, tmp_path / "brain.nii.gz")
+    masked = ground_truth(t1w, tiny_checkpoint, tmp_path / "brain.nii.gz")
     assert masked.groups == {}
-    by_itself, _ = measured(masked.images, masked, tiny_checkpoint)
+    by_itself, _ = score_slices(masked.images, masked, tiny_checkpoint)
     assert 0 < np.nanmean(by_labels["dice_white"]) < 1
     for measure in ("dice_csf", "dice_grey", "dice_white"):
         # This result is the truth, so it scores what a perfect translation would.
@@ -144,19 +146,19 @@ def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_cla
         assert np.nanmin(by_itself[measure]) == 1
 
 
-def test_without_a_mask_there_is_no_inside(t1w: Volume, tiny_checkpoint: Checkpoint) -> None:
-    truth = truth_of(t1w, tiny_checkpoint, None)
-    values, scan = measured(truth.images, truth, tiny_checkpoint)
+def test_without_a_mask_only_whole_slices_are_scored(t1w: Volume, tiny_checkpoint: Checkpoint) -> None:
+    truth = ground_truth(t1w, tiny_checkpoint, None)
+    values, scan = score_slices(truth.images, truth, tiny_checkpoint)
     assert not [name for name in (*values, *scan) if name.startswith(("brain_", "outside_", "dice_", "mean "))]
 
 
 def test_flicker_is_that_of_neighbouring_slices_alone(t1w: Volume, tiny_checkpoint: Checkpoint) -> None:
     for every, has_flicker in ((1, True), (2, False)):
-        truth = truth_of(t1w, tiny_checkpoint, None, every=every)
-        values, _ = measured(0.5 * truth.images, truth, tiny_checkpoint)
+        truth = ground_truth(t1w, tiny_checkpoint, None, every=every)
+        values, _ = score_slices(0.5 * truth.images, truth, tiny_checkpoint)
         assert ("flicker" in values) == has_flicker
     thin = dataclasses.replace(truth, indices=truth.indices[:1], images=truth.images[:1], head=truth.head[:1])
-    assert "flicker" not in measured(thin.images, thin, tiny_checkpoint)[0]
+    assert "flicker" not in score_slices(thin.images, thin, tiny_checkpoint)[0]
 
 
 def test_a_volume_without_head_or_a_mask_elsewhere_is_refused(
@@ -165,26 +167,26 @@ def test_a_volume_without_head_or_a_mask_elsewhere_is_refused(
     speck = np.zeros_like(head.array)
     speck[20, 24, 10] = 1
     with pytest.raises(UserError, match="no axial slice with a tenth of it head"):
-        truth_of(head.with_array(speck), tiny_checkpoint, None)
+        ground_truth(head.with_array(speck), tiny_checkpoint, None)
     with pytest.raises(UserError, match="no label on the scan"):
-        truth_of(head, tiny_checkpoint, TISSUE)
+        ground_truth(head, tiny_checkpoint, TISSUE)
 
 
-def scores(pair: str, method: str, psnr: list[float], **scan: float) -> Scores:
+def scores(pair: str, method: str, psnr: list[float], **scan: float) -> PairScores:
     values = {name: np.array([0.25, 0.75])[: len(psnr)] for name in ("ssim", "mae", "agreement", "macro_dice")}
     indices, images = 10 * np.arange(len(psnr)), np.zeros((len(psnr), 4, 4), np.float32)
-    return Scores(pair, method, indices, {"psnr": np.array(psnr), **values}, scan, 0.1, images)
+    return PairScores(pair, method, indices, {"psnr": np.array(psnr), **values}, scan, 0.1, images)
 
 
 def pair(name: str, target: str) -> Pair:
     return Pair(name, Path(f"{name}.nii"), Path(target), None)
 
 
-def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
+def test_scores_survive_their_file(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 6)).astype(np.float32) / np.float32(255)
     written = dataclasses.replace(scores("a", "identity", [20.0, np.inf], gradient=1.5), images=images)
     written.write(tmp_path / "a.npz")
-    read = Scores.read(tmp_path / "a.npz", "a", "identity")
+    read = PairScores.read(tmp_path / "a.npz", "a", "identity")
     np.testing.assert_allclose(read.images, images, atol=1e-7)
     assert read.scan == {"gradient": 1.5}
     assert read.seconds == 0.1
@@ -245,16 +247,18 @@ def test_methods_are_compared_over_subjects_not_slices() -> None:
     assert ssim == "-", "equal measures have no test"
 
 
-def test_too_few_subjects_are_not_tested() -> None:
+def test_fewer_than_six_subjects_are_not_tested() -> None:
     pairs = [pair(f"s{i}", f"t{i}") for i in range(5)]
     results = [scores(p.name, method, [20.0, 21.0]) for p in pairs for method in ("identity", "lmidiffusion")]
     assert "Wilcoxon" not in format_tables(results, pairs, reference="lmidiffusion", costs=COSTS)
 
 
-def test_mean_intensities_stand_beside_the_truth(anatomical: Truth, tiny_checkpoint: Checkpoint) -> None:
+def test_mean_intensities_stand_beside_those_of_the_target(
+    anatomical: GroundTruth, tiny_checkpoint: Checkpoint
+) -> None:
     images: NDArray[np.float32] = 0.5 * anatomical.images
-    values, scan = measured(images, anatomical, tiny_checkpoint)
-    result = Scores("a", "halved", np.array(anatomical.indices), values, scan, 0.1, images)
+    values, scan = score_slices(images, anatomical, tiny_checkpoint)
+    result = PairScores("a", "halved", np.array(anatomical.indices), values, scan, 0.1, images)
     lines = format_tables([result], [pair("a", "ta")], reference="halved", costs=COSTS).splitlines()
     start = lines.index("Mean intensity of parts of the brain")
     true, halved = (

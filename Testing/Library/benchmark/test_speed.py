@@ -1,4 +1,4 @@
-"""`benchmark speed`: what it measures, and how it tells. No test depends on how fast anything is."""
+"""`benchmark speed`: its parts and its output. No test depends on a run time."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image
 from LMIDiffusionLib.benchmark import speed
 from LMIDiffusionLib.benchmark.speed import PARTS, SpeedOptions, line, run_speed_benchmark
 from LMIDiffusionLib.benchmark.speed_baselines import VolumeNetwork, authors_lmi
-from LMIDiffusionLib.benchmark.timing import Measurement, measured
+from LMIDiffusionLib.benchmark.timing import Measurement, time_function
 from LMIDiffusionLib.cli import parser_for
 from LMIDiffusionLib.errors import UserError
 
@@ -30,7 +30,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "_SERIES", {"samples": (1, 2), "steps": (1, 2), "batch_size": (1, 2)})
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     words = ["benchmark", "speed", "--device", "cpu", *arguments]
     parsed = parser_for(words).parse_args(words)
     parsed.run(parsed)
@@ -38,9 +38,9 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("brief")
-def test_every_series_is_told_as_json_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_every_series_is_printed_as_json_and_plotted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     threads = torch.get_num_threads()
-    report = json.loads(told(capsys, "--only", "series", "--json", "--plot", str(tmp_path / "speed.png")))
+    report = json.loads(output(capsys, "--only", "series", "--json", "--plot", str(tmp_path / "speed.png")))
     assert torch.get_num_threads() == threads
     assert report["circumstances"]["PyTorch"] == torch.__version__
     found: dict[str, list[float]] = {}
@@ -58,17 +58,17 @@ def test_every_series_is_told_as_json_and_drawn(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("brief")
-def test_parts_are_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, "--only", "lmi", "network").splitlines()
+def test_chosen_parts_are_printed_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = output(capsys, "--only", "lmi", "network").splitlines()
     assert torch.__version__ in lines[0]
     assert [each.split(",")[0] for each in lines[1:]] == ["LMI", "LMI with noise"] * 2 + ["score network"] * 2
     assert all(" cpu " in each and (" ms" in each or " s" in each) for each in lines[1:])
 
 
-def test_memory_is_what_a_run_takes_beyond_what_was_in_use() -> None:
+def test_memory_excludes_what_was_in_use_before_the_run() -> None:
     kept = torch.ones(2**24)
     # Large enough not to fit what other tests have left in the heap.
-    measurement = measured(lambda: torch.ones(2**26).sum() + kept[0], what="256 MB", device=CPU, runs=1)
+    measurement = time_function(lambda: torch.ones(2**26).sum() + kept[0], name="256 MB", device=CPU, runs=1)
     assert measurement.megabytes is None or measurement.megabytes == pytest.approx(256, abs=16)
     assert "256 MB, cpu" in line(measurement)
 
@@ -88,4 +88,4 @@ def test_a_folder_without_the_authors_code_and_an_unknown_device_are_refused(tmp
     with pytest.raises(UserError, match="is not the authors' code"):
         authors_lmi(tmp_path)
     with pytest.raises(UserError, match="no device abacus"):
-        run_speed_benchmark(SpeedOptions("abacus", None, list(PARTS)), tell=print)
+        run_speed_benchmark(SpeedOptions("abacus", None, list(PARTS)), on_measurement=print)

@@ -1,4 +1,4 @@
-"""Preparation of raw scans: what is found, how well it is aligned, what is written, and going on after a stop."""
+"""Preparation of raw scans: search, registration, written files, and resumption."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.preparation import PreparationOptions, prepare
 from LMIDiffusionLib.preparation.alignment import Alignment, tissues_on
 from LMIDiffusionLib.preparation.alignment_picture import draw_alignment
-from LMIDiffusionLib.preparation.images import straightened, to_image
+from LMIDiffusionLib.preparation.images import to_image, with_right_angles
 from LMIDiffusionLib.preparation.registration import Registration, register
 from LMIDiffusionLib.preparation.scans import Scan, find_scans
 from LMIDiffusionLib.training.data.dataset import find_subjects
@@ -87,7 +87,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def test_a_known_motion_is_undone_to_less_than_half_a_voxel() -> None:
+def test_a_known_motion_is_recovered_to_half_a_voxel() -> None:
     target, source = read("sri24_T1w"), read("sri24_PDw")
     registration = register(moved(source, (5, -4, 6), (6, -5, 4)), target)
     wanted, found = (sitk.GetArrayFromImage(image) for image in (source, registration.source))
@@ -98,7 +98,7 @@ def test_a_known_motion_is_undone_to_less_than_half_a_voxel() -> None:
     assert registration.overlap > 0.95
 
 
-def test_the_picture_of_an_alignment_has_the_edges_of_the_source_over_the_target(tmp_path: Path) -> None:
+def test_the_picture_of_an_alignment_shows_edges_of_the_source_over_the_target(tmp_path: Path) -> None:
     target, source = small("sri24_T1w"), small("sri24_PDw")
     pictures = []
     for shown in (source, flipped(source, (1,))):
@@ -127,7 +127,7 @@ def turned(image: sitk.Image) -> sitk.Image:
 
 
 @pytest.mark.parametrize("displaced", [far_away, turned, lambda image: moved(image, (180, 0, 0), (3, 0, 2))])
-def test_a_head_that_lies_far_away_or_the_other_way_round_is_laid_on_its_target(
+def test_distant_and_rotated_heads_are_registered(
     displaced: Callable[[sitk.Image], sitk.Image],
 ) -> None:
     source = small("sri24_PDw")
@@ -148,12 +148,12 @@ def flipped(image: sitk.Image, axes: tuple[int, ...]) -> sitk.Image:
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1, 2)])
-def test_a_mirror_image_is_told_from_a_head(axes: tuple[int, ...]) -> None:
+def test_a_mirrored_head_has_a_handedness_below_1(axes: tuple[int, ...]) -> None:
     assert register(flipped(small("sri24_PDw"), axes), small("sri24_T1w")).handedness < 0.95
 
 
 @pytest.mark.parametrize("axes", [(), (0, 1), (0, 2), (1, 2)])
-def test_a_head_flipped_along_two_axes_is_turned_back(axes: tuple[int, ...]) -> None:
+def test_a_head_flipped_along_two_axes_is_rotated_back(axes: tuple[int, ...]) -> None:
     source = small("sri24_PDw")
     registration = register(flipped(source, axes), small("sri24_T1w"))
     wanted, found = (sitk.GetArrayFromImage(image) for image in (source, registration.source))
@@ -170,17 +170,17 @@ def symmetric(image: sitk.Image) -> sitk.Image:
     return mean
 
 
-def test_a_head_that_fits_as_well_the_other_way_round_has_no_distinction() -> None:
+def test_an_ambiguous_orientation_has_a_distinction_near_1() -> None:
     assert register(symmetric(small("sri24_PDw")), small("sri24_T1w")).distinction < 1.1
 
 
-def test_registration_gives_the_same_result_every_time() -> None:
+def test_registration_is_reproducible() -> None:
     target, source = read("sri24_T1w"), moved(read("sri24_PDw"), (3, 0, 0), (0, 4, 0))
     first, second = (sitk.GetArrayFromImage(register(source, target).source) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_the_field_of_view_is_where_the_source_was_scanned() -> None:
+def test_the_field_of_view_is_that_of_the_source() -> None:
     target = read("sri24_T1w")
     registration = register(read("sri24_PDw")[:, :, 20:], target)
     seen = sitk.GetArrayFromImage(registration.field_of_view)
@@ -189,7 +189,7 @@ def test_the_field_of_view_is_where_the_source_was_scanned() -> None:
     assert registration.overlap > 0.9
 
 
-def test_training_holds_the_target_alone_and_the_test_part_aligned_pairs(prepared: Path) -> None:
+def test_the_training_part_holds_targets_and_the_test_part_aligned_pairs(prepared: Path) -> None:
     manifest = manifest_of(prepared)
     parts = {name: record["split"] for name, record in manifest["subjects"].items()}
     assert sorted(parts) == ["anna", "bert", "carl"]
@@ -225,7 +225,7 @@ def write_labels(path: Path, *, rois: tuple[int, int, int]) -> None:
     sitk.WriteImage(sitk.Cast(labels, sitk.sitkUInt8), str(path))
 
 
-def test_anatomical_labels_become_tissues_beside_the_pair_or_are_told_not_to_fit(raw: Path, tmp_path: Path) -> None:
+def test_labels_become_tissues_beside_the_pair_or_are_reported_not_to_fit(raw: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(raw, data)
     write_labels(data / "anna_dlmuse.nii.gz", rois=(51, 31, 81))
@@ -267,7 +267,7 @@ def test_the_split_depends_on_the_seed_alone(raw: Path, prepared: Path, tmp_path
     assert manifest_of(tmp_path / "again")["subjects"] == manifest_of(prepared)["subjects"]
 
 
-def test_an_interrupted_preparation_goes_on_with_what_is_missing(raw: Path, prepared: Path, tmp_path: Path) -> None:
+def test_an_interrupted_preparation_resumes(raw: Path, prepared: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     shutil.copytree(prepared, half)
     manifest = manifest_of(half)
@@ -312,7 +312,7 @@ def write_without_codes(image: sitk.Image, path: Path) -> None:
     nib.save(scan, path)
 
 
-def test_what_cannot_be_read_or_aligned_is_left_out_by_name_and_the_others_go_on(tmp_path: Path) -> None:
+def test_unusable_subjects_are_reported_and_the_others_are_prepared(tmp_path: Path) -> None:
     data, output = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     target, source = small("sri24_T1w"), small("sri24_PDw")
@@ -336,7 +336,7 @@ def test_what_cannot_be_read_or_aligned_is_left_out_by_name_and_the_others_go_on
     left_out = prepare(options(data, output, spacing=5.0, held_out=9))
     assert sorted(manifest_of(output)["subjects"]) == ["a_good", "b_far", "c_turned", "d_nowhere"]
     expected = {
-        "e_slice could not be used: PDw cannot be laid on T1w: one of them is less than 4 voxels thick",
+        "e_slice could not be used: PDw cannot be registered to T1w: one of them is less than 4 voxels thick",
         "f_noise could not be registered (overlap of the heads: PDw 0.",
         "g_symmetric could not be registered (PDw has hardly more mutual information than after a half turn: 1.0",
         "h_thin could not be registered: The number of pixels along dimension 2 is less than 4",
@@ -363,7 +363,7 @@ def oblique(degrees: float, spacing: tuple[float, float, float]) -> np.ndarray:
     return affine
 
 
-def test_an_image_lies_where_simpleitk_reads_the_file(tmp_path: Path) -> None:
+def test_an_image_has_the_place_that_simpleitk_reads(tmp_path: Path) -> None:
     values = np.random.default_rng(2).random((5, 6, 7), np.float32)
     write_volume(tmp_path / "scan.nii", Volume(values, oblique(25, (1.2, 0.7, 3.0))))
     found, expected = to_image(read_volume(tmp_path / "scan.nii")), sitk.ReadImage(str(tmp_path / "scan.nii"))
@@ -373,12 +373,12 @@ def test_an_image_lies_where_simpleitk_reads_the_file(tmp_path: Path) -> None:
         np.testing.assert_allclose(point, wanted, atol=1e-4)
 
 
-def test_a_sheared_scan_is_brought_to_right_angles_in_its_place() -> None:
+def test_a_sheared_scan_is_resampled_to_right_angles_in_place() -> None:
     volume = Volume(np.zeros((20, 22, 24), np.float32), oblique(10, (2.0, 2.0, 2.0)))
     volume.affine[:3, 1] += 0.2 * volume.affine[:3, 0]
     grid = np.moveaxis(np.indices(volume.array.shape), 0, -1)
     height = grid @ volume.affine[2, :3] + volume.affine[2, 3]  # of each voxel, in millimetres
-    image = straightened(to_image(volume.with_array(height.astype(np.float32))))
+    image = with_right_angles(to_image(volume.with_array(height.astype(np.float32))))
     direction = np.reshape(image.GetDirection(), (3, 3))
     np.testing.assert_allclose(direction.T @ direction, np.eye(3), atol=1e-9)
     for index in ((10, 11, 12), (6, 8, 9), (13, 15, 16)):
@@ -413,7 +413,7 @@ def ixi_archives(folder: Path, subjects: int, *, without: str = "") -> Path:
     return folder
 
 
-def test_ixi_archives_and_folders_are_found_and_missing_modalities_told(tmp_path: Path) -> None:
+def test_ixi_archives_and_folders_are_found_and_missing_modalities_reported(tmp_path: Path) -> None:
     archives = ixi_archives(tmp_path / "archives", 4, without="IXI002-HH-1002-PD.nii.gz")
     left_out = prepare(options(archives, tmp_path / "out", held_out=1))
     assert left_out == ["IXI002 has no PDw"]
@@ -426,7 +426,7 @@ def test_ixi_archives_and_folders_are_found_and_missing_modalities_told(tmp_path
     assert sorted(found["IXI002"]) == ["T1w"]
 
 
-def test_names_of_all_kinds_are_found_beside_each_other(raw: Path, tmp_path: Path) -> None:
+def test_all_kinds_of_file_names_are_found_together(raw: Path, tmp_path: Path) -> None:
     scan = raw / "anna_T1w.nii.gz"
     for name in ("IXI012-HH-1211-T1", "anna_T1w", "sub-01/T1w", "sub-02/T1w"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -440,7 +440,7 @@ def test_names_of_all_kinds_are_found_beside_each_other(raw: Path, tmp_path: Pat
     }
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_reported(tmp_path: Path) -> None:
     (tmp_path / "IXI-T1.tar").write_bytes(b"\0" * 100 + b"x" * 2000)
     with pytest.raises(UserError, match="is damaged"):
         find_scans(tmp_path, ["T1w"])
@@ -456,13 +456,13 @@ def test_the_papers_split_has_125_subjects_of_three_slices(tmp_path: Path) -> No
     assert all(read_volume(path).array.shape[2] == 3 for path in paths[::10])
 
 
-def test_too_few_subjects_are_told(raw: Path, tmp_path: Path) -> None:
+def test_too_few_subjects_are_refused(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Only 3 subjects have all of T1w, PDw; 125 or more"):
         prepare(options(raw, tmp_path / "out", paper_split=True))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_without_scans_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds neither IXI scans nor files"):
         find_scans(tmp_path, ["T1w"])
     with pytest.raises(UserError, match="is no folder"):

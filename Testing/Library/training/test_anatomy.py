@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.segmentation.dlmuse import DLMUSE_GROUPS
 from LMIDiffusionLib.training.anatomy import (
     AIR,
     BRAIN_CLASSES,
     CLASSES,
-    DLMUSE_GROUPS,
     anatomical_classes,
     class_means,
     tissue_medians,
