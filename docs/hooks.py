@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 SCREENSHOTS = ROOT / "LMIDiffusion" / "Resources" / "Screenshots"
+# Pictures on a line of their own; those in a line, such as badges, have links of their own.
+_PICTURE = re.compile(r'(?<=<p>)(<img [^>]*src="([^"]+)"[^>]*>)')
 _LINK = re.compile(r"(?<=\]\()[^)\s#]+")
 
 
@@ -35,6 +37,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     place = Path(page.file.src_uri)
     folder = ROOT if place.name == "index.md" else (DOCS / place).parent
     return _LINK.sub(lambda link: _on_site(link[0], folder, place.parent, str(config.repo_url)), markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let a click on a picture open it in its full size."""
+    return _PICTURE.sub(r'<a href="\2">\1</a>', html)
 
 
 def _on_site(link: str, folder: Path, place: Path, repository: str) -> str:

@@ -50,8 +50,9 @@ PURPOSES = (
     Purpose("translate from and to NRRD, MetaImage, DICOM", ("SimpleITK", "pydicom"), "pip install LMIDiffusionLib"),
     Purpose("demo", ("pillow",), "pip install LMIDiffusionLib"),
     Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
+    Purpose("translate-cohort", ("lightning", "pillow"), "pip install 'LMIDiffusionLib[cohort]'"),
     Purpose(
-        "translate-cohort, prepare, train, benchmark",
+        "prepare, train, benchmark",
         ("lightning", "SimpleITK", "matplotlib", "scikit-image", "tensorboard", "scikit-learn", "pillow"),
         "pip install 'LMIDiffusionLib[train]'",
     ),

@@ -2,6 +2,7 @@
 
 import itertools
 import locale
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,16 @@ def _same_locale() -> Iterator[None]:
     before = locale.setlocale(locale.LC_ALL)
     yield
     locale.setlocale(locale.LC_ALL, before)
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """Path of Chromium or Chrome."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("needs Chromium; apt-get install --no-install-recommends chromium")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from PIL import Image
 
 from LMIDiffusionLib.images.volume import Volume, write_volume
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Opens the page in frames of two widths, and writes what the browser makes of it into its own text.
 PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><script>
 const widths = [1400, 700];
@@ -42,14 +40,6 @@ for (const width of widths) {
   document.body.append(frame);
 }
 </script></body>"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("needs Chromium; apt-get install --no-install-recommends chromium")
-    return found
 
 
 @pytest.fixture
