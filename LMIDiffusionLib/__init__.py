@@ -13,7 +13,7 @@ After Wang et al., "Diffusion based Zero-shot Medical Image-to-Image Translation
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from .errors import OutOfMemory as OutOfMemory
