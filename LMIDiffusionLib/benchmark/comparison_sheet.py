@@ -13,8 +13,9 @@ from ..images.files import atomic_path
 from ..images.rendering import Colours, grey, overlay
 from ..model.checkpoint import Checkpoint
 from ..segmentation.classes import nearest_centre
+from .pairs import Pair
+from .people import headline_pairs, methods_of, subject_means
 from .scores import PairScores
-from .tables import methods_of
 
 _ROWS = 6
 _ENLARGEMENT, _CLOSE_UP = 2, 4
@@ -45,11 +46,11 @@ def save_worst_cases(
     _save(path, results, truths, [(pair, index) for _, pair, index in sorted(worst)[:_ROWS]], checkpoint)
 
 
-def save_curve(path: Path, results: list[PairScores]) -> None:
-    """Plot the mean scores of every method against its seconds per slice."""
+def save_curve(path: Path, results: list[PairScores], pairs: Sequence[Pair]) -> None:
+    """Plot the mean scores over people of every method against its seconds per slice."""
     from matplotlib.figure import Figure
 
-    methods = methods_of(results)
+    methods, counted = methods_of(results), headline_pairs(pairs)
     figure = Figure(figsize=(13, 7), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 2).flat, _CURVES.items(), strict=True):
         for number, method in enumerate(methods):
@@ -57,7 +58,7 @@ def save_curve(path: Path, results: list[PairScores]) -> None:
             slices = sum(len(result) for result in own)
             seconds = sum(result.seconds * len(result) for result in own) / slices
             marker = _MARKERS[number // 10 % len(_MARKERS)]  # the colours repeat after ten
-            axes.plot(seconds, np.concatenate([result.finite(measure) for result in own]).mean(), marker, label=method)
+            axes.plot(seconds, np.nanmean(subject_means(own, counted, method, measure)), marker, label=method)
         axes.set(xscale="log", xlabel="seconds a slice", ylabel=title)
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
@@ -72,7 +73,8 @@ def _save(
     images = {(result.pair, result.method): result.images for result in results}
     rows: list[Row] = []
     for pair, index in chosen:
-        slices = [*(images[pair, method][index] for method in methods), truths[pair][index]]
+        truth = truths[pair][index]
+        slices = [*(images[pair, m][index] if (pair, m) in images else np.zeros_like(truth) for m in methods), truth]
         rows += comparison_rows(f"{pair} ({index})", slices, checkpoint)
     save_sheet(path, [*methods, _TARGET], rows)
 

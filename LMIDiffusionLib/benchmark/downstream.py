@@ -24,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..baselines.oracles import Oracle
 from ..errors import UserError
 from ..images.files import atomic_path
 from ..images.masks import read_labels
+from ..images.normalization import to_unit_scale
 from ..images.volume import read_volume, write_volume
 from ..interface.events import failure
 from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
@@ -35,6 +37,7 @@ from ..model.devices import select_device
 from ..runs.run_directory import open_work_folder
 from ..translation.options import TranslationOptions
 from ..translation.translate_volume import translate
+from .ground_truth import read_tissues
 from .pairs import Pair
 from .registry import OURS, NamedMethod, Setup, find_method
 from .tables import BenchmarkReport, markdown
@@ -212,6 +215,10 @@ class _Comparison:
             folder.mkdir(exist_ok=True)
             source = read_volume(pair.target if method.sees_target else pair.source)
             runnable, options = method.make(self._device)
+            if isinstance(runnable, Oracle):
+                target = read_volume(pair.target)
+                tissues = None if pair.brain is None else read_tissues(pair.brain, target)
+                runnable.fit(to_unit_scale(source.array), to_unit_scale(target.array), tissues)
             write_volume(path, translate(source, self._checkpoint, options, method=runnable).volume)
         return path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ class GroundTruth:
             brain is not known.
         tissues: 1 CSF, 2 grey matter, 3 white matter; None without labels.
         groups: masks of parts of the brain by name, whose mean intensities are compared; empty without labels.
+        tissue_volume: tissues of the whole target, (I, J, K); None without labels.
     """
 
     indices: list[int]
@@ -48,6 +50,7 @@ class GroundTruth:
     outside: Region | None
     tissues: NDArray[np.uint8] | None
     groups: dict[str, Region]
+    tissue_volume: NDArray[np.uint8] | None = None
 
 
 def read_ground_truth(pair: Pair, volume: Volume, target: SlicedSource, *, every: int) -> GroundTruth:
@@ -68,11 +71,13 @@ def read_ground_truth(pair: Pair, volume: Volume, target: SlicedSource, *, every
         return GroundTruth(indices, images, head, None, None, None, {})
     labels = read_labels(pair.brain, volume)
     brain = _majority(grid, indices, [_is_brain(labels)]) > 0
-    tissues, groups = _anatomy(grid, indices, labels)
+    tissue_volume = _tissue_volume(labels)
+    tissues, groups = _anatomy(grid, indices, labels, tissue_volume)
     outside = head & ~brain
     beyond = grid.slices(bright & ~_is_brain(labels))[indices].sum((1, 2, 3))
     few = (beyond < _LEAST_SHARE * grid.slices(bright)[indices].sum((1, 2, 3))).numpy()
-    return GroundTruth(indices, images, head, _large(brain), _large(outside & ~few[:, None, None]), tissues, groups)
+    outside = _large(outside & ~few[:, None, None])
+    return GroundTruth(indices, images, head, _large(brain), outside, tissues, groups, tissue_volume)
 
 
 def _is_tissue_map(found: set[int]) -> bool:
@@ -84,17 +89,32 @@ def _is_brain(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.isin(labels, _TISSUE_LABELS) if _is_tissue_map(found) else labels > 0
 
 
-def _anatomy(
-    grid: SliceGrid, indices: list[int], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8] | None, dict[str, Region]]:
-    """Return tissues and groups of a tissue map or of DLMUSE's labels; nothing for another map, which is a mask."""
+def _tissue_volume(labels: NDArray[np.int64]) -> NDArray[np.uint8] | None:
+    """Return the tissues of a tissue map or of DLMUSE's labels; None for another map, which is a mask."""
     found = set(np.unique(labels).tolist()) - {0}
-    if not _is_tissue_map(found) and not (len(found) > 1 and found <= DLMUSE_LABELS):
+    if _is_tissue_map(found):
+        return np.where(labels == _OTHER_TISSUE, 0, labels).astype(np.uint8)
+    return tissues_from_dlmuse(labels) if len(found) > 1 and found <= DLMUSE_LABELS else None
+
+
+def read_tissues(path: Path, volume: Volume) -> NDArray[np.uint8] | None:
+    """Read the tissues (I, J, K) of a map on a volume's grid; None for a brain mask.
+
+    Raises:
+        UserError: as `read_labels`.
+    """
+    return _tissue_volume(read_labels(path, volume))
+
+
+def _anatomy(
+    grid: SliceGrid, indices: list[int], labels: NDArray[np.int64], tissue_volume: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.uint8] | None, dict[str, Region]]:
+    """Return tissues and anatomical groups of the scored slices; nothing without tissues."""
+    if tissue_volume is None:
         return None, {}
-    voxels = labels if _is_tissue_map(found) else tissues_from_dlmuse(labels)
-    tissues = _majority(grid, indices, [voxels == label for label in _TISSUE_LABELS])
+    tissues = _majority(grid, indices, [tissue_volume == label for label in _TISSUE_LABELS])
     groups = {name: tissues == label for label, name in zip(_TISSUE_LABELS, TISSUES, strict=True)}
-    if not _is_tissue_map(found):
+    if not _is_tissue_map(set(np.unique(labels).tolist()) - {0}):
         parts = _majority(grid, indices, [np.isin(labels, members) for members in DLMUSE_GROUPS.values()])
         groups |= {name: parts == label for label, name in enumerate(DLMUSE_GROUPS, 1) if name not in groups}
     return tissues, groups

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..baselines.oracles import Oracle
 from ..errors import UserError
 from ..images.volume import read_volume
 from ..interface.progress import Progress
@@ -51,8 +52,14 @@ class LoadedPair:
         *,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> NDArray[np.float32]:
-        """Translate some slices by a method: (N, H, W) in [0, 1]."""
+        """Translate some slices by a method: (N, H, W) in [0, 1].
+
+        Raises:
+            NoLabelsError: the method needs labels of tissues.
+        """
         method, options = named.make(device)
+        if isinstance(method, Oracle):
+            method.fit(self.source.scaled, self.target.scaled, self.truth.tissue_volume)
         source = self.target if named.sees_target else self.source
         translated = translate_slices(source, indices, method, options, on_progress=on_progress).mean
         return source.grid.slices(translated)[indices, 0].numpy()

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..baselines.oracles import NoLabelsError
 from ..errors import UserError
 from ..images.files import atomic_path
 from ..interface.progress import Progress
@@ -31,9 +32,10 @@ from ..translation.options import TranslationOptions
 from .comparison_sheet import save_comparison, save_curve, save_worst_cases
 from .loaded_pair import LoadedPair
 from .pairs import Pair
+from .people import methods_of
 from .registry import OURS, NamedMethod, Setup, find_method
 from .scores import PairScores, score_slices
-from .tables import BenchmarkReport, format_tables, methods_of, write_scans, write_slices
+from .tables import BenchmarkReport, format_tables, write_people, write_scans, write_slices
 
 # Increased whenever scores of the same name change their meaning, so that kept scores are not mixed with new ones.
 _VERSION = 2
@@ -83,7 +85,7 @@ def run_quality_benchmark(options: QualityOptions) -> BenchmarkReport | None:
     open_work_folder(options.output, options.settings())
     jobs = [Job(index, pair, method, options) for index, pair in enumerate(options.pairs) for method in methods]
     fabric = launch(options.device, devices=options.devices, nodes=options.nodes)
-    missing = [job for job in jobs if not job.path.exists()]
+    missing = [job for job in jobs if not job.is_done]
     fabric.barrier()  # no process begins before all have seen the same jobs missing
     own = share(missing, fabric)
     quiet = None if fabric.is_global_zero else True  # None: only where standard error is no terminal
@@ -117,6 +119,16 @@ class Job:
     def failure_path(self) -> Path:
         """File of the reason for a failure: one line, then the traceback."""
         return self.path.with_suffix(".failed")
+
+    @property
+    def skipped_path(self) -> Path:
+        """Empty file that marks a method as not applicable to its pair."""
+        return self.path.with_suffix(".skipped")
+
+    @property
+    def is_done(self) -> bool:
+        """True if the scores are kept or the method does not apply."""
+        return self.path.exists() or self.skipped_path.exists()
 
     def _file(self, ending: str) -> Path:
         return self.options.output / f"{self.index:03d}-{self.pair.name}{ending}"
@@ -154,8 +166,14 @@ class _JobRunner:
             bar.set_description(f"{job.pair.name} {job.method.title}")
             if loaded is not None:
                 with failures_kept([job.failure_path]):
-                    self._score(job, loaded, bar).write(job.path)
+                    self._keep_scores(job, loaded, bar)
             bar.update()
+
+    def _keep_scores(self, job: Job, loaded: LoadedPair, bar: tqdm[Any]) -> None:
+        try:
+            self._score(job, loaded, bar).write(job.path)
+        except NoLabelsError:
+            job.skipped_path.touch()
 
     def _load(self, job: Job) -> LoadedPair:
         loaded = LoadedPair.from_pair(job.pair, pixel_size=self._checkpoint.pixel_size, every=job.options.every)
@@ -178,21 +196,22 @@ class _JobRunner:
 
 def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) -> BenchmarkReport:
     """Write tables and pictures of the pairs that every method could translate."""
-    failures = [job.failure() for job in jobs if not job.path.exists()]
-    failed = {job.pair.name for job in jobs if not job.path.exists()}
-    chosen = [job for job in jobs if job.pair.name not in failed]
+    failures = [job.failure() for job in jobs if not job.is_done]
+    failed = {job.pair.name for job in jobs if not job.is_done}
+    chosen = [job for job in jobs if job.pair.name not in failed and job.path.exists()]
     if not chosen:
         raise UserError(f"No pair could be scored by every method: {'; '.join(failures)}")
     results, pairs = [job.read() for job in chosen], [pair for pair in options.pairs if pair.name not in failed]
     write_slices(results, options.output / "scores.csv")
-    write_scans(results, options.output / "scans.csv")
+    write_scans(results, pairs, options.output / "scans.csv")
+    write_people(results, pairs, options.output / "people.csv")
     costs = {job.method.title: job.method.cost for job in jobs}
     tables = format_tables(results, pairs, reference=OURS, costs=costs)
     with atomic_path(options.output / "tables.md") as temporary:
         temporary.write_text(tables + "\n", encoding="utf-8")
     truths = {job.pair.name: job.read_ground_truth() for job in chosen}
     save_comparison(options.output / "comparison.png", results, truths, checkpoint)
-    save_curve(options.output / "curve.png", results)
+    save_curve(options.output / "curve.png", results, pairs)
     if OURS in methods_of(results):
         save_worst_cases(options.output / "worst.png", results, truths, checkpoint, method=OURS)
     return BenchmarkReport(tables, failures)

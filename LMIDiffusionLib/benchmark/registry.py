@@ -99,6 +99,18 @@ def _histogram_matching(checkpoint: Checkpoint, setting: str, setup: Setup, devi
     return setup.histogram_matching, dataclasses.replace(setup.options, samples=1)
 
 
+def _tone_map(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines.oracles import ToneMap
+
+    return ToneMap(), dataclasses.replace(setup.options, samples=1)
+
+
+def _repainting(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+    from ..baselines.oracles import Repainting
+
+    return Repainting(), dataclasses.replace(setup.options, samples=1)
+
+
 def _sdedit(checkpoint: Checkpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     return _sdedit_from(checkpoint, setting, setup, device, None)
 
@@ -185,6 +197,8 @@ METHODS = {
     "regression": MethodKind(_regression, setting="[-SAMPLES]", trained=True),
     "cyclegan": MethodKind(_cyclegan, trained=True),
     "stylegan-inversion": MethodKind(_stylegan_inversion, setting="[-sobel][-STEPS]", trained=True),
+    "tone-map": MethodKind(_tone_map),
+    "repainting": MethodKind(_repainting),
     # What remains of the error when the source has the target's own contrast; no bound.
     "target-to-itself": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
 }

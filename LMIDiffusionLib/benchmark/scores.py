@@ -66,6 +66,11 @@ class PairScores:
         values = self.values.get(measure, np.array([self.scan.get(measure, np.nan)]))
         return values[np.isfinite(values)]
 
+    def mean(self, measure: str) -> float:
+        """Return the mean of a measure's finite values; NaN where there are none."""
+        values = self.finite(measure)
+        return float(values.mean()) if len(values) else float("nan")
+
     def write(self, path: Path) -> None:
         """Write the scores to a file, and the images with 8 bits for each pixel."""
         pictures = (self.images * 255).round().astype(np.uint8)

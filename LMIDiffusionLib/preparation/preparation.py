@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..images.files import atomic_path
 from ..images.normalization import head_mask
+from ..runs.file_lists import bids_subject
 from ..runs.run_directory import open_work_folder, write_json
 from .alignment import Alignment, align, tissues_on
 from .alignment_picture import draw_alignment
@@ -211,12 +212,12 @@ def _write_pairs(options: PreparationOptions, manifest: Record) -> None:
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.writer(file)
-            writer.writerow(["source", "target", "mask"])
+            writer.writerow(["source", "target", "mask", "subject"])
             writer.writerows(_rows(source, options.target, manifest))
 
 
-def _rows(source: str, target: str, manifest: Record) -> Iterator[tuple[str, str, str]]:
+def _rows(source: str, target: str, manifest: Record) -> Iterator[tuple[str, str, str, str]]:
     for name, record in sorted(manifest["subjects"].items()):
         if record["split"] == "test":
             mask = f"{name}_{TISSUE_SUFFIX}.nii.gz" if "tissue_means" in record else ""
-            yield f"{name}_{source}.nii.gz", f"{name}_{target}.nii.gz", mask
+            yield f"{name}_{source}.nii.gz", f"{name}_{target}.nii.gz", mask, bids_subject(Path(name)) or name

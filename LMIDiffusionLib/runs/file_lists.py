@@ -5,23 +5,26 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
 
 _SEPARATORS = ",;\t"
 _COMMENT = "#"
+_BIDS_SUBJECT = re.compile(r"(?:^|[/_])sub-([A-Za-z0-9]+)")
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
 class FileRow:
-    """One row of a list: where it stands, and a path for each column that has one."""
+    """One row of a list: its line, and the paths and texts by column, without empty cells."""
 
     line: int
     paths: dict[str, Path]
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,15 @@ class FileList:
     problems: list[str]
 
 
-def read_file_list(path: Path, *, required: Sequence[str], optional: Sequence[str] = ()) -> FileList:
+def read_file_list(
+    path: Path, *, required: Sequence[str], optional: Sequence[str] = (), texts: Sequence[str] = ()
+) -> FileList:
     """Read rows of paths, relative ones to the list's folder.
 
     A heading names the columns, in any order, capitals or not, among others that are ignored; without one the columns
-    are the required ones, then the optional ones. Commas, semicolons or tabs separate; blank lines and lines that start
-    with # are skipped; UTF-8, UTF-16 and Latin-1 are understood.
+    are the required ones, then the optional ones. Columns of `texts` are read as text, and need a heading. Commas,
+    semicolons or tabs separate; blank lines and lines that start with # are skipped; UTF-8, UTF-16 and Latin-1 are
+    understood.
 
     Raises:
         UserError: the list is missing, is no text, or has no usable row.
@@ -60,11 +66,17 @@ def read_file_list(path: Path, *, required: Sequence[str], optional: Sequence[st
         if problem:
             problems.append(f"line {line} {problem}")
         else:
-            rows.append(FileRow(line, paths))
+            rows.append(FileRow(line, paths, {name: named[name] for name in texts if has_heading and named.get(name)}))
     if not rows:
         reason = f": {problems[0]}" if problems else ""
         raise UserError(f"{path} has no usable row{reason}; give {form}.")
     return FileList(rows, [f"{path.name}, {problem}" for problem in problems])
+
+
+def bids_subject(path: Path) -> str | None:
+    """Return the label of the BIDS entity `sub-` in a path; None where there is none."""
+    found = _BIDS_SUBJECT.search(path.as_posix())
+    return found[1] if found else None
 
 
 def _problem(paths: dict[str, Path], required: Sequence[str]) -> str | None:

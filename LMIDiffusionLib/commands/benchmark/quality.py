@@ -10,7 +10,7 @@ SUMMARY = "Score several methods on the same slices."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_comparison(parser, methods=["identity", "lmidiffusion", "target-to-itself"])
+    add_comparison(parser, methods=["identity", "tone-map", "lmidiffusion", "target-to-itself"])
     parser.add_argument("--every", type=positive, default=1, help="score every N-th slice")
     parser.add_argument("--devices", default="auto", help="number or list of devices, in Lightning's form")
     parser.add_argument("--nodes", type=positive, default=1, help="number of machines")

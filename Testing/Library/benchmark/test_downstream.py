@@ -53,7 +53,7 @@ def pairs(head: Volume, tmp_path: Path) -> list[Pair]:
         ("inverted", np.where(target > 0.05, 1.05 - target, 0)),
     ):
         write_volume(tmp_path / f"{name}.nii.gz", head.with_array(array.astype(np.float32)))
-    return [Pair(n, tmp_path / f"{n}.nii.gz", tmp_path / "target.nii.gz", None) for n in ("scaled", "inverted")]
+    return [Pair(n, tmp_path / f"{n}.nii.gz", tmp_path / "target.nii.gz", None, "one") for n in ("scaled", "inverted")]
 
 
 def options(pairs: list[Pair], checkpoint: Path, tool: str, tmp_path: Path, **changes: Any) -> DownstreamOptions:

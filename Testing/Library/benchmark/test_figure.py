@@ -22,7 +22,7 @@ PDW, T1W = sample_scan("sri24_PDw"), sample_scan("sri24_T1w")
 def options(tiny_checkpoint: Checkpoint, tmp_path: Path) -> FigureOptions:
     save_checkpoint(tiny_checkpoint, tmp_path / "tiny.safetensors")
     return FigureOptions(
-        pairs=[Pair("one", PDW, T1W, None), Pair("turned", T1W, PDW, None)],
+        pairs=[Pair("one", PDW, T1W, None, "SRI24"), Pair("turned", T1W, PDW, None, "SRI24")],
         output=tmp_path / "figure.png",
         methods=["identity", "lmidiffusion"],
         checkpoint=str(tmp_path / "tiny.safetensors"),

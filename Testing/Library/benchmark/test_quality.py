@@ -75,17 +75,17 @@ def run(options: QualityOptions) -> str:
 
 
 def rows(tables: str) -> dict[str, list[str]]:
-    """Cells of the first table's rows by method, but for the seconds and what follows them."""
+    """Measures in the first table's rows by method."""
     lines = [line for line in tables.split("Inside the brain")[0].splitlines() if line.startswith("|")][2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {method: values[:-3] for method, *values in cells}
+    return {method: values[1:-3] for method, *values in cells}
 
 
 def test_tables_hold_the_scores_of_each_method_run_alone(
     pairs: Path, checkpoint: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     tables = run(options(pairs, checkpoint, tmp_path / "out"))
-    assert tables.startswith("2 subjects, 2 pairs, ")
+    assert tables.startswith("1 person, 2 pairs, ")
     assert list(rows(tables)) == METHODS
     for heading in ("Inside the brain", "true target's own classes", "Mean intensity", "By pair"):
         assert heading in tables
@@ -96,8 +96,7 @@ def test_tables_hold_the_scores_of_each_method_run_alone(
         truth = read_ground_truth(pair, read_volume(pair.target), target, every=EVERY)
         images = samples_in_plane(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))[0, :, 0]
         psnr.append(metrics.psnr(images.numpy(), truth.images))
-    joined = np.concatenate(psnr)
-    assert rows(tables)["sdedit-0.2"][0] == f"{joined.mean():.2f} ± {joined.std():.2f}"
+    assert rows(tables)["sdedit-0.2"][0] == f"{np.mean([values.mean() for values in psnr]):.2f} ± 0.00", "one person"
     assert (tmp_path / "out" / "tables.md").read_text(encoding="utf-8") == tables + "\n"
     for name in ("comparison.png", "worst.png", "curve.png"):
         assert np.asarray(Image.open(tmp_path / "out" / name)).std() > 10
@@ -170,13 +169,13 @@ def test_an_unusable_pair_is_reported_and_the_others_are_scored(pairs: Path, che
     chosen = options(pairs, checkpoint, tmp_path / "out", methods=["identity", "lmidiffusion"])
     report = run_quality_benchmark(chosen)
     assert report is not None
-    assert report.tables.startswith("2 subjects, 2 pairs, ")
+    assert report.tables.startswith("1 person, 2 pairs, ")
     assert len(report.failures) == 2
     assert report.failures[0].startswith("damaged, identity: ")
     assert "damaged or truncated" in report.failures[0]
     shutil.copy(PDW, damaged)
     mended = run(chosen)
-    assert mended.startswith("2 subjects, 3 pairs, "), "what failed is tried again"
+    assert mended.startswith("1 person, 3 pairs, "), "what failed is tried again"
 
 
 def test_a_benchmark_without_a_usable_pair_reports_the_reasons(checkpoint: Path, tmp_path: Path) -> None:
@@ -275,3 +274,21 @@ def test_other_settings_on_the_same_folder_are_refused(pairs: Path, checkpoint: 
     slower = dataclasses.replace(QUICK, steps=3)
     with pytest.raises(UserError, match="other options"):
         run_quality_benchmark(options(pairs, checkpoint, tmp_path / "out", methods=["identity"], translation=slower))
+
+
+def test_a_method_that_needs_labels_is_left_out_of_pairs_without_them(checkpoint: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "labels.csv"
+    pairs.write_text(f"source,target,mask,subject\n{PDW},{T1W},{TISSUE},with\n{PDW},{T1W},,without\n")
+    chosen = options(pairs, checkpoint, tmp_path / "out", methods=["identity", "tone-map", "repainting"])
+    tables = run(chosen)
+    psnr = {method: float(cells[0].split(" ")[0]) for method, cells in rows(tables).items()}
+    assert psnr["identity"] < psnr["tone-map"] < psnr["repainting"]
+    table = tables.split("Inside the brain")[0].splitlines()
+    people = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in table if "|" in line}
+    assert people["repainting"] == "1" and people["tone-map"] == "2"
+    before = sorted((tmp_path / "out").iterdir())
+    assert run(chosen) == tables
+    assert sorted((tmp_path / "out").iterdir()) == before
+    with (tmp_path / "out" / "people.csv").open() as file:
+        means = {(row["subject"], row["method"]): row["psnr"] for row in csv.DictReader(file)}
+    assert means["without", "repainting"] == "" != means["with", "repainting"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ EVERY = 20
 
 def ground_truth(target: Volume, checkpoint: Checkpoint, brain: Path | None, every: int = EVERY) -> GroundTruth:
     sliced = SlicedSource.of(target, pixel_size=checkpoint.pixel_size)
-    return read_ground_truth(Pair("pair", T1W, T1W, brain), target, sliced, every=every)
+    return read_ground_truth(Pair("pair", T1W, T1W, brain, "SRI24"), target, sliced, every=every)
 
 
 @pytest.fixture
@@ -178,8 +179,8 @@ def scores(pair: str, method: str, psnr: list[float], **scan: float) -> PairScor
     return PairScores(pair, method, indices, {"psnr": np.array(psnr), **values}, scan, 0.1, images)
 
 
-def pair(name: str, target: str) -> Pair:
-    return Pair(name, Path(f"{name}.nii"), Path(target), None)
+def pair(name: str, subject: str, **more: Any) -> Pair:
+    return Pair(name, Path(f"{name}.nii"), Path("t1w.nii"), None, subject, **more)
 
 
 def test_scores_survive_their_file(tmp_path: Path) -> None:
@@ -205,15 +206,15 @@ def test_table_and_files_hold_the_same_means(tmp_path: Path) -> None:
     ]
     results = [dataclasses.replace(r, values={"psnr": r.values["psnr"]}) for r in results]
     table = format_tables(results, [pair("a", "ta"), pair("b", "tb")], reference="lmidiffusion", costs=COSTS)
-    assert table.startswith("2 subjects, 2 pairs, 5 slices")
+    assert table.startswith("2 people, 2 pairs, 5 slices")
     row = next(line for line in table.splitlines() if line.startswith("| identity"))
-    assert "25.50 ± 5.02" in row
+    assert "25.50 ± 0.50" in row, "25 and 26 dB over two people"
     assert "1.500 ± 0.500" in row
     assert [cell.strip() for cell in row.split("|")[-3:-1]] == ["-", "-"]
     ours = next(line for line in table.splitlines() if line.startswith("| lmidiffusion"))
     assert [cell.strip() for cell in ours.split("|")[-3:-1]] == ["1,327,000", "12,900 steps, 1.25 h"]
     write_slices(results, tmp_path / "scores.csv")
-    write_scans(results, tmp_path / "scans.csv")
+    write_scans(results, [pair("a", "ta"), pair("b", "tb")], tmp_path / "scans.csv")
     with (tmp_path / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 10
@@ -232,8 +233,8 @@ def p_values(table: str, method: str) -> list[str]:
     return [cell.strip() for cell in next(line for line in lines if line.startswith(f"| {method}")).split("|")[2:-1]]
 
 
-def test_methods_are_compared_over_subjects_not_slices() -> None:
-    """Seven subjects whose means differ in one direction give the smallest p of seven pairs, 2 / 2^7."""
+def test_methods_are_compared_over_people_not_slices() -> None:
+    """Seven people whose means differ in one direction give the smallest p of seven pairs, 2 / 2^7."""
     pairs = [pair(f"s{i}_{kind}", f"t{i}") for i in range(7) for kind in ("PDw", "T2w")]
     results = [
         scores(each.name, method, [20.0 + index + shift, 22.0 + index])
@@ -241,13 +242,14 @@ def test_methods_are_compared_over_subjects_not_slices() -> None:
         for method, shift in (("identity", -1 - 0.1 * index), ("lmidiffusion", 0.0))
     ]
     table = format_tables(results, pairs, reference="lmidiffusion", costs=COSTS)
-    assert table.startswith("7 subjects, 14 pairs, 28 slices")
+    assert table.startswith("7 people, 14 pairs, 28 slices")
+    assert "7 people allow no p below 0.016" in table
     psnr, ssim, *_ = p_values(table, "identity")
     assert float(psnr) == pytest.approx(2 / 2**7, rel=0.05)
     assert ssim == "-", "equal measures have no test"
 
 
-def test_fewer_than_six_subjects_are_not_tested() -> None:
+def test_fewer_than_six_people_are_not_tested() -> None:
     pairs = [pair(f"s{i}", f"t{i}") for i in range(5)]
     results = [scores(p.name, method, [20.0, 21.0]) for p in pairs for method in ("identity", "lmidiffusion")]
     assert "Wilcoxon" not in format_tables(results, pairs, reference="lmidiffusion", costs=COSTS)
