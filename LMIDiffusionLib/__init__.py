@@ -5,9 +5,8 @@ After Wang et al., "Diffusion based Zero-shot Medical Image-to-Image Translation
 
     import LMIDiffusionLib as lmi
 
-    volume = lmi.read_volume("flair.nii.gz")
-    translation = lmi.translate(volume, lmi.load_checkpoint())
-    lmi.write_volume("t1w.nii.gz", translation.volume)
+    result = lmi.translate("flair.nii.gz", device="auto")
+    lmi.write_volume("t1w.nii.gz", result.volume)
 """
 
 from importlib import import_module
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .images.volume import Volume as Volume
     from .images.volume import read_volume as read_volume
     from .images.volume import write_volume as write_volume
+    from .interface.notices import Notice as Notice
     from .interface.presets import PRESETS as PRESETS
     from .interface.presets import Preset as Preset
     from .interface.progress import Progress as Progress
@@ -30,19 +30,26 @@ if TYPE_CHECKING:
     from .model.checkpoint import Provenance as Provenance
     from .model.checkpoint import load_checkpoint as load_checkpoint
     from .model.devices import select_device as select_device
+    from .segmentation.brain_extraction import find_brain as find_brain
     from .segmentation.classes import Segmentation as Segmentation
     from .segmentation.classes import segment_classes as segment_classes
     from .segmentation.classes import segment_tissues as segment_tissues
     from .translation.lmi_diffusion import LMIDiffusion as LMIDiffusion
     from .translation.options import TranslationOptions as TranslationOptions
-    from .translation.sliced_volume import SlicedSource as SlicedSource
-    from .translation.translate_volume import Translation as Translation
-    from .translation.translate_volume import translate as translate
-    from .translation.translator import Method as Method
+    from .translation.scan_pipeline import ScanResult as ScanResult
+    from .translation.scan_pipeline import ScanSettings as ScanSettings
+    from .translation.scan_pipeline import SegmentationSettings as SegmentationSettings
+    from .translation.scan_pipeline import translate as translate
+    from .translation.scan_pipeline import translate_scan as translate_scan
+    from .translation.sliced_volume import SlicedVolume as SlicedVolume
+    from .translation.translator import Translator as Translator
 
 _HOMES = {
-    "translate": "translation.translate_volume",
-    "Translation": "translation.translate_volume",
+    "translate": "translation.scan_pipeline",
+    "translate_scan": "translation.scan_pipeline",
+    "ScanResult": "translation.scan_pipeline",
+    "ScanSettings": "translation.scan_pipeline",
+    "SegmentationSettings": "translation.scan_pipeline",
     "TranslationOptions": "translation.options",
     "PRESETS": "interface.presets",
     "Preset": "interface.presets",
@@ -54,12 +61,14 @@ _HOMES = {
     "load_checkpoint": "model.checkpoint",
     "Checkpoint": "model.checkpoint",
     "Provenance": "model.checkpoint",
+    "find_brain": "segmentation.brain_extraction",
     "segment_classes": "segmentation.classes",
     "segment_tissues": "segmentation.classes",
     "Segmentation": "segmentation.classes",
     "LMIDiffusion": "translation.lmi_diffusion",
-    "Method": "translation.translator",
-    "SlicedSource": "translation.sliced_volume",
+    "Translator": "translation.translator",
+    "SlicedVolume": "translation.sliced_volume",
+    "Notice": "interface.notices",
     "local_mutual_information": "lmi",
     "select_device": "model.devices",
     "UserError": "errors",

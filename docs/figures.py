@@ -30,8 +30,8 @@ from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.data.dataset import Subject, read_slices
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
-from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.scan_pipeline import translate
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 FOLDER = Path(__file__).resolve().parent / "figures"
 _SLICE = 38  # through the ventricles
@@ -56,7 +56,7 @@ def main() -> None:
 
 def _slice(name: str, checkpoint: Checkpoint) -> Tensor:
     """One axial slice (1, 1, H, W) in [0, 1] of a bundled scan, padded to the network's stride."""
-    source = SlicedSource.of(read_volume(sample_scan(name)), pixel_size=checkpoint.pixel_size)
+    source = SlicedVolume.from_volume(read_volume(sample_scan(name)), pixel_size=checkpoint.pixel_size)
     return pad_to(source.slices[[_SLICE]], padded_shape(source.grid.slice_shape, checkpoint.network.stride))
 
 
@@ -158,8 +158,8 @@ def _balanced(checkpoint: Checkpoint) -> Tensor:
     """The slice as the default quality translates it."""
     volume, cpu = read_volume(sample_scan("sri24_PDw")), torch.device("cpu")
     options = TranslationOptions(slices=(_SLICE, _SLICE + 1))
-    translation = translate(volume, checkpoint, options, method=LMIDiffusion(checkpoint, device=cpu)).volume
-    grid = SlicedSource.of(volume, pixel_size=checkpoint.pixel_size).grid
+    translation = translate(volume, LMIDiffusion(checkpoint, device=cpu), options).volume
+    grid = SlicedVolume.from_volume(volume, pixel_size=checkpoint.pixel_size).grid
     return grid.slices(translation.array)[[_SLICE]]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..images.planes import AXIAL
 from ..model import devices
 from ..translation.options import TranslationOptions
-from ..translation.sliced_volume import SlicedSource
+from ..translation.sliced_volume import SlicedVolume
 
 
 class FeedForward(ABC):
@@ -40,7 +40,7 @@ class FeedForward(ABC):
 
     def sample(
         self,
-        source: SlicedSource,
+        source: SlicedVolume,
         indices: list[int],
         *,
         number: int,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..images.normalization import head_mask, to_unit_scale
 from ..images.planes import AXIAL
 from ..translation.options import TranslationOptions
-from ..translation.sliced_volume import SlicedSource
+from ..translation.sliced_volume import SlicedVolume
 
 _QUANTILES = np.linspace(0, 1, 257)
 
@@ -35,7 +35,7 @@ class IntensityMapping(ABC):
 
     def sample(
         self,
-        source: SlicedSource,
+        source: SlicedVolume,
         indices: list[int],
         *,
         number: int,

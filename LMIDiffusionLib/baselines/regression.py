@@ -79,4 +79,4 @@ class Regression(FeedForward):
 
     def predict(self, source: Tensor, *, number: int) -> Tensor:
         view = sample_view(number)
-        return self.network(self.condition.source_maps(view.of(source))).flip(view.flips)
+        return self.network(self.condition.source_maps(view.apply(source))).flip(view.flips)

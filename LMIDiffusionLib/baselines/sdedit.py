@@ -8,13 +8,13 @@ from torch import Tensor
 from ..model.checkpoint import Checkpoint
 from ..model.denoisers import unconditional_denoiser
 from ..model.samplers import NoiseSource
-from ..translation.lmi_diffusion import DiffusionMethod, SamplingStart
+from ..translation.lmi_diffusion import DiffusionTranslator, SamplingStart
 from ..translation.options import TranslationOptions
-from ..translation.sliced_volume import SlicedSource
+from ..translation.sliced_volume import SlicedVolume
 from .intensity_mapping import IntensityMapping
 
 
-class SDEdit(DiffusionMethod):
+class SDEdit(DiffusionTranslator):
     """The checkpoint's score network without its condition, started from the noisy source at time t0.
 
     SDEdit keeps bright tissue bright and dark tissue dark. Mapping the source's intensities toward the target's first
@@ -40,7 +40,7 @@ class SDEdit(DiffusionMethod):
         self.start = start
         self.mapping = mapping
 
-    def seen(self, source: SlicedSource) -> SlicedSource:
+    def seen(self, source: SlicedVolume) -> SlicedVolume:
         return source if self.mapping is None else source.with_intensities(self.mapping.map(source.scaled))
 
     def begin(

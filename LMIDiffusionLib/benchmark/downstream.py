@@ -36,7 +36,7 @@ from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device
 from ..runs.run_directory import open_work_folder
 from ..translation.options import TranslationOptions
-from ..translation.translate_volume import translate
+from ..translation.scan_pipeline import ScanSettings, translate_scan
 from .ground_truth import read_tissues
 from .pairs import Pair
 from .registry import OURS, NamedMethod, Setup, find_method
@@ -214,12 +214,13 @@ class _Comparison:
         if not path.exists():
             folder.mkdir(exist_ok=True)
             source = read_volume(pair.target if method.sees_target else pair.source)
-            runnable, options = method.make(self._device)
-            if isinstance(runnable, Oracle):
+            translator, options = method.make(self._device)
+            if isinstance(translator, Oracle):
                 target = read_volume(pair.target)
                 tissues = None if pair.brain is None else read_tissues(pair.brain, target)
-                runnable.fit(to_unit_scale(source.array), to_unit_scale(target.array), tissues)
-            write_volume(path, translate(source, self._checkpoint, options, method=runnable).volume)
+                translator.fit(to_unit_scale(source.array), to_unit_scale(target.array), tissues)
+            settings = ScanSettings(self._checkpoint, options)
+            write_volume(path, translate_scan(source, translator, settings).volume)
         return path
 
 

@@ -17,7 +17,7 @@ from ..images.slice_grid import SliceGrid
 from ..images.volume import Volume
 from ..segmentation.classes import TISSUES
 from ..segmentation.dlmuse import DLMUSE_GROUPS, DLMUSE_LABELS, tissues_from_dlmuse
-from ..translation.sliced_volume import SlicedSource
+from ..translation.sliced_volume import SlicedVolume
 from .metrics import Region
 from .pairs import Pair
 
@@ -53,7 +53,7 @@ class GroundTruth:
     tissue_volume: NDArray[np.uint8] | None = None
 
 
-def read_ground_truth(pair: Pair, volume: Volume, target: SlicedSource, *, every: int) -> GroundTruth:
+def read_ground_truth(pair: Pair, volume: Volume, target: SlicedVolume, *, every: int) -> GroundTruth:
     """Read the ground truth of a pair whose target has been read, scaled and cut.
 
     Scores are taken on every `every`-th of the axial slices with at least 10 % of head.

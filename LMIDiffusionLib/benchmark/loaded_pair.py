@@ -13,7 +13,7 @@ from ..baselines.oracles import Oracle
 from ..errors import UserError
 from ..images.volume import read_volume
 from ..interface.progress import Progress
-from ..translation.sliced_volume import SlicedSource
+from ..translation.sliced_volume import SlicedVolume
 from ..translation.translate_volume import translate_slices
 from .ground_truth import GroundTruth, read_ground_truth
 from .pairs import Pair
@@ -24,8 +24,8 @@ from .registry import NamedMethod
 class LoadedPair:
     """The slices of a pair's source and target, and the ground truth."""
 
-    source: SlicedSource
-    target: SlicedSource
+    source: SlicedVolume
+    target: SlicedVolume
     truth: GroundTruth
 
     @classmethod
@@ -40,9 +40,9 @@ class LoadedPair:
             raise UserError(
                 f"{pair.source} and {pair.target} lie on different grids; register and resample one to the other."
             )
-        sliced = SlicedSource.of(target, pixel_size=pixel_size)
+        sliced = SlicedVolume.from_volume(target, pixel_size=pixel_size)
         truth = read_ground_truth(pair, target, sliced, every=every)
-        return cls(SlicedSource.of(source, pixel_size=pixel_size), sliced, truth)
+        return cls(SlicedVolume.from_volume(source, pixel_size=pixel_size), sliced, truth)
 
     def translate(
         self,

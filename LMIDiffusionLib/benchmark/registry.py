@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from ..baselines.intensity_mapping import IntensityMapping
     from ..model.checkpoint import Checkpoint
     from ..translation.options import TranslationOptions
-    from ..translation.translator import Method
+    from ..translation.translator import Translator
 
-    Runnable = tuple[Method, TranslationOptions]
+    Runnable = tuple[Translator, TranslationOptions]
     Weights = Checkpoint | BaselineCheckpoint
     Maker = Callable[[Any, str, "Setup", torch.device], Runnable]  # Any: the weights that its kind has
 
@@ -225,14 +225,14 @@ class Cost:
     training_seconds: float | None = None
 
     @classmethod
-    def from_method(cls, method: Method, weights: Weights) -> Cost:
+    def from_method(cls, method: Translator, weights: Weights) -> Cost:
         """Return the cost of a method, which may not use the weights that it was given."""
         from ..baselines.baseline_checkpoint import BaselineCheckpoint
-        from ..translation.lmi_diffusion import DiffusionMethod
+        from ..translation.lmi_diffusion import DiffusionTranslator
 
         if isinstance(weights, BaselineCheckpoint):
             return cls(weights.parameters, weights.record.training_steps, weights.record.training_seconds)
-        if not isinstance(method, DiffusionMethod):
+        if not isinstance(method, DiffusionTranslator):
             return cls()
         record, parameters = weights.provenance, sum(each.numel() for each in method.network.parameters())
         return cls(parameters, record.training_steps, record.training_seconds)

@@ -27,8 +27,8 @@ from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
 from ..translation.lmi_diffusion import LMIDiffusion
 from ..translation.options import TranslationOptions
-from ..translation.sliced_volume import SlicedSource
-from ..translation.translate_volume import translate
+from ..translation.scan_pipeline import translate
+from ..translation.sliced_volume import SlicedVolume
 from .speed_baselines import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
 from .timing import Measurement, time_command, time_function
 
@@ -124,9 +124,8 @@ class _SpeedSetup:
 
     def translation(self, volume: Volume, options: TranslationOptions) -> Callable[[], object]:
         """Return a function that translates a volume in this process."""
-        precision = select_precision("auto", self.device)
-        method = LMIDiffusion(self.checkpoint, device=self.device, precision=precision)
-        return lambda: translate(volume, self.checkpoint, options, method=method)
+        translator = LMIDiffusion(self.checkpoint, device=self.device, precision="auto")
+        return lambda: translate(volume, translator, options)
 
 
 def _lmi(setup: _SpeedSetup) -> Iterator[Measurement]:
@@ -169,7 +168,7 @@ def _volume_network(setup: _SpeedSetup) -> Iterator[Measurement]:
 def _command(setup: _SpeedSetup) -> Iterator[Measurement]:
     """Time the whole command, the start of its process included."""
     source = sample_scan(_SCAN)
-    slices = len(SlicedSource.of(setup.scan, pixel_size=setup.checkpoint.pixel_size).head_slices())
+    slices = len(SlicedVolume.from_volume(setup.scan, pixel_size=setup.checkpoint.pixel_size).head_slices())
     with tempfile.TemporaryDirectory() as folder:
         output = str(Path(folder) / "translation.nii.gz")
         command = [sys.executable, "-m", "LMIDiffusionLib", "translate", str(source), output]
@@ -194,7 +193,7 @@ def _series(setup: _SpeedSetup) -> Iterator[Measurement]:
         yield point("slices", count, setup.scan, dataclasses.replace(preset, slices=(first, first + count)))
     for factor in _PIXEL_SIDES:
         volume = Volume(setup.scan.array, setup.scan.affine @ np.diag([factor, factor, 1, 1]))
-        pixels = np.prod(SlicedSource.of(volume, pixel_size=setup.checkpoint.pixel_size).grid.slice_shape)
+        pixels = np.prod(SlicedVolume.from_volume(volume, pixel_size=setup.checkpoint.pixel_size).grid.slice_shape)
         yield point("pixels a slice", float(pixels), volume, preset)
     for axis, values in _SERIES.items():
         for value in values:

@@ -1,4 +1,8 @@
-"""`translate-cohort`: the scans of a study, from a folder, a list or a BIDS data set to results of the same order."""
+"""Translation of a study: all scans of a folder, a list or a BIDS data set.
+
+Imports `translation`, `runs` and everything below them.
+Begin with `run`, which shares out the work; `pipeline` is one process's part of it.
+"""
 
 from .bids import Choice
 from .inputs import Cohort, find_cohort

@@ -1,4 +1,4 @@
-"""BIDS: scans of a data set, and what a folder of derivatives says of itself (bids-specification.readthedocs.io)."""
+"""BIDS data sets: their scans, and the files that describe derivatives (bids-specification.readthedocs.io)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .scans import FAILURES, FIGURES, LOGS, PAGE, Scan
 
 DESCRIPTION = "dataset_description.json"
 SUFFIXES = ("PDw", "T2w", "FLAIR")
-"""Contrasts that are translated unless others are asked for."""
+"""Contrasts that are translated by default."""
 
 _VERSION = "1.10.0"
 _PIPELINE = "LMIDiffusion"
-_RAW = "raw"  # how links in sidecars call the data set that the scans are from
+_RAW = "raw"  # name of the source data set in the links of sidecars
 # The entities that stand before the acquisition in a name of the folder `anat`.
 _BEFORE_ACQUISITION = ("sub", "ses")
 _MAGNITUDES = (None, "mag")
@@ -36,12 +36,12 @@ These volumes have been computed, not measured. They are for research, not for d
 
 @dataclass(frozen=True)
 class Choice:
-    """What to take of a BIDS data set; None for all of it.
+    """Part of a BIDS data set; None for all of it.
 
     Attributes:
         participants: labels, with or without `sub-`.
         sessions: labels, with or without `ses-`.
-        suffixes: contrasts as file names have them.
+        suffixes: contrasts at the end of file names.
     """
 
     participants: tuple[str, ...] | None = None
@@ -50,19 +50,19 @@ class Choice:
 
 
 def is_data_set(folder: Path) -> bool:
-    """Whether a folder is a BIDS data set."""
+    """Tell whether a folder is a BIDS data set."""
     return (folder / DESCRIPTION).is_file()
 
 
 def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
-    """All anatomical scans with the chosen suffixes; those of other participants and sessions are not chosen.
+    """Find all anatomical scans with the chosen suffixes; those of other participants and sessions are not chosen.
 
     Raises:
-        UserError: there are none, or none of a chosen participant or session.
+        UserError: there is no such scan, or none of a chosen participant or session.
     """
     suffixes = choice.suffixes or SUFFIXES
     paths = [path for folder in ("sub-*/anat", "sub-*/ses-*/anat") for path in root.glob(f"{folder}/sub-*")]
-    names = [(path, _Name.of(path)) for path in sorted(paths) if path.name.endswith(NIFTI_ENDINGS)]
+    names = [(path, _Name.from_path(path)) for path in sorted(paths) if path.name.endswith(NIFTI_ENDINGS)]
     found = [(path, name) for path, name in names if name.suffix in suffixes and name.get("part") in _MAGNITUDES]
     participants = _labels(choice.participants, "sub", [name for _, name in found])
     sessions = _labels(choice.sessions, "ses", [name for _, name in found])
@@ -75,10 +75,10 @@ def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
 
 
 def _labels(chosen: tuple[str, ...] | None, entity: str, names: list[_Name]) -> set[str | None]:
-    """The labels that are meant, of those that there are.
+    """Return the chosen labels of an entity.
 
     Raises:
-        UserError: one of them is not there.
+        UserError: no scan has one of the labels.
     """
     there = {name.get(entity) for name in names}
     if chosen is None:
@@ -105,7 +105,7 @@ class _Name:
     suffix: str
 
     @classmethod
-    def of(cls, path: Path) -> _Name:
+    def from_path(cls, path: Path) -> _Name:
         *pairs, suffix = stem(path).split("_")
         return cls(tuple((key, label) for key, _, label in (pair.partition("-") for pair in pairs)), suffix)
 
@@ -113,7 +113,7 @@ class _Name:
         return dict(self.entities).get(entity)
 
     def with_contrast(self) -> str:
-        """The entities, with the suffix as part of the acquisition: scans of two contrasts become two results."""
+        """Return the entities with the suffix as part of the acquisition, so that two contrasts give two results."""
         acquisition = ("acq", (self.get("acq") or "") + self.suffix)
         before = [pair for pair in self.entities if pair[0] in _BEFORE_ACQUISITION]
         after = [pair for pair in self.entities if pair[0] not in (*_BEFORE_ACQUISITION, "acq")]
@@ -121,10 +121,10 @@ class _Name:
 
 
 def check_derivatives(output: Path) -> None:
-    """Make sure that a folder holds no other data set.
+    """Check that a folder holds no other data set.
 
     Raises:
-        UserError: it does.
+        UserError: it holds one.
     """
     path = output / DESCRIPTION
     if not path.exists():
@@ -138,7 +138,7 @@ def check_derivatives(output: Path) -> None:
 
 
 def derivatives_files(source: Path) -> dict[str, str]:
-    """Name and content of the files that make a folder one of derivatives of a data set."""
+    """Return name and content of the files that make a folder a BIDS derivative of a data set."""
     link = source.resolve().as_uri()
     description: dict[str, Any] = {
         "Name": f"{_PIPELINE}: volumes translated to another contrast",

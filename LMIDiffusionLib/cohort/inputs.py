@@ -1,4 +1,4 @@
-"""The scans of a cohort: below a folder, that a pattern fits, of a list, or of a BIDS data set."""
+"""Input of a cohort: a folder, a pattern, a list, or a BIDS data set."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Cohort:
     """The scans of an input.
 
     Attributes:
-        root: folder that their names start from.
-        is_bids: whether it is a BIDS data set.
-        scans: all that were found, those that are not chosen too.
-        problems: a name and a reason for everything else that was asked for.
+        root: folder that the names of the scans start from.
+        is_bids: true for a BIDS data set.
+        scans: all scans that were found, chosen or not.
+        problems: name and reason of each entry that cannot be used.
     """
 
     root: Path
@@ -36,9 +36,9 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice()) -> Cohort:
     """Find the scans of a folder, a pattern such as `scans/*/T2w.nii.gz`, a CSV file, or a BIDS data set.
 
     Args:
-        source: one of these.
-        output: a folder that is passed over, if it lies in the input.
-        choice: of a BIDS data set.
+        source: folder, pattern, file or data set.
+        output: folder of the results, which is skipped where it lies in the input.
+        choice: part of a BIDS data set.
 
     Raises:
         UserError: there is no scan, or the choice cannot be made.
@@ -73,12 +73,12 @@ def _scan(root: Path, source: Path, mask: Path | None) -> Scan:
 
 
 def _result_name(source: Path) -> str:
-    """The name of a scan's results: a folder's may have dots that begin no ending."""
+    """Return the name of a scan's results; a folder's name may have dots without an ending."""
     return source.name if source.is_dir() else stem(source)
 
 
 def _below(root: Path, path: Path) -> str:
-    """A path as seen from the root; one that does not lie below it, such as a mask, may lead out of it."""
+    """Return a path relative to the root; that of a mask may lead out of the root."""
     try:
         return Path(os.path.relpath(path, root)).as_posix()
     except ValueError:  # another drive of Windows
@@ -86,7 +86,7 @@ def _below(root: Path, path: Path) -> str:
 
 
 def _volumes_below(folder: Path, output: Path) -> Iterator[Path]:
-    """Volumes in a folder and those in it, but for what is hidden or a result."""
+    """Find volumes in a folder and its subfolders, except hidden ones and results."""
     for place, folders, files in os.walk(folder, followlinks=True):
         kept = [name for name in folders if not name.startswith(".") and not _is_same(Path(place, name), output)]
         folders[:] = kept
@@ -96,7 +96,7 @@ def _volumes_below(folder: Path, output: Path) -> Iterator[Path]:
 
 
 def _matches(pattern: str, output: Path) -> list[Path]:
-    """Volumes that a pattern fits, or, if there are none, folders, which may hold DICOM files."""
+    """Find volumes that match a pattern, or else folders that match, which may hold DICOM files."""
     paths = [Path(name) for name in glob.iglob(pattern, recursive=True)]
     paths = [path for path in paths if output.resolve() not in (path.resolve(), *path.resolve().parents)]
     files = [path for path in paths if path.is_file() and path.name.endswith(VOLUME_ENDINGS)]
@@ -104,7 +104,7 @@ def _matches(pattern: str, output: Path) -> list[Path]:
 
 
 def _fixed_folder(pattern: Path) -> Path:
-    """The part of a pattern before what is left open."""
+    """Return the part of a pattern before its first wildcard."""
     parts = pattern.parts[:-1]
     fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     return Path(*parts[:fixed])
@@ -115,7 +115,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _of_list(path: Path) -> Cohort:
-    """Rows source[,mask]; names start from the list's folder, or from where all of its scans lie."""
+    """Read rows source[,mask]; names start from the list's folder, or from the common folder of its scans."""
     listed = read_file_list(path, required=("source",), optional=("mask",))
     sources = [Path(os.path.abspath(row.paths["source"])) for row in listed.rows]
     root = Path(os.path.abspath(path.parent))
@@ -134,11 +134,11 @@ def _common_folder(paths: list[Path]) -> Path:
 
 
 def _distinct(cohort: Cohort) -> Cohort:
-    """The cohort without scans whose results would lie over those of another."""
+    """Leave out scans whose results would overwrite those of another scan."""
     first: dict[str, Scan] = {}
     problems = []
     for scan in cohort.scans:
         other = first.setdefault(scan.stem, scan)
         if other is not scan:
-            problems.append((scan.name, f"Its results would lie over those of {other.name}; rename one of them."))
+            problems.append((scan.name, f"Its results would overwrite those of {other.name}; rename one of them."))
     return Cohort(cohort.root, cohort.is_bids, [*first.values()], [*cohort.problems, *problems])

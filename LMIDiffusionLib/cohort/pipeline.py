@@ -3,118 +3,88 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ..errors import ScanWarning
 from ..images.files import atomic_path
-from ..images.masks import read_mask
-from ..images.plausibility import check_plausibility
-from ..images.volume import Volume, read_volume, save_nifti
-from ..interface.notices import warn
+from ..images.volume import Volume, save_nifti
+from ..interface.notices import Notices
 from ..model.checkpoint import Checkpoint
-from ..model.devices import select_precision
 from ..runs.distributed import failures_kept
-from ..segmentation.brain_extraction import find_brain
 from ..segmentation.classes import Segmentation
-from ..translation.label_map import class_volumes, segment
 from ..translation.lmi_diffusion import LMIDiffusion
-from ..translation.sliced_volume import SlicedSource
-from ..translation.translate_volume import translate_source
+from ..translation.scan_pipeline import PreparedScan, prepare_scan, translate_prepared
 from .qc_images import save_strip
-from .scans import Outputs
-from .settings import Account, Recipe, label_table, segmentation_sidecar, sidecar
-
-
-@dataclass(frozen=True)
-class _Opened:
-    volume: Volume
-    source: SlicedSource
-    brain: NDArray[np.bool_] | None
-    warnings: tuple[str, ...]
+from .scans import Outputs, Scan
+from .settings import CohortSettings
+from .sidecar import ScanSummary, label_table, segmentation_sidecar, sidecar
 
 
 @dataclass(frozen=True)
 class _Translated:
-    scaled: Volume
+    """Everything that is written of a scan; volumes in [0, 1]."""
+
+    source: Volume
     translation: Volume
     segmentation: Segmentation
-    account: Account
+    summary: ScanSummary
 
 
 class Pipeline:
     """Translates scans with one model on one device."""
 
-    def __init__(self, checkpoint: Checkpoint, recipe: Recipe, device: torch.device) -> None:
-        self._checkpoint, self._recipe, self._record = checkpoint, recipe, recipe.record()
-        precision = select_precision(recipe.precision, device)
-        self._method = LMIDiffusion(checkpoint, device=device, precision=precision)
+    def __init__(self, checkpoint: Checkpoint, settings: CohortSettings, device: torch.device) -> None:
+        self._checkpoint, self._settings, self._record = checkpoint, settings, settings.record()
+        self._translator = LMIDiffusion(checkpoint, device=device, precision=settings.precision)
 
-    def do(self, scans: Sequence[Outputs]) -> None:
-        """Translate all; where one fails, keep the reason and go on. At most three are in memory."""
+    def translate_all(self, scans: Sequence[Outputs]) -> None:
+        """Translate all scans; keep the reason of a failure and go on. At most three scans are in memory."""
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            coming = [reader.submit(self._read, scans[0])] if scans else []
+            coming = [reader.submit(self._prepare, scans[0])] if scans else []
             written: Future[None] | None = None
             for number, outputs in enumerate(scans):
-                opened = coming.pop().result()
+                prepared = coming.pop().result()
                 if number + 1 < len(scans):
-                    coming.append(reader.submit(self._read, scans[number + 1]))
-                translated = self._translate(opened, outputs)
-                del opened
+                    coming.append(reader.submit(self._prepare, scans[number + 1]))
+                translated = self._translate(prepared, outputs)
+                del prepared
                 if written is not None:
                     written.result()
                 written = writer.submit(self._write, translated, outputs)
             if written is not None:
                 written.result()
 
-    def _read(self, outputs: Outputs) -> _Opened | None:
-        """Read a scan and cut it into slices.
-
-        All that warns of scans is in here: filters of warnings are those of the process, so that one thread alone can
-        set them.
-        """
+    def _prepare(self, outputs: Outputs) -> PreparedScan | None:
         scan = outputs.scan
-        with failures_kept([outputs.failure]), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", ScanWarning)
-            volume = read_volume(scan.source)
-            warn(check_plausibility(volume.array, scan.source))
-            brain = None if scan.mask is None else read_mask(scan.mask, volume)
-            source = SlicedSource.of(volume, pixel_size=self._checkpoint.pixel_size)
-            told = [str(each.message) for each in caught]
-            return _Opened(volume, source, brain, tuple(_without_folders(text, outputs) for text in told))
+        with failures_kept([outputs.failure]):
+            return prepare_scan(scan.source, self._settings.for_scan(self._checkpoint, mask=scan.mask))
         return None
 
-    def _translate(self, opened: _Opened | None, outputs: Outputs) -> _Translated | None:
-        if opened is None:
+    def _translate(self, prepared: PreparedScan | None, outputs: Outputs) -> _Translated | None:
+        if prepared is None:
             return None
         with failures_kept([outputs.failure]):
-            volume = opened.volume
-            translation = translate_source(opened.source, volume, self._method, self._recipe.options).volume
-            brain = opened.brain
-            if brain is None and self._recipe.find_brain:
-                brain = find_brain(translation)
-            segmentation = segment(translation, self._checkpoint, clusters=self._recipe.clusters, brain=brain)
-            account = Account(class_volumes(segmentation, volume), opened.warnings)
-            return _Translated(volume.with_array(opened.source.scaled), translation, segmentation, account)
+            settings = self._settings.for_scan(self._checkpoint, mask=outputs.scan.mask)
+            result = translate_prepared(prepared, self._translator, settings)
+            assert result.segmentation is not None
+            source = prepared.volume.with_array(prepared.sliced.scaled)
+            summary = ScanSummary(result.volumes, _messages(result.notices, outputs.scan))
+            return _Translated(source, result.volume, result.segmentation, summary)
         return None
 
     def _write(self, translated: _Translated | None, outputs: Outputs) -> None:
         """Write every file under a temporary name before the first is renamed, and rename the sidecar last."""
         if translated is None:
             return
-        scan, account = outputs.scan, translated.account
+        scan, summary = outputs.scan, translated.summary
         texts = {
-            outputs.sidecar: sidecar(scan, self._checkpoint.modality, self._record, account),
-            outputs.segmentation_sidecar: segmentation_sidecar(scan, account),
-            outputs.labels: label_table(account),
+            outputs.sidecar: sidecar(scan, self._checkpoint.modality, self._record, summary),
+            outputs.segmentation_sidecar: segmentation_sidecar(scan, summary),
+            outputs.labels: label_table(summary),
         }
         labels = translated.translation.with_array(translated.segmentation.labels)
         with failures_kept([outputs.failure]), contextlib.ExitStack() as stack:
@@ -126,12 +96,10 @@ class Pipeline:
                 temporary[path].write_text(text, encoding="utf-8")
             save_nifti(temporary[outputs.translation], translated.translation)
             save_nifti(temporary[outputs.segmentation], labels)
-            save_strip(temporary[outputs.picture], translated.scaled, translated.translation, translated.segmentation)
+            save_strip(temporary[outputs.picture], translated.source, translated.translation, translated.segmentation)
 
 
-def _without_folders(text: str, outputs: Outputs) -> str:
-    """A message without the folders of a machine, which say nothing on another one."""
-    scan = outputs.scan
-    for path, name in zip((scan.source, scan.mask), scan.sources, strict=False):
-        text = text.replace(str(path), Path(name).name)
-    return text
+def _messages(notices: Notices, scan: Scan) -> tuple[str, ...]:
+    """Return notices without the folders of this machine, which mean nothing on another one."""
+    names = {str(path): Path(name).name for path, name in zip((scan.source, scan.mask), scan.sources, strict=False)}
+    return tuple(each.at(names.get(each.place, each.place)).message for each in notices)

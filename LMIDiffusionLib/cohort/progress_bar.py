@@ -1,4 +1,4 @@
-"""The progress bar of a cohort, over the scans of all processes."""
+"""Progress bar over the scans of all processes of a cohort."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from tqdm import tqdm
 
 _INTERVAL = 1.0  # seconds
-# Share of the time that may go into looking.
+# Largest share of the time that is spent looking.
 _EFFORT = 0.05
 
 
 @contextlib.contextmanager
 def progress_bar(total: int, open_jobs: Sequence[Callable[[], bool]]) -> Iterator[None]:
-    """Show how many jobs are finished, and the time left, where standard error is a terminal.
+    """Show the number of finished jobs and the time left if standard error is a terminal.
 
     Args:
-        total: jobs, those that were finished before among them.
-        open_jobs: for each other one, what tells whether it is finished.
+        total: number of jobs, those that were finished before included.
+        open_jobs: a function for each other job that tells whether it is finished.
     """
     with tqdm(total=total, initial=total - len(open_jobs), unit="scan", smoothing=0.05, disable=None) as bar:
         if bar.disable:
@@ -44,6 +44,6 @@ def _watch(bar: tqdm[None], open_jobs: Sequence[Callable[[], bool]], ended: thre
         still = [is_finished for is_finished in pending if not is_finished()]
         interval = max(_INTERVAL, (time.monotonic() - start) / _EFFORT)
         bar.update(len(pending) - len(still))
-        bar.refresh()  # of the time, where no scan has been finished
+        bar.refresh()  # updates the time even if no scan has finished
         pending = still
     bar.update(sum(is_finished() for is_finished in pending))

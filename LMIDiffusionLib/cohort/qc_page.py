@@ -1,4 +1,4 @@
-"""The page on which a cohort is looked through: one file, a row a scan, that loads nothing from anywhere."""
+"""QC page of a cohort: one HTML file with a row for each scan that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from html import escape
 from pathlib import Path
 
 from ..interface.events import ClassVolume
-from .qc_images import HEIGHT, WIDTH, colour_of
+from .qc_images import HEIGHT, WIDTH, color_of
 from .scans import Outputs
-from .settings import Account, read_account
+from .sidecar import ScanSummary, read_summary
 
 _STYLE = """
 body { margin: 0 auto; max-width: 110rem; padding: 0 1rem; font: 14px/1.4 system-ui, sans-serif; color: #222; }
 table { width: 100%; border-collapse: collapse; table-layout: fixed; }
 th, td { padding: .5rem .5rem; vertical-align: top; text-align: left; overflow-wrap: anywhere; }
 tr { border-top: 1px solid #ccc; }
-col.scan { width: 15%; } col.volumes { width: 15%; } col.warnings { width: 14%; }
+col.scan { width: 15%; } col.volumes { width: 15%; } col.notices { width: 14%; }
 img { display: block; width: 100%; height: auto; background: #000; }
 thead td { display: grid; grid-template-columns: repeat(3, 1fr); font-weight: bold; }
 ul { margin: 0; padding: 0; list-style: none; }
 li { display: flex; gap: .4em; align-items: baseline; }
 li span:last-child { margin-left: auto; white-space: nowrap; font-variant-numeric: tabular-nums; }
 i { flex: none; width: .8em; height: .8em; border: 1px solid #888; }
-p { margin: 0 0 .4em; } .warning, .failure { color: #a30; }
+p { margin: 0 0 .4em; } .notice, .failure { color: #a30; }
 """
 _HEAD = f"""<!DOCTYPE html>
 <html lang="en">
@@ -39,41 +39,46 @@ _HEAD = f"""<!DOCTYPE html>
 <h1>Translated scans</h1>
 """
 _TABLE = """<table>
-<colgroup><col class="scan"><col><col class="volumes"><col class="warnings"></colgroup>
+<colgroup><col class="scan"><col><col class="volumes"><col class="notices"></colgroup>
 <thead><tr>
-<th>Scan</th><td><span>Source</span><span>Translation</span><span>Segmentation</span></td><th>Volumes</th><th>Warnings</th>
+<th>Scan</th><td><span>Source</span><span>Translation</span><span>Segmentation</span></td><th>Volumes</th><th>Notices</th>
 </tr></thead>
 <tbody>
 """
 _FOOT = "</tbody>\n</table>\n</body>\n</html>\n"
 
 
-def quality_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
-    """The page of scans that are done, and of a name and a reason for each that is not."""
-    accounts = [read_account(outputs) for outputs in done]
-    warned = sum(bool(account.warnings) for account in accounts)
-    summary = f"{len(done)} are translated, {warned} of them with a warning; {len(failures)} could not be."
+def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
+    """Return the page as HTML.
+
+    Args:
+        done: translated scans.
+        failures: name and reason of each other scan.
+    """
+    summaries = [read_summary(outputs) for outputs in done]
+    noticed = sum(bool(each.notices) for each in summaries)
+    counts = f"{len(done)} are translated, {noticed} of them with a notice; {len(failures)} could not be."
     advice = "The volumes have been computed, not measured: for research, not for diagnosis or treatment."
-    rows = [_row(outputs, account) for outputs, account in zip(done, accounts, strict=True)]
+    rows = [_row(outputs, summary) for outputs, summary in zip(done, summaries, strict=True)]
     lost = [_lost_row(name, reason) for name, reason in failures]
-    return "".join([_HEAD, f"<p>{summary}</p>\n<p>{advice}</p>\n", _TABLE, *lost, *rows, _FOOT])
+    return "".join([_HEAD, f"<p>{counts}</p>\n<p>{advice}</p>\n", _TABLE, *lost, *rows, _FOOT])
 
 
-def _row(outputs: Outputs, account: Account) -> str:
+def _row(outputs: Outputs, summary: ScanSummary) -> str:
     name = escape(outputs.scan.name)
-    warnings = "".join(f'<p class="warning">{escape(each)}</p>' for each in account.warnings)
-    names = tuple(each.name for each in account.volumes)
-    volumes = "".join(_volume(each, colour_of(each.label, names)) for each in account.volumes)
+    notices = "".join(f'<p class="notice">{escape(each)}</p>' for each in summary.notices)
+    names = tuple(each.name for each in summary.volumes)
+    volumes = "".join(_volume(each, color_of(each.label, names)) for each in summary.volumes)
     picture = (
         f'<img width="{WIDTH}" height="{HEIGHT}" src="{_data(outputs.picture)}" decoding="async"'
         f' alt="Source, translation and segmentation of {name}, in three planes each">'
     )
-    return f"<tr><th>{name}</th><td>{picture}</td><td><ul>{volumes}</ul></td><td>{warnings}</td></tr>\n"
+    return f"<tr><th>{name}</th><td>{picture}</td><td><ul>{volumes}</ul></td><td>{notices}</td></tr>\n"
 
 
-def _volume(volume: ClassVolume, colour: str) -> str:
-    amount = f"{volume.millilitres:.0f} ml"
-    return f'<li><i style="background: {colour}"></i><span>{escape(volume.name)}</span><span>{amount}</span></li>'
+def _volume(volume: ClassVolume, color: str) -> str:
+    amount = f"{volume.milliliters:.0f} ml"
+    return f'<li><i style="background: {color}"></i><span>{escape(volume.name)}</span><span>{amount}</span></li>'
 
 
 def _lost_row(name: str, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""A whole cohort: what is missing is shared out over devices and nodes, and what has come of it is told."""
+"""Translation of a cohort: missing results are shared out over devices and nodes, and all results are reported."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from ..images.files import atomic_path, intended
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
 from ..runs.distributed import check_shared_device, kept_failure, launch, share
-from ..segmentation.brain_extraction import check_brain_finder
-from ..translation.label_map import check_classes
 from .bids import check_derivatives, derivatives_files
 from .inputs import Cohort
 from .pipeline import Pipeline
 from .progress_bar import progress_bar
-from .qc_page import quality_page
+from .qc_page import qc_page
 from .scans import FAILURES, PAGE, Outputs
-from .settings import Recipe, State, state
+from .settings import CohortSettings
+from .sidecar import State, state
 
 _HEARTBEAT = 0.2  # seconds
 _ATTEMPTS = 5
@@ -33,11 +32,11 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class CohortOptions:
-    """What the user chooses; see `lmidiffusion translate-cohort --help`."""
+    """Options of the command; see `lmidiffusion translate-cohort --help`."""
 
     cohort: Cohort
     output: Path
-    recipe: Recipe = Recipe()
+    settings: CohortSettings = CohortSettings()
     device: str = "auto"
     devices: str = "auto"
     nodes: int = 1
@@ -46,11 +45,11 @@ class CohortOptions:
 
 @dataclass(frozen=True)
 class CohortReport:
-    """What has come of the chosen scans.
+    """Outcome of the chosen scans.
 
     Attributes:
-        done: how many have results, those of earlier calls too.
-        failures: a name and a reason for each other one.
+        done: number of scans with results, those of earlier calls included.
+        failures: name and reason of each other scan.
     """
 
     done: int
@@ -59,67 +58,59 @@ class CohortReport:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The chosen scans to translate, and those whose results are of another recipe."""
+    """The chosen scans to translate, and those whose results were made with other settings."""
 
     missing: list[Outputs]
     refused: list[Outputs]
 
 
 def translate_cohort(options: CohortOptions) -> CohortReport | None:
-    """Translate the chosen scans of a cohort, or what is missing of them; write qc.html and failures.csv.
+    """Translate the chosen scans that have no results yet, and write qc.html and failures.csv.
 
     Returns:
-        None in all processes but the first.
+        The outcome in the first process, None in all others.
 
     Raises:
-        UserError: something is wrong with the checkpoint, the device or the output folder.
+        UserError: the checkpoint, the device or the output folder cannot be used.
     """
     check_shared_device(options.device)
-    select_precision(options.recipe.precision, select_device(options.device))
-    checkpoint = load_checkpoint(options.recipe.checkpoint)
-    _check_recipe(options, checkpoint)
+    select_precision(options.settings.precision, select_device(options.device))
+    checkpoint = load_checkpoint(options.settings.checkpoint)
+    _check_settings(options, checkpoint)
     _open_output(options)
     every = [Outputs(options.output, scan, checkpoint.modality) for scan in options.cohort.scans]
     chosen = [outputs for outputs in every if outputs.scan.is_chosen]
     fabric = launch(options.device, devices=options.devices, nodes=options.nodes)
     if fabric.local_rank > 0:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    # One process looks, so that all see the same scans missing.
+    # One process looks, so that all agree on which scans are missing.
     plan = fabric.broadcast(_plan(options, every, chosen) if fabric.is_global_zero else _Plan([], []))
-    pipeline = Pipeline(checkpoint, options.recipe, fabric.device)
+    pipeline = Pipeline(checkpoint, options.settings, fabric.device)
     if not fabric.is_global_zero:
-        pipeline.do(share(plan.missing, fabric))
+        pipeline.translate_all(share(plan.missing, fabric))
         fabric.barrier()
         return None
     with progress_bar(len(chosen), [outputs.is_finished for outputs in plan.missing]):
-        pipeline.do(share(plan.missing, fabric))
+        pipeline.translate_all(share(plan.missing, fabric))
         fabric.barrier()
     return _report(options, every, plan)
 
 
 def _end_with(parent: int) -> None:
-    """End this process once its parent has been killed: the next call must not find it at work."""
+    """End this process once its parent has been killed, so that it does not write beside the next call."""
     while os.getppid() == parent:
         time.sleep(_HEARTBEAT)
     os._exit(1)
 
 
-def _check_recipe(options: CohortOptions, checkpoint: Checkpoint) -> None:
-    recipe = options.recipe
-    masked = {scan.mask is not None for scan in options.cohort.scans if scan.is_chosen}
-    if recipe.find_brain and recipe.clusters is not None:
-        raise UserError("A brain gives three tissues; leave out --find-brain or --clusters.")
-    if recipe.find_brain:
-        check_brain_finder()
-    if True in masked:
-        check_classes(checkpoint, clusters=None, brain_from="the masks")
-    if False in masked:
-        brain_from = "--find-brain" if recipe.find_brain else None
-        check_classes(checkpoint, clusters=recipe.clusters, brain_from=brain_from)
+def _check_settings(options: CohortOptions, checkpoint: Checkpoint) -> None:
+    masks = {scan.mask is not None: scan.mask for scan in options.cohort.scans if scan.is_chosen}
+    for mask in masks.values():
+        options.settings.for_scan(checkpoint, mask=mask).check()
 
 
 def _open_output(options: CohortOptions) -> None:
-    """Make the folder of the results, and find what stands in the way before minutes are spent."""
+    """Make the folder of the results, or fail before minutes are spent."""
     output, cohort = options.output, options.cohort
     if output.resolve() == cohort.root.resolve():
         raise UserError(f"The output {output} is the folder of the scans; choose another.")
@@ -134,16 +125,16 @@ def _open_output(options: CohortOptions) -> None:
 
 
 def _plan(options: CohortOptions, every: list[Outputs], chosen: list[Outputs]) -> _Plan:
-    """Clear away what is left of killed calls and what is not to be kept, and see what there is to do."""
+    """Remove leftovers of killed calls, and list the scans to translate."""
     _remove_leftovers(options.output, {path for outputs in chosen for path in (*outputs.results(), outputs.failure)})
     if options.cohort.is_bids:
         for name, text in derivatives_files(options.cohort.root).items():
             _write(options.output / name, text)
-    record = options.recipe.record()
+    record = options.settings.record()
     plan = _Plan([], [])
     for outputs in chosen:
         if options.overwrite:
-            # What is stopped half-way goes on without --overwrite: a scan without its sidecar is not done.
+            # A call that is stopped is resumed without --overwrite: a scan without its sidecar is not done.
             outputs.sidecar.unlink(missing_ok=True)
         outputs.failure.unlink(missing_ok=True)
         found = state(outputs, record)
@@ -153,7 +144,7 @@ def _plan(options: CohortOptions, every: list[Outputs], chosen: list[Outputs]) -
 
 
 def _remove_leftovers(output: Path, results: set[Path]) -> None:
-    """Remove temporary files of the cohort and of these results; those of other scans may be another call's."""
+    """Remove temporary files of the cohort and of these results; other scans may belong to another running call."""
     for place, _, files in os.walk(output):
         for name in files:
             path = Path(place, name)
@@ -163,7 +154,7 @@ def _remove_leftovers(output: Path, results: set[Path]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file of the cohort as a whole. Another call that begins may take the temporary file for a leftover."""
+    """Write a file of the whole cohort; retry if another call has removed the temporary file as a leftover."""
     for attempt in range(_ATTEMPTS):
         try:
             with atomic_path(path) as temporary:
@@ -175,11 +166,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> CohortReport:
-    """Write what has come of all scans, those of other calls too, and tell what has come of the chosen ones."""
+    """Write the page and the list of failures of all scans, and return the outcome of the chosen ones."""
     listed = [*options.cohort.problems, *_failures(every, plan)]
     lost = {name for name, _ in listed}
     done = [outputs for outputs in every if outputs.scan.name not in lost and outputs.are_complete()]
-    _write(options.output / PAGE, quality_page(done, listed))
+    _write(options.output / PAGE, qc_page(done, listed))
     text = io.StringIO()
     csv.writer(text).writerows([("scan", "reason"), *listed])
     path = options.output / FAILURES

@@ -1,4 +1,4 @@
-"""One scan of a cohort, and the files that come of it."""
+"""A scan of a cohort and the files of its results."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FIGURES, LOGS = "figures", "logs"
-"""Folders of the output beside those that mirror the input."""
+"""Folders of the output besides those that mirror the input."""
 PAGE, FAILURES = "qc.html", "failures.csv"
-"""Files of the output that tell of the whole cohort."""
+"""Files of the output about the whole cohort."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Scan:
     """One scan of a cohort.
 
     Attributes:
-        name: its path below the cohort's root, with slashes; no other scan has it.
-        source: its file.
-        mask: a brain mask, if there is one.
-        stem: of its results, a path below the output folder, with slashes.
-        sources: how its results name what they were made of.
-        is_chosen: whether this call is to translate it.
+        name: unique path below the cohort's root, with slashes.
+        source: file of the scan.
+        mask: file of a brain mask, if there is one.
+        stem: path of the results below the output folder, with slashes and without endings.
+        sources: names of source and mask in the results' sidecars.
+        is_chosen: false for a scan that this call leaves alone.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the results of a scan go.
+    """Paths of a scan's results.
 
     Attributes:
-        folder: of the whole cohort's results.
+        folder: of the results of the whole cohort.
         scan: the scan.
         modality: of the translation.
     """
@@ -56,7 +56,7 @@ class Outputs:
 
     @property
     def sidecar(self) -> Path:
-        """What the translation was made of, and how; it is written last, and a scan that has it is done."""
+        """Sources and settings of the translation; written last, so that a scan that has it is done."""
         return self._file(f"desc-translated_{self.modality}.json")
 
     @property
@@ -66,35 +66,35 @@ class Outputs:
 
     @property
     def labels(self) -> Path:
-        """What the labels stand for."""
+        """The table of label names."""
         return self._file("desc-kmeans_dseg.tsv")
 
     @property
     def segmentation_sidecar(self) -> Path:
-        """What the label map was made of, and how much there is of each class."""
+        """Sources of the label map and the volume of each class."""
         return self._file("desc-kmeans_dseg.json")
 
     @property
     def picture(self) -> Path:
-        """The scan's row on the page of quality."""
+        """The image of the scan on the QC page."""
         return self._file("desc-quality.webp", FIGURES)
 
     @property
     def failure(self) -> Path:
-        """Why there are no results."""
+        """The reason of a failure."""
         return self._file("failure.txt", LOGS)
 
     def results(self) -> tuple[Path, ...]:
-        """All files of a scan that is done, in the order in which they may be missed: the sidecar first."""
+        """Return all files of a translated scan, the sidecar first."""
         return (
             *(self.sidecar, self.translation, self.segmentation),
             *(self.labels, self.segmentation_sidecar, self.picture),
         )
 
     def are_complete(self) -> bool:
-        """Whether no file is missing."""
+        """Tell whether no file is missing."""
         return all(path.exists() for path in self.results())
 
     def is_finished(self) -> bool:
-        """Whether the scan has been translated, or has failed."""
+        """Tell whether the scan has been translated or has failed."""
         return self.sidecar.exists() or self.failure.exists()

@@ -40,7 +40,7 @@ def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) 
     from ..translation.options import TranslationOptions
 
     chosen = {name: getattr(parsed, name) for name in ("sampler", "steps", "samples")}
-    return TranslationOptions.of_preset(
+    return TranslationOptions.from_preset(
         parsed.quality,
         **{name: value for name, value in chosen.items() if value is not None},
         guidance=parsed.guidance,

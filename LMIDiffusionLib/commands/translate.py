@@ -46,20 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..jobs.reporting import EventReporter, TerminalReporter, doubts_told
+    from ..jobs.reporting import EventReporter, TerminalReporter
 
-    with (
-        contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter,
-        doubts_told(reporter),
-    ):
+    with contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter:
         job_of(parsed).run(reporter)
 
 
 def job_of(parsed: argparse.Namespace) -> TranslationJob:
-    """What the arguments ask for."""
+    """Return the job that the arguments describe."""
     from ..images.dicom_series import Series
-    from ..jobs.translation_job import FOUND, TranslationJob
+    from ..jobs.translation_job import TranslationJob
     from ..model.devices import Processor
+    from ..translation.scan_pipeline import FOUND
 
     return TranslationJob(
         source=parsed.source if parsed.series is None else Series(parsed.source, parsed.series),

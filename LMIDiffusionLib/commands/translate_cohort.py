@@ -52,7 +52,7 @@ def _add_choice(group: argparse._ArgumentGroup) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ..cohort import Choice, CohortOptions, find_cohort, translate_cohort
-    from ..cohort.settings import Recipe
+    from ..cohort.settings import CohortSettings
     from ..errors import UserError
 
     labels = (parsed.participant_label, parsed.session_label, parsed.suffix)
@@ -64,7 +64,9 @@ def run(parsed: argparse.Namespace) -> None:
     options = CohortOptions(
         cohort=cohort,
         output=parsed.output,
-        recipe=Recipe(parsed.checkpoint, parsed.clusters, parsed.find_brain, parsed.precision, sampling(parsed)),
+        settings=CohortSettings(
+            parsed.checkpoint, parsed.clusters, parsed.find_brain, parsed.precision, sampling(parsed)
+        ),
         device=parsed.device,
         devices=parsed.devices,
         nodes=parsed.nodes,

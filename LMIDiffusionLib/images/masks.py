@@ -18,15 +18,16 @@ _LABEL_TOLERANCE = 0.01
 # Grids of one size whose middles lie farther apart than this belong to different scans, or a header was lost.
 _SAME_PLACE = 5.0  # millimetres
 _INSIDE = 0.5
-# Shares of the head, of what is not head, and the volume of the largest brains, in millilitres.
+# Shares of the head, of what is not head, and the volume of the largest brains, in milliliters.
 _WHOLE_HEAD, _NO_HEAD, _MUCH_AIR, _LARGEST_BRAIN = 0.9, 0.01, 0.5, 2000.0
 
 
-def read_mask(path: str | Path, reference: Volume) -> NDArray[np.bool_]:
+def read_mask(mask: VolumeLike, reference: VolumeLike) -> NDArray[np.bool_]:
     """As `as_mask`, with a `ScanWarning` for each notice."""
-    mask, notices = as_mask(path, reference)
+    scan, _ = as_volume(reference)
+    inside, notices = as_mask(mask, scan)
     warn(notices)
-    return mask
+    return inside
 
 
 def as_mask(given: VolumeLike, reference: Volume) -> tuple[NDArray[np.bool_], Notices]:

@@ -39,7 +39,8 @@ class SliceGrid:
             UserError: the slices would be too small to hold a head, or too large to be one.
         """
         self.plane = plane
-        self._affine, self._pixel_size = affine, pixel_size
+        self.pixel_size = pixel_size
+        self._affine = affine
         affine = in_plane(affine, plane)
         self._orientation = io_orientation(affine)
         self._shape = shape
@@ -68,7 +69,7 @@ class SliceGrid:
 
     def in_plane(self, plane: str) -> SliceGrid:
         """Slices of the same volume in another plane."""
-        return SliceGrid(self._shape, self._affine, pixel_size=self._pixel_size, plane=plane)
+        return SliceGrid(self._shape, self._affine, pixel_size=self.pixel_size, plane=plane)
 
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
         """Slices (S, 1, H, W), float32; axial ones from the feet up, rows run to the right, columns to the front."""

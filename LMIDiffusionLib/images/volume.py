@@ -63,7 +63,7 @@ class Volume:
             return image
         for field in _GEOMETRY_FIELDS:
             image.header[field] = self.header[field]
-        return image_class(array, None, image.header, dtype=array.dtype)
+        return image_class(array, image.header.get_best_affine(), image.header, dtype=array.dtype)
 
     def shares_grid_with(self, other: Volume) -> bool:
         """Whether both have as many voxels in the same places, to a hundredth of a millimetre."""
@@ -212,10 +212,10 @@ def _share_of_head(values: NDArray[np.float64], gaps: NDArray[np.bool_]) -> floa
     return float(enclosed.sum() / max(1, enclosed.sum() + head.sum()))
 
 
-def write_volume(path: str | Path, volume: Volume) -> None:
+def write_volume(path: str | Path, volume: VolumeLike) -> None:
     """Write a volume in the format of the path's ending, under a temporary name in the same folder, then renamed."""
     with atomic_path(Path(path)) as temporary:
-        save_volume(temporary, volume)
+        save_volume(temporary, volume if isinstance(volume, Volume) else as_volume(volume)[0])
 
 
 def save_volume(path: Path, volume: Volume) -> None:

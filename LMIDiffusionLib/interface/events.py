@@ -1,7 +1,4 @@
-"""What a translation tells of itself: events, each of which is one line of JSON between two processes.
-
-The standard library is enough to read and to write them, so that a program without PyTorch can listen.
-"""
+"""Events of a translation, each of which becomes one line of JSON between two processes."""
 
 from __future__ import annotations
 
@@ -14,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, is_out_of_memory
+from .notices import Notice, NoticeKind
 from .progress import Progress
 
 _LIBRARY = __name__.partition(".")[0]
 
 IDLE_SECONDS = 600.0
-"""A process that serves requests ends when it has waited so long for one."""
+"""A worker process ends after so long without a request."""
 
 
 class Stage(Enum):
-    """A part of the work that begins; they follow each other in this order."""
+    """A stage of the work has begun; stages follow each other in this order."""
 
-    READING = "reading"
     LOADING = "loading"
+    READING = "reading"
     TRANSLATING = "translating"
     SEGMENTING = "segmenting"
     WRITING = "writing"
@@ -34,23 +32,23 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class ClassVolume:
-    """One class of the segmentation: its label in the file, its name and its volume."""
+    """The label, name and volume of a class of the segmentation."""
 
     label: int
     name: str
-    millilitres: float
+    milliliters: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """All files are written.
+    """All files have been written.
 
     Attributes:
         output: the translated volume.
-        segmentation: the label map, if one was wanted.
-        uncertainty: the standard deviation over samples, if it was wanted.
+        segmentation: the label map; None if it was not asked for.
+        uncertainty: the standard deviation over samples; None if it was not asked for.
         classes: of the segmentation.
-        seconds: that all of it took.
+        seconds: duration of the whole job.
     """
 
     output: Path
@@ -60,15 +58,8 @@ class Result:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """Something about a file that the user should know; the work goes on. The message is one sentence."""
-
-    message: str
-
-
 class ErrorKind(Enum):
-    """Why there is no result: each asks for something else of the user."""
+    """The reason of a failure; each calls for another action of the user."""
 
     OUT_OF_MEMORY = "out-of-memory"
     BAD_INPUT = "bad-input"
@@ -78,44 +69,56 @@ class ErrorKind(Enum):
 
 @dataclass(frozen=True)
 class Error:
-    """There will be no result. The message is one sentence."""
+    """The job has failed.
+
+    Attributes:
+        kind: the reason.
+        text: one sentence, without the place that it begins with.
+        place: the file that it is about; empty if it is about no file.
+    """
 
     kind: ErrorKind
-    message: str
+    text: str
+    place: str = ""
+
+    @property
+    def message(self) -> str:
+        """The whole sentence."""
+        return f"{self.place} {self.text}".lstrip()
 
 
 @dataclass(frozen=True)
-class JobBegun:
-    """A process that serves several requests begins with the one of that number."""
+class JobStarted:
+    """A worker process has started the job of that number."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class JobEnded:
-    """It is done with that one, which had a `Result` or an `Error`.
+    """A worker process has ended a job, which had a `Result` or an `Error`.
 
     Attributes:
-        number: of the request.
-        holds_gpu: whether the process has used a GPU, some of whose memory stays taken up to its end.
+        number: of the job.
+        holds_gpu: whether the process has used a GPU; the driver keeps some GPU memory until the process ends.
     """
 
     number: int
     holds_gpu: bool
 
 
-Event = Stage | Progress | Doubt | Result | Error | JobBegun | JobEnded
+Event = Stage | Progress | Notice | Result | Error | JobStarted | JobEnded
 
 
 def to_line(event: Event) -> str:
-    """An event as one line of JSON; `parse` reads it."""
+    """Write an event as one line of JSON, which `parse` reads."""
     name = next(name for name, (kind, _) in _READERS.items() if isinstance(event, kind))
     fields = {"stage": event.value} if isinstance(event, Stage) else dataclasses.asdict(event)
     return json.dumps({"event": name, **fields}, default=_plain)
 
 
 def parse(line: str) -> Event | None:
-    """The event on a line, or None where the line is anything else: packages print what they like."""
+    """Read the event on a line; return None for any other line, as packages print."""
     try:
         fields = json.loads(line)
         _, read = _READERS[fields["event"]]
@@ -125,11 +128,12 @@ def parse(line: str) -> Event | None:
 
 
 def failure(error: BaseException) -> Error:
-    """The event of an exception that ended the work."""
+    """Return the event of an exception that ended the work."""
     if is_out_of_memory(error):
-        return Error(ErrorKind.OUT_OF_MEMORY, _sentence(error, "The computer has too little memory; free some."))
+        sentence = str(error) if isinstance(error, UserError) else "The computer has too little memory; free some."
+        return Error(ErrorKind.OUT_OF_MEMORY, sentence)
     if isinstance(error, UserError):
-        return Error(ErrorKind.BAD_INPUT, str(error))
+        return Error(ErrorKind.BAD_INPUT, error.text, error.place)
     if isinstance(error, KeyboardInterrupt):
         return Error(ErrorKind.CANCELLED, "Interrupted; nothing was written.")
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != _LIBRARY:
@@ -141,10 +145,6 @@ def failure(error: BaseException) -> Error:
         return Error(ErrorKind.BAD_INPUT, message)
     first = next(iter(str(error).splitlines()), "")
     return Error(ErrorKind.INTERNAL, f"Something unexpected happened ({type(error).__name__}: {first}); report it.")
-
-
-def _sentence(error: BaseException, otherwise: str) -> str:
-    return str(error) if isinstance(error, UserError) else otherwise
 
 
 def _plain(value: Any) -> str:
@@ -162,9 +162,13 @@ def _progress(fields: dict[str, Any]) -> Progress:
     )
 
 
+def _notice(fields: dict[str, Any]) -> Notice:
+    return Notice(NoticeKind(fields["kind"]), str(fields["place"]), str(fields["text"]))
+
+
 def _result(fields: dict[str, Any]) -> Result:
     classes = [
-        ClassVolume(int(each["label"]), str(each["name"]), float(each["millilitres"])) for each in fields["classes"]
+        ClassVolume(int(each["label"]), str(each["name"]), float(each["milliliters"])) for each in fields["classes"]
     ]
     return Result(
         output=Path(fields["output"]),
@@ -182,9 +186,9 @@ def _path(text: str | None) -> Path | None:
 _READERS: dict[str, tuple[type[Event], Callable[[dict[str, Any]], Event]]] = {
     "stage": (Stage, lambda fields: Stage(fields["stage"])),
     "progress": (Progress, _progress),
-    "doubt": (Doubt, lambda fields: Doubt(str(fields["message"]))),
+    "notice": (Notice, _notice),
     "result": (Result, _result),
-    "error": (Error, lambda fields: Error(ErrorKind(fields["kind"]), str(fields["message"]))),
-    "begun": (JobBegun, lambda fields: JobBegun(int(fields["number"]))),
+    "error": (Error, lambda fields: Error(ErrorKind(fields["kind"]), str(fields["text"]), str(fields["place"]))),
+    "started": (JobStarted, lambda fields: JobStarted(int(fields["number"]))),
     "ended": (JobEnded, lambda fields: JobEnded(int(fields["number"]), bool(fields["holds_gpu"]))),
 }

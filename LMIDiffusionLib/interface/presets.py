@@ -1,7 +1,4 @@
-"""Qualities of a translation to choose from: how much time to spend, and on what.
-
-The standard library is enough to read them, so that a program without PyTorch can offer them.
-"""
+"""Presets of a translation, from quick to slow."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preset:
-    """A quality.
+    """Sampler, steps and samples of a translation.
 
     Attributes:
         sampler: name in `samplers.SAMPLERS`.
-        steps: network evaluations a sample.
-        samples: how many are averaged.
+        steps: network evaluations per sample.
+        samples: number of samples that are averaged.
     """
 
     sampler: str
@@ -27,10 +24,10 @@ PRESETS = {
     "fast": Preset("dpm-solver++", steps=1, samples=1),
     # Two in the plane of the scan's own slices and one in each of the others.
     "balanced": Preset("dpm-solver++", steps=1, samples=4),
-    # All contrasts of the source in its own plane: further samples bring nothing.
+    # All views in the scan's own plane; further samples add nothing.
     "best": Preset("dpm-solver++", steps=1, samples=8),
     "paper": Preset("euler-maruyama", steps=1000, samples=1),
 }
-"""By name, from the quickest to the slowest."""
+"""Presets by name, from the quickest to the slowest."""
 
 DEFAULT_PRESET = "balanced"

@@ -1,4 +1,4 @@
-"""How far a translation is, and how long the rest will take."""
+"""Progress of a translation and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a translation stands.
+    """State of a running translation.
 
     Attributes:
-        slice: slices done, all samples taken together as one pass each.
-        slices: slices to do.
-        step: steps done of the present batch.
-        steps: steps a batch takes.
-        fraction: share of all work done, 0 to 1.
+        slice: number of slices that are done, with all their samples.
+        slices: number of all slices.
+        step: steps done in the current batch.
+        steps: steps of a batch.
+        fraction: share of all work that is done, 0 to 1.
         seconds_left: estimate.
     """
 
@@ -29,12 +29,12 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Turns slices, samples and steps done into progress and an estimate of the time left.
+    """Counts steps, samples and slices, and estimates the time left.
 
     Attributes:
-        slices: to do.
-        steps: of a sample of a slice.
-        samples: of all slices together.
+        slices: number of all slices.
+        steps: steps of one sample of a slice.
+        samples: number of samples of all slices together.
     """
 
     slices: int
@@ -49,11 +49,11 @@ class Clock:
     _start: float = field(default_factory=time.monotonic)
 
     def begin(self, batch: int, *, samples: int) -> None:
-        """A batch of so many slices begins, or begins anew, each of which takes so many samples."""
+        """Start or restart a batch of `batch` slices with `samples` samples each."""
         self._batch, self._samples_each, self._taken = batch, samples, 0
 
     def step(self) -> Progress:
-        """A step of the present batch is done."""
+        """Count a step of the current batch."""
         self._taken += 1
         drawn = self._drawn + self._batch * self._taken / self.steps
         self._fraction = max(self._fraction, drawn / self.samples)  # a batch that is halved half-way starts anew
@@ -63,6 +63,6 @@ class Clock:
         return Progress(self._done, self.slices, step, self.steps, self._fraction, left)
 
     def finish(self) -> None:
-        """All samples of the present batch are there."""
+        """Count the current batch as done."""
         self._done += self._batch
         self._drawn += self._batch * self._samples_each

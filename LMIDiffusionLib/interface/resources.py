@@ -1,4 +1,4 @@
-"""Bundled files, checkpoints and sample scans, and the folder of the user's own checkpoints."""
+"""Bundled checkpoints and sample scans, and the folder of the user's own checkpoints."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULT_CHECKPOINT = "t1w-ixi-2mm-lmi-intensity"
 
 
 def resource(*parts: str) -> Path:
-    """Path of a bundled file or folder.
+    """Return the path of a bundled file or folder.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is missing.
     """
     for folder in _CANDIDATES:
         path = folder.joinpath(*parts)
@@ -29,19 +29,19 @@ def resource(*parts: str) -> Path:
 
 
 def bundled_checkpoints() -> dict[str, Path]:
-    """Bundled checkpoints by name."""
+    """Return the bundled checkpoints by name."""
     files = (path for folder in _CANDIDATES for path in (folder / "Checkpoints").glob("*.safetensors"))
     return {path.stem: path for path in files}
 
 
 def user_checkpoint_folder() -> Path:
-    """Where checkpoints of the user's own are looked for by name; nobody may have made it yet."""
+    """Return the folder of the user's own checkpoints, which need not exist."""
     # Path.home() raises where a user has none, as in containers.
     return Path(os.path.expanduser("~"), ".LMIDiffusion", "Checkpoints")
 
 
 def user_checkpoints() -> dict[str, Path]:
-    """Checkpoints in the user's folder by name; none where it cannot be read, as that of another user."""
+    """Return the checkpoints in the user's folder by name; none if the folder cannot be read."""
     try:
         return {path.stem: path for path in sorted(user_checkpoint_folder().glob("*.safetensors"))}
     except OSError:
@@ -49,15 +49,15 @@ def user_checkpoints() -> dict[str, Path]:
 
 
 def known_checkpoints() -> dict[str, Path]:
-    """Checkpoints that go by a name: the user's, and the bundled ones, which keep their names."""
+    """Return all checkpoints that have a name; a bundled one comes before a user's of the same name."""
     return {**user_checkpoints(), **bundled_checkpoints()}
 
 
 def checkpoint_path(name_or_path: str) -> Path:
-    """File of a checkpoint given by its name in `known_checkpoints` or by path.
+    """Return the file of a checkpoint, which is given by its name in `known_checkpoints` or by its path.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such checkpoint.
     """
     known = known_checkpoints()
     if name_or_path in known:
@@ -70,9 +70,9 @@ def checkpoint_path(name_or_path: str) -> Path:
 
 
 def checkpoint_hash(name_or_path: str) -> str:
-    """SHA-256 of a checkpoint's file.
+    """Return the SHA-256 of a checkpoint's file.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such checkpoint.
     """
     return hashlib.sha256(checkpoint_path(name_or_path).read_bytes()).hexdigest()

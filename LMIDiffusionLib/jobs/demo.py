@@ -1,4 +1,4 @@
-"""`demo`: the whole job on the bundled PDw scan, with a picture of it."""
+"""The `demo` job: the bundled PDw scan, translated, segmented and drawn."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LARGEST_SPREAD = 0.2
 
 
 def sample_scan(name: str) -> Path:
-    """Path of a bundled scan."""
+    """Return the path of a bundled scan."""
     return resource("SampleData", f"{name}.nii.gz")
 
 
 def run_demo(folder: Path, *, device: str) -> None:
-    """Translate the bundled PDw scan, segment it and draw it beside the true T1w.
+    """Translate and segment the bundled PDw scan, and draw it beside the true T1w.
 
     Raises:
         UserError: a bundled file is missing, or the folder cannot be written.

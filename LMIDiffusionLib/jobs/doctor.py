@@ -1,6 +1,6 @@
-"""What is installed, what computes, which checkpoints there are, and what can be done with all of it.
+"""Diagnosis of an installation: packages, devices, checkpoints, and what works with them.
 
-It must be able to say so where anything is missing: the standard library alone is imported with it.
+It must run where anything is missing, so it imports only the standard library when it is loaded.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _MODULES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn
 
 @dataclass(frozen=True)
 class Purpose:
-    """Something that the library does with packages.
+    """A feature of the library and the packages that it needs.
 
     Attributes:
-        name: what it does.
-        packages: that it needs, by the names under which they are installed.
-        remedy: a command that installs them.
+        name: of the feature.
+        packages: names under which they are installed.
+        remedy: command that installs them.
     """
 
     name: str
@@ -63,11 +63,11 @@ Rows = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """Findings about an installation.
 
     Attributes:
-        sections: by heading, what there is and how it is.
-        problem: why nothing can be translated, in one sentence; empty where it can.
+        sections: rows of name and state, by heading.
+        problem: one sentence on why nothing can be translated; empty if translation works.
     """
 
     sections: dict[str, Rows]
@@ -75,7 +75,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at the whole installation, and translate one slice."""
+    """Check the whole installation and translate one slice."""
     packages = {name: _version(name) for each in PURPOSES for name in each.packages}
     missing = {name for name, (version, _) in packages.items() if not version}
     problem, outcome = _lack(TRANSLATION, missing), ""
@@ -100,14 +100,14 @@ def diagnose() -> Diagnosis:
 
 
 def _verdict(lack: str, *, works: bool) -> str:
-    """Whether something can be done that needs packages of its own, and a translation that works."""
+    """Say whether a feature works, which needs its packages and a working translation."""
     if lack:
         return f"no: {lack}"
     return "yes" if works else f"no: {TRANSLATION.name} has to work first"
 
 
 def _version(package: str) -> tuple[str, str]:
-    """Its version, or else why there is none; only loading it tells whether it works."""
+    """Return the version of a package that can be loaded, or else an empty text and the reason."""
     name = _MODULES.get(package, package)
     try:
         module = importlib.import_module(name)
@@ -144,7 +144,7 @@ def _devices() -> Rows:
 
 
 def _checkpoints(*, load: bool) -> Rows:
-    """All checkpoints that go by a name, and whether they can be used."""
+    """List all named checkpoints and whether they can be used."""
     found = [*bundled_checkpoints().values(), *user_checkpoints().values()]
     sums = {offer.file_name: offer.sha256 for offer in map(read_offer, found) if offer}
     rows = [(path.stem, _state(path, sums.get(path.name), load=load)) for path in found]
@@ -170,7 +170,7 @@ def _state(path: Path, expected: str | None, *, load: bool) -> str:
 
 
 def _try_translation() -> tuple[str, str]:
-    """Why one slice of the bundled scan cannot be translated, or else how that went."""
+    """Translate one slice of the bundled scan; return an empty text and the outcome, or else the problem."""
     try:
         return "", _translate_a_slice()
     except Exception as error:  # drivers, damaged files, missing libraries: all of it is what this command is for
@@ -179,12 +179,11 @@ def _try_translation() -> tuple[str, str]:
 
 def _translate_a_slice() -> str:
     from ..images.volume import read_volume
-    from ..model.checkpoint import load_checkpoint
-    from ..model.devices import select_device
+    from ..translation.lmi_diffusion import LMIDiffusion
     from ..translation.options import TranslationOptions
-    from ..translation.translate_volume import translate
+    from ..translation.scan_pipeline import translate
 
-    volume, checkpoint = read_volume(resource("SampleData", "sri24_PDw.nii.gz")), load_checkpoint()
+    volume, translator = read_volume(resource("SampleData", "sri24_PDw.nii.gz")), LMIDiffusion(precision="auto")
     start = time.perf_counter()
-    translate(volume, checkpoint, TranslationOptions.of_preset("fast", slices=(40, 41)))
-    return f"one slice in {time.perf_counter() - start:.1f} s on {select_device('auto')}"
+    translate(volume, translator, TranslationOptions.from_preset("fast", slices=(40, 41)))
+    return f"one slice in {time.perf_counter() - start:.1f} s on {translator.device}"

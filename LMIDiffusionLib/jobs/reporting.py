@@ -1,49 +1,29 @@
-"""How a command tells what it is doing: a progress bar for people, one JSON object a line for programs."""
+"""Reports of a running command: a progress bar for people, one JSON object a line for programs."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import warnings
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from ..errors import ScanWarning
-from ..interface.events import Doubt, Event, Result, Stage, to_line
+from ..interface.events import Event, Result, Stage, to_line
+from ..interface.notices import Notice
 from ..interface.progress import Progress
 
 
 class Reporter(Protocol):
-    """Hears of every event of a translation."""
+    """Listener to every event of a job."""
 
     def report(self, event: Event) -> None:
-        """Something happened."""
+        """Handle an event."""
 
     def close(self) -> None:
-        """Nothing more will come."""
-
-
-@contextlib.contextmanager
-def doubts_told(reporter: Reporter) -> Iterator[None]:
-    """Every `ScanWarning` becomes an event, also one that another job of the process has given already."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ScanWarning)
-        show_others = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, ScanWarning):
-                reporter.report(Doubt(str(message)))
-            else:
-                show_others(message, category, *place)
-
-        warnings.showwarning = show  # type: ignore[assignment]
-        yield
+        """Clean up after the last event."""
 
 
 class EventReporter:
-    """One JSON object a line on standard output."""
+    """Prints one JSON object a line on standard output."""
 
     def report(self, event: Event) -> None:
         print(to_line(event), flush=True)
@@ -53,7 +33,7 @@ class EventReporter:
 
 
 class TerminalReporter:
-    """A progress bar where standard error is a terminal, and a few words at the end."""
+    """Shows a progress bar if standard error is a terminal, and prints notices and a summary."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
@@ -63,10 +43,10 @@ class TerminalReporter:
             self.close()
         elif isinstance(event, Progress):
             self._show(event)
-        elif isinstance(event, Doubt):
+        elif isinstance(event, Notice):
             print(f"lmidiffusion: {event.message}", file=sys.stderr, flush=True)
         elif isinstance(event, Result):
-            _summarise(event)
+            _print_summary(event)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -81,9 +61,9 @@ class TerminalReporter:
         self._bar.update(progress.fraction - self._bar.n)
 
 
-def _summarise(result: Result) -> None:
+def _print_summary(result: Result) -> None:
     for path in filter(None, (result.output, result.segmentation, result.uncertainty)):
         print(f"Wrote {path}")
     for each in result.classes:
-        print(f"  {each.label} {each.name:<13} {each.millilitres:9.1f} ml")
+        print(f"  {each.label} {each.name:<13} {each.milliliters:9.1f} ml")
     print(f"Done in {result.seconds:.0f} s.")

@@ -1,4 +1,4 @@
-"""Translations one after the other in one process, which loads PyTorch and the checkpoint but once."""
+"""A worker process that runs translation jobs one after the other and loads PyTorch and the checkpoint once."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import traceback
 from collections.abc import Callable, Iterable
 
 from ..errors import UserError
-from ..interface.events import IDLE_SECONDS, ErrorKind, JobBegun, JobEnded, failure
+from ..interface.events import IDLE_SECONDS, ErrorKind, JobEnded, JobStarted, failure
 from ..model.checkpoint_cache import CheckpointCache
 from ..model.devices import select_device
-from .reporting import Reporter, doubts_told
+from .reporting import Reporter
 from .translation_job import TranslationJob
 
-# As events.IDLE_SECONDS, once a GPU has been used: its driver keeps some of its memory for the process up to the end.
+# After a GPU has been used: its driver keeps some GPU memory until the process ends.
 _GPU_IDLE_SECONDS = 5.0
 _FORM = 'A request is a line of JSON such as {"number": 1, "arguments": ["scan.nii", "t1w.nii"]}; this is none.'
 
 
 class Requests:
-    """Lines of a stream. A thread reads them, so that waiting can end: `select` knows no pipes on Windows."""
+    """Lines of a stream, read by a thread so that waiting can time out: `select` does not support pipes on Windows."""
 
     def __init__(self, stream: Iterable[bytes]) -> None:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
     def next(self, *, seconds: float) -> bytes | None:
-        """The next line; None at the end of the stream, or if none comes in so many seconds."""
+        """Return the next line, or None at the end of the stream or after so many seconds without a line."""
         try:
             return self._lines.get(timeout=seconds)
         except queue.Empty:
@@ -41,21 +41,25 @@ class Requests:
 
 
 class Server:
-    """Works through requests; what fails does not end the others.
+    """Runs the jobs of requests; a job that fails does not end the others.
 
-    A request is a JSON object with a `number`, which is told with its beginning and its end, and `arguments`, the words
+    A request is a JSON object with a `number`, which is reported at the job's start and end, and `arguments`, the words
     that follow `translate` on the command line.
     """
 
     def __init__(self, reporter: Reporter, job_of: Callable[[list[str]], TranslationJob]) -> None:
-        """`job_of` reads the arguments."""
+        """
+        Args:
+            reporter: is told every event.
+            job_of: reads the arguments.
+        """
         self._reporter = reporter
         self._job_of = job_of
         self._checkpoints = CheckpointCache()
         self._holds_gpu = False
 
     def run(self, requests: Requests) -> None:
-        """Answer requests until no more come."""
+        """Run jobs until no more requests come."""
         while (line := requests.next(seconds=_GPU_IDLE_SECONDS if self._holds_gpu else IDLE_SECONDS)) is not None:
             self._answer(line)
 
@@ -63,7 +67,7 @@ class Server:
         number = None
         try:
             number, arguments = _parse(line)
-            self._reporter.report(JobBegun(number))
+            self._reporter.report(JobStarted(number))
             self._work(arguments)
         except Exception as error:
             reason = failure(error)
@@ -76,8 +80,7 @@ class Server:
     def _work(self, arguments: list[str]) -> None:
         job = self._job_of(arguments)
         self._holds_gpu |= select_device(job.processor.device).type != "cpu"
-        with doubts_told(self._reporter):
-            job.run(self._reporter, load=self._checkpoints.load)
+        job.run(self._reporter, load=self._checkpoints.load)
 
 
 def _parse(line: bytes) -> tuple[int, list[str]]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..errors import UserError
-from ..images.volume import Volume
+from ..images.volume import Volume, VolumeLike, as_scan
 
 SMALLEST, LARGEST = 500.0, 2500.0
 """Plausible volumes of a brain with its CSF, in milliliters."""
@@ -27,27 +27,27 @@ def check_brain_finder() -> None:
         ) from error
 
 
-def find_brain(volume: Volume) -> NDArray[np.bool_]:
+def find_brain(scan: VolumeLike) -> NDArray[np.bool_]:
     """Find the brain and its CSF: a mask with the volume's shape, one connected piece without holes.
 
     Args:
-        volume: whole head or brain in T1w contrast, measured or translated.
+        scan: whole head or brain in T1w contrast, measured or translated.
 
     Raises:
         UserError: nothing as large as a brain was found.
     """
-    import nibabel as nib
     from deepbet import BrainExtraction
 
-    image = nib.Nifti1Image(volume.array.astype(np.float32, copy=False), volume.affine)
+    volume, _ = as_scan(scan)
+    image = Volume(volume.array.astype(np.float32, copy=False), volume.affine).to_nibabel()
     try:
         _, mask, _ = BrainExtraction(no_gpu=True).run(image)
     except (AssertionError, ValueError) as error:  # deepbet found nothing
         raise UserError(_refusal(0.0)) from error
     brain = largest_piece(np.asarray(mask.dataobj) > 0)
-    millilitres = float(brain.sum()) * abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
-    if not SMALLEST <= millilitres <= LARGEST:
-        raise UserError(_refusal(millilitres))
+    milliliters = float(brain.sum()) * volume.voxel_volume
+    if not SMALLEST <= milliliters <= LARGEST:
+        raise UserError(_refusal(milliliters))
     return brain
 
 
@@ -61,8 +61,8 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled
 
 
-def _refusal(millilitres: float) -> str:
+def _refusal(milliliters: float) -> str:
     return (
-        f"No brain was found: the largest candidate has {millilitres:.0f} ml, a brain has {SMALLEST:.0f} to"
+        f"No brain was found: the largest candidate has {milliliters:.0f} ml, a brain has {SMALLEST:.0f} to"
         f" {LARGEST:.0f} ml. Give a brain mask, or leave out the tissues."
     )

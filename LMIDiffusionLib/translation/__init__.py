@@ -1,5 +1,5 @@
-"""From a source volume to a volume of the target modality.
+"""Translation of a scan to the target modality.
 
 Imports `model`, `segmentation` and `images`.
-Begin with `translate_volume`; `translator` is the protocol that LMIDiffusion and all baselines follow.
+Begin with `scan_pipeline`, which every caller uses; `translator` is the protocol of LMIDiffusion and all baselines.
 """

@@ -1,4 +1,4 @@
-"""As many slices at once as the memory holds."""
+"""Batches of slices that adapt to the memory of the device."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ Result = TypeVar("Result")
 def in_batches(
     indices: list[int], work: Callable[[list[int]], Result], *, size: int, device: torch.device
 ) -> Iterator[tuple[list[int], Result]]:
-    """Work on some indices at a time; a batch that does not fit the memory is halved, and so are all after it.
+    """Work on some indices at a time; halve the batch size whenever memory runs out.
+
+    Args:
+        indices: of all slices.
+        work: called with the indices of a batch.
+        size: of the first batch.
+        device: that `work` computes on.
 
     Yields:
-        Each batch of indices and what `work` made of it.
+        The indices of a batch and the result of `work`.
 
     Raises:
-        OutOfMemory: a single one is too many.
+        OutOfMemory: memory runs out with a single slice.
     """
     while indices:
         batch = indices[:size]

@@ -1,16 +1,18 @@
-"""From the checkpoint's pixels to the finer ones of a source, whose edges guide the way."""
+"""Upsampling from the checkpoint's pixels to the finer ones of a source, guided by the edges of the source."""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import functional
 
+from ..images.slice_grid import SliceGrid
+
 _REACH = 1  # coarse pixels on each side of the one whose neighbourhood is fitted
 _SMALLEST_VARIANCE = 1e-3  # of the guide, below which its detail counts as noise
 
 
 def guided_upsampling(images: Tensor, guide: Tensor, fine_guide: Tensor) -> Tensor:
-    """Enlarge images and give them the detail that only the finer guide shows.
+    """Enlarge images and add the detail that only the finer guide shows.
 
     In every neighbourhood the image is a linear function of the guide (the guided filter of He et al. 2013), whose
     slope turns the guide's missing detail into the image's. Flat neighbourhoods have a slope of 0.
@@ -33,6 +35,23 @@ def guided_upsampling(images: Tensor, guide: Tensor, fine_guide: Tensor) -> Tens
         for each in (images, guide, slope)
     )
     return (enlarged + slope * (fine_guide - coarse)).clamp(0, 1)
+
+
+def to_plane_pixels(images: Tensor, grid: SliceGrid, slices: Tensor, plane_slices: Tensor) -> Tensor:
+    """Resample images of slices to the volume's own pixels, guided by the source where these are finer.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        grid: of the slices.
+        slices: source (B, 1, H, W).
+        plane_slices: source (B, 1, rows, columns) on the volume's own pixels.
+
+    Returns:
+        (B, C, rows, columns).
+    """
+    if any(fine > coarse for fine, coarse in zip(grid.plane_shape, grid.slice_shape, strict=True)):
+        return guided_upsampling(images, slices, plane_slices)
+    return grid.to_plane(images)
 
 
 def _mean(images: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Which slices a sample is drawn of, where the slices are thinner than the checkpoint's pixels are wide.
+"""Interleaved samples of slices that are thinner than the checkpoint's pixels are wide.
 
-Such neighbours show nearly the same. Every sample is drawn of some slices alone, at equal steps of at most a pixel's
-width, and interpolated in between with the detail of the source. Samples begin at different slices, so that what one
-leaves out is drawn in another, or in one of another plane.
+Neighbors of such slices look nearly the same. Each sample generates only every n-th slice, at most a pixel's width
+apart, and interpolates those between with the detail of the source. Samples begin at different slices, so that every
+slice is generated in some sample.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .sliced_volume import SlicedSource
+from .guided_upsampling import guided_upsampling
+from .sliced_volume import SlicedVolume
 
 _ROUNDING = 0.01  # of a slice
 
 
 @dataclass(frozen=True)
-class Staggering:
-    """The slices of all samples of one source.
+class Interleaving:
+    """Which slices each sample of a plane generates.
 
     Attributes:
-        step: from a slice of a sample to the next.
-        samples: how many there are in the plane.
-        head: slices that show some of the head; empty where the step is 1.
+        step: distance between generated slices of a sample.
+        samples: number of samples in the plane.
+        head: indices of slices that show some of the head; empty if the step is 1.
     """
 
     step: int
@@ -33,13 +34,19 @@ class Staggering:
     head: frozenset[int]
 
     @classmethod
-    def of(cls, source: SlicedSource, *, samples: int, of_all: int) -> Staggering:
-        """With as many slices to a step as fit a pixel, but no more than there are samples of all planes."""
-        step = max(1, min(of_all, int(source.pixel_size / source.grid.slice_spacing + _ROUNDING)))
+    def from_volume(cls, source: SlicedVolume, *, samples: int, samples_of_all_planes: int) -> Interleaving:
+        """Choose the largest step that fits a pixel's width and the number of samples."""
+        fitting = int(source.pixel_size / source.grid.slice_spacing + _ROUNDING)
+        step = max(1, min(samples_of_all_planes, fitting))
         return cls(step, samples, frozenset(source.head_slices() if step > 1 else ()))
 
-    def around(self, index: int, *, number: int) -> tuple[int, int]:
-        """The slices below and above between which a sample is interpolated; twice the slice where it is drawn."""
+    def neighbors(self, index: int, *, number: int) -> tuple[int, int]:
+        """Return the generated slices between which a sample interpolates a slice; twice the slice if it is generated.
+
+        Args:
+            index: the slice.
+            number: of the sample, from 0.
+        """
         first = number * self.step // self.samples
         below = index - (index - first) % self.step
         above = below + self.step
@@ -47,23 +54,65 @@ class Staggering:
         return (below, above) if is_between else (index, index)
 
 
-class StaggeredSample:
-    """One sample, whose slices are drawn when they are needed first."""
+class InterleavedSample:
+    """One sample, whose slices are generated when they are first needed."""
 
     def __init__(
-        self, staggering: Staggering, source: SlicedSource, *, number: int, draw: Callable[[list[int], int], Tensor]
+        self,
+        interleaving: Interleaving,
+        source: SlicedVolume,
+        *,
+        number: int,
+        generate: Callable[[list[int], int], Tensor],
     ) -> None:
-        """`draw` makes images (B, 1, H, W) of slices, which may be none, for the sample of a number."""
-        self._staggering, self._source = staggering, source
-        self._number, self._draw = number, draw
-        self._drawn: dict[int, Tensor] = {}
+        """
+        Args:
+            interleaving: which slices to generate.
+            source: the volume.
+            number: of the sample.
+            generate: makes images (B, 1, H, W) of slices, which may be none, for the sample of a number.
+        """
+        self._interleaving, self._source = interleaving, source
+        self._number, self._generate = number, generate
+        self._generated: dict[int, Tensor] = {}
 
-    def of(self, indices: list[int]) -> Tensor:
-        """Images (B, 1, H, W) of slices; what these need is kept for the next ones."""
-        around = [self._staggering.around(index, number=self._number) for index in indices]
-        needed = {index for pair in around for index in pair}
-        new = sorted(needed - self._drawn.keys())
-        self._drawn.update(zip(new, self._draw(new, self._number), strict=True))
-        self._drawn = {index: image for index, image in self._drawn.items() if index in needed}
-        lower, upper = (torch.stack([self._drawn[index] for index in side]) for side in zip(*around, strict=True))
-        return self._source.between((lower, upper), around, indices)
+    def images(self, indices: list[int]) -> Tensor:
+        """Return images (B, 1, H, W) of slices, and keep the neighbors that the next slices may need."""
+        neighbors = [self._interleaving.neighbors(index, number=self._number) for index in indices]
+        needed = {index for pair in neighbors for index in pair}
+        new = sorted(needed - self._generated.keys())
+        self._generated.update(zip(new, self._generate(new, self._number), strict=True))
+        self._generated = {index: image for index, image in self._generated.items() if index in needed}
+        lower, upper = (
+            torch.stack([self._generated[index] for index in side]) for side in zip(*neighbors, strict=True)
+        )
+        return interpolate_skipped(self._source, (lower, upper), neighbors, indices)
+
+
+def interpolate_skipped(
+    source: SlicedVolume, images: tuple[Tensor, Tensor], neighbors: list[tuple[int, int]], indices: list[int]
+) -> Tensor:
+    """Interpolate skipped slices from generated neighbors, with the detail that the source shows between them.
+
+    Args:
+        source: the volume.
+        images: of the lower and of the upper neighbors, (B, 1, H, W) each.
+        neighbors: indices of these slices; both may be the slice itself.
+        indices: the slices between them.
+
+    Returns:
+        (B, 1, H, W) in [0, 1].
+    """
+    result = images[0].clone()
+    inner = [place for place, (below, above) in enumerate(neighbors) if below < above]
+    if not inner:
+        return result
+    chosen = [indices[place] for place in inner]
+    below, above = map(list, zip(*(neighbors[place] for place in inner), strict=True))
+    low, high = torch.tensor(below), torch.tensor(above)
+    shares = ((torch.tensor(chosen) - low) / (high - low)).view(-1, 1, 1, 1)
+    interpolated = torch.lerp(images[0][inner], images[1][inner], shares)
+    guide = torch.lerp(source.slices[below], source.slices[above], shares)
+    detailed = guided_upsampling(interpolated, guide, source.slices[chosen])
+    result[inner] = source.with_air(detailed, chosen)
+    return result

@@ -1,4 +1,4 @@
-"""The label map of a translation: which classes or tissues a checkpoint tells apart, and how much there is of each."""
+"""Label map of a translation by the classes or tissues of a checkpoint, and their volumes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..segmentation.classes import Segmentation, segment_classes, segment_tissue
 
 
 def check_classes(checkpoint: Checkpoint, *, clusters: int | None, brain_from: str | None) -> None:
-    """Make sure that a checkpoint knows the tissues of a brain, or else that many classes.
+    """Check that a checkpoint knows tissues, if there is a brain mask, or else the number of classes.
 
     Args:
         checkpoint: of the translation.
         clusters: K-Means classes; None for the most that the checkpoint knows.
-        brain_from: option that brings in a brain mask, for the message; None if there is no mask.
+        brain_from: option that asks for a brain mask, for the message; None if there is no mask.
 
     Raises:
         UserError: it does not.
@@ -32,7 +32,7 @@ def check_classes(checkpoint: Checkpoint, *, clusters: int | None, brain_from: s
 def segment(
     volume: Volume, checkpoint: Checkpoint, *, clusters: int | None, brain: NDArray[np.bool_] | None
 ) -> Segmentation:
-    """Tissues of a translation inside a brain mask, or its K-Means classes if there is none."""
+    """Label the tissues of a translation inside a brain mask, or its K-Means classes if there is no mask."""
     if brain is None:
         return segment_classes(volume.array, checkpoint.centres(clusters))
     assert checkpoint.tissue_centres is not None
@@ -40,10 +40,9 @@ def segment(
 
 
 def class_volumes(segmentation: Segmentation, volume: Volume) -> tuple[ClassVolume, ...]:
-    """The volume of each class, on the grid of a volume."""
-    voxel = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+    """Measure the volume of each class of a label map on the grid of `volume`."""
     counts = np.bincount(segmentation.labels.ravel(), minlength=len(segmentation.names) + 1)
     return tuple(
-        ClassVolume(label, name, round(float(counts[label]) * voxel, 3))
+        ClassVolume(label, name, round(float(counts[label]) * volume.voxel_volume, 3))
         for label, name in enumerate(segmentation.names, 1)
     )

@@ -1,63 +1,82 @@
-"""LMIDiffusion, and what it has in common with other methods that sample from the score network."""
+"""LMIDiffusion, and the base class of translators that sample from the score network."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..images.planes import AXIAL
+from ..interface.resources import DEFAULT_CHECKPOINT
 from ..model import devices
-from ..model.checkpoint import Checkpoint
+from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.denoisers import conditional_denoiser
 from ..model.samplers import Denoiser, NoiseSource, shared_noise
 from .options import TranslationOptions
-from .sliced_volume import SlicedSource
+from .sliced_volume import SlicedVolume
 from .test_time_augmentation import sample_view
 
 
 @dataclass(frozen=True)
 class SamplingStart:
-    """What a solver is given: the denoiser, the noisy slices (B, 1, H, W) and the noise levels, theirs first."""
+    """Input of a solver: the denoiser, the noisy slices (B, 1, H, W) and the noise levels, from theirs on."""
 
     denoise: Denoiser
     state: Tensor
     noise_levels: Tensor
 
 
-class DiffusionMethod(ABC):
-    """A `Method` that runs the reverse SDE of a checkpoint's score network on one device."""
+class DiffusionTranslator(ABC):
+    """A `Translator` that runs the reverse SDE of a checkpoint's score network on one device."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: torch.dtype = torch.float32) -> None:
-        """`precision` is of the network's products alone: maps and noisy slices stay in float32."""
-        self.checkpoint = checkpoint
-        self.device = device
-        self.network = checkpoint.score_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(
+        self,
+        checkpoint: Checkpoint | str | Path = DEFAULT_CHECKPOINT,
+        *,
+        device: torch.device | str = "auto",
+        precision: torch.dtype | str = torch.float32,
+    ) -> None:
+        """
+        Args:
+            checkpoint: the model, its name, or its path.
+            device: to compute on, as `select_device` takes it.
+            precision: of the network's matrix products, as `select_precision` takes it; condition maps and noisy slices
+                stay in float32.
+
+        Raises:
+            UserError: there is no such checkpoint or device.
+        """
+        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+        self.device = devices.select_device(device) if isinstance(device, str) else device
+        if isinstance(precision, str):
+            precision = devices.select_precision(precision, self.device)
+        self.network = self.checkpoint.score_network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if precision != torch.float32:
             for module in self.network.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     module.to(precision)  # autocast would convert its weights anew in every step
-            self.network.forward = torch.autocast(device.type, dtype=precision)(self.network.forward)
+            self.network.forward = torch.autocast(self.device.type, dtype=precision)(self.network.forward)
 
     @abstractmethod
     def begin(
         self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions
     ) -> SamplingStart:
-        """Where the sample of that number begins.
+        """Return the start of a sample.
 
         Args:
             source: slices (B, 1, H, W) in [0, 1], padded to the network's stride.
             number: of the sample, from 0.
             draw_noise: draws noise of the slices' shape.
-            options: how the volume is translated.
+            options: of the translation.
         """
 
-    def seen(self, source: SlicedSource) -> SlicedSource:
-        """What the method sees of a source."""
+    def seen(self, source: SlicedVolume) -> SlicedVolume:
+        """Return the volume that the network is given in place of a source; the source unless overridden."""
         return source
 
     @property
@@ -73,7 +92,7 @@ class DiffusionMethod(ABC):
 
     def sample(
         self,
-        source: SlicedSource,
+        source: SlicedVolume,
         indices: list[int],
         *,
         number: int,
@@ -81,7 +100,7 @@ class DiffusionMethod(ABC):
         on_step: Callable[[], None],
     ) -> Tensor:
         padded = self.seen(source).padded(indices, stride=self.network.settings.stride).to(self.device)
-        # Neighbouring slices that start from one noise end alike: the volume flickers less from slice to slice.
+        # Slices that start from the same noise end alike: the volume flickers less from slice to slice.
         draw_noise = shared_noise(_noise_seed(options.seed, number), padded)
         start = self.begin(padded, number=number, draw_noise=draw_noise, options=options)
         sampler, _ = options.solver()
@@ -91,10 +110,10 @@ class DiffusionMethod(ABC):
         return source.with_air(last, indices)
 
 
-class LMIDiffusion(DiffusionMethod):
-    """The method of this library: from pure noise, steered by the LMI of the source and the slice so far.
+class LMIDiffusion(DiffusionTranslator):
+    """Translator that starts from noise and is steered by the LMI of the source and the slice so far.
 
-    After Wang et al. (arXiv 2404.01102), eq. 3; sample after sample sees the source in another view
+    After Wang et al. (arXiv 2404.01102), eq. 3; each sample sees the source in another view
     (`test_time_augmentation.sample_view`).
     """
 
@@ -109,7 +128,7 @@ class LMIDiffusion(DiffusionMethod):
         levels = self.checkpoint.sde.noise_levels(steps)
         view = sample_view(number)
         denoise = conditional_denoiser(
-            self.network, self.checkpoint.condition, view.of(source), guidance=options.guidance
+            self.network, self.checkpoint.condition, view.apply(source), guidance=options.guidance
         )
         return SamplingStart(view.unflipped(denoise), draw_noise() * levels[0].item(), levels)
 

@@ -1,7 +1,7 @@
-"""How the samples of a translation are shared out over the planes that a network has learned.
+"""Multiplanar sampling: the samples of a translation are shared out over the planes that a network has learned.
 
-A network takes each slice for itself: what it gets wrong in a plane changes from slice to slice, and is another thing
-in another plane. The mean over planes is better than that over as many samples of one.
+A network sees each slice by itself: its errors in a plane change from slice to slice, and differ between planes. The
+mean over planes is better than the mean over as many samples of one plane.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ..images.planes import AXIAL, PLANES
 from .options import TranslationOptions
-from .sliced_volume import SlicedSource
+from .sliced_volume import SlicedVolume
 
-# In millimetres: slices across a narrower, lower or coarser stack show too little of a head to be read.
+# In millimeters: slices across a narrower, lower or coarser stack show too little of a head to be read.
 _LEAST_EXTENTS = (70.0, 70.0, 100.0)  # to the right, to the front, up
 _THICKEST = 6.0
 # A scan was made in another plane than the first where its slices lie more than so many times as far apart there.
@@ -22,13 +22,13 @@ _COARSER = 1.1
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The samples that are drawn in one plane.
+class PlaneSamples:
+    """The samples to generate in one plane.
 
     Attributes:
         plane: name in `planes.PLANES`.
-        indices: slices to draw.
-        samples: how many.
+        indices: slices to generate.
+        samples: number of samples.
     """
 
     plane: str
@@ -36,29 +36,34 @@ class Cut:
     samples: int
 
 
-def cuts(source: SlicedSource, indices: list[int], planes: Sequence[str], options: TranslationOptions) -> list[Cut]:
-    """One for each plane that has samples.
+def share_samples(
+    source: SlicedVolume, indices: list[int], planes: Sequence[str], options: TranslationOptions
+) -> list[PlaneSamples]:
+    """Share out the samples over the planes of a volume.
 
     Args:
         source: in axial slices.
-        indices: axial slices to draw.
-        planes: that the method knows, the axial one first.
-        options: of the translation; a range of slices is drawn as axial ones.
+        indices: axial slices to generate.
+        planes: known to the translator, the axial one first.
+        options: of the translation; a range of slices is generated in axial slices alone.
     """
-    turns = [AXIAL] if options.slices is not None else _turns(source, planes)
+    readable: dict[str, list[int]] = {}
+    if options.slices is None:
+        readable = {plane: found for plane in planes if (found := _readable_slices(source, plane))}
+    turns = _turns(source, list(readable))
     counts = Counter(turns[number % len(turns)] for number in range(options.samples))
     return [
-        Cut(plane, indices if plane == AXIAL else source.head_slices_in(plane), samples)
+        PlaneSamples(plane, indices if plane == AXIAL else readable[plane], samples)
         for plane, samples in counts.items()
     ]
 
 
-def _turns(source: SlicedSource, planes: Sequence[str]) -> list[str]:
-    """The planes in which sample after sample is drawn.
+def _turns(source: SlicedVolume, planes: Sequence[str]) -> list[str]:
+    """Return the planes of consecutive samples.
 
-    Every other one is drawn in the plane of the scan's own slices, in which it is sharp.
+    Every other sample is generated in the plane of the scan's own slices, in which it is sharp.
     """
-    grids = {plane: source.grid.in_plane(plane) for plane in planes if _is_readable(source, plane)}
+    grids = {plane: source.grid.in_plane(plane) for plane in planes}
     own = next(iter(grids), AXIAL)
     for plane, grid in grids.items():
         if grid.slice_spacing > _COARSER * grids[own].slice_spacing:
@@ -67,10 +72,10 @@ def _turns(source: SlicedSource, planes: Sequence[str]) -> list[str]:
     return [plane for other in others for plane in (own, other)] or [own]
 
 
-def _is_readable(source: SlicedSource, plane: str) -> bool:
-    """Whether slices of a plane are wide enough, and any of them shows some of the head."""
+def _readable_slices(source: SlicedVolume, plane: str) -> list[int]:
+    """Return the slices of a plane that show some of the head; none if the slices are too narrow."""
     axial = source.grid
     counts, spacings = (*axial.plane_shape, axial.slice_count), (*axial.plane_spacing, axial.slice_spacing)
     rows, columns, _ = PLANES[plane]
     is_wide = all(counts[axis] * spacings[axis] >= _LEAST_EXTENTS[axis] for axis in (rows, columns))
-    return is_wide and bool(source.head_slices_in(plane))
+    return source.head_slices_in(plane) if is_wide else []

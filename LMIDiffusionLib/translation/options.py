@@ -1,4 +1,4 @@
-"""How a volume is translated."""
+"""Options of a translation."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from ..model.samplers import SAMPLERS, Sampler
 
 @dataclass(frozen=True)
 class TranslationOptions:
-    """How a volume is translated; the defaults are the preset "balanced".
+    """Sampler, samples and slices of a translation; the defaults are the preset "balanced".
 
     Attributes:
         sampler: name in `samplers.SAMPLERS`.
         steps: denoiser evaluations a sample; None for the sampler's default.
-        samples: how many are averaged, each of its own plane (`cuts`) or view (`test_time_augmentation.sample_view`).
-        guidance: weight of the condition, 1 for plain conditional sampling.
+        samples: number of samples that are averaged, each in its own plane (`multiplanar`) or view
+            (`test_time_augmentation`).
+        guidance: weight of the condition; 1 for plain conditional sampling.
         slices: axial slices [first, stop) from the feet up; None for all.
         batch_size: slices at once; None fits the device. Halved when memory runs out.
-        seed: of the noise.
+        seed: random seed of the noise.
     """
 
     sampler: str = PRESETS[DEFAULT_PRESET].sampler
@@ -49,8 +50,8 @@ class TranslationOptions:
             raise UserError(f"The guidance cannot be {self.guidance}; give a number, 1 for plain sampling.")
 
     @classmethod
-    def of_preset(cls, name: str, **changes: Any) -> TranslationOptions:
-        """Options of a preset, some of them changed; another sampler takes its own number of steps.
+    def from_preset(cls, name: str, **changes: Any) -> TranslationOptions:
+        """Return the options of a preset with some changes; a changed sampler takes its own number of steps.
 
         Raises:
             UserError: there is no such preset, or a change makes no sense.
@@ -63,6 +64,6 @@ class TranslationOptions:
         return cls(**{**preset, **changes})
 
     def solver(self) -> tuple[Sampler, int]:
-        """The sampler and its number of steps."""
+        """Return the sampler and its number of steps."""
         sampler = SAMPLERS[self.sampler]
         return sampler, self.steps or sampler.default_steps

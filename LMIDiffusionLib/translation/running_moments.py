@@ -1,4 +1,4 @@
-"""Mean and spread of samples that come in groups."""
+"""Mean and variance of samples that arrive in groups."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 
 @dataclass
-class Moments:
-    """Of all samples so far, voxel by voxel.
+class RunningMoments:
+    """Voxelwise count, mean and sum of squared deviations of all samples so far.
 
     Attributes:
-        count: how many.
+        count: number of samples.
         mean: of their values.
-        squares: sum of their squared deviations from it.
+        squares: sum of their squared deviations from the mean.
     """
 
     count: NDArray[np.float32]
@@ -23,12 +23,12 @@ class Moments:
     squares: NDArray[np.float32]
 
     @classmethod
-    def of_none(cls, shape: tuple[int, ...]) -> Moments:
-        """Before the first sample."""
+    def empty(cls, shape: tuple[int, ...]) -> RunningMoments:
+        """Return moments of no samples."""
         return cls(*(np.zeros(shape, np.float32) for _ in range(3)))
 
-    def merge(self, other: Moments) -> None:
-        """Take in the samples of another group (Chan, Golub and LeVeque 1983)."""
+    def merge(self, other: RunningMoments) -> None:
+        """Add the samples of another group (Chan, Golub and LeVeque 1983)."""
         total = self.count + other.count
         share = np.divide(other.count, total, out=np.zeros_like(total), where=total > 0)
         difference = other.mean - self.mean
@@ -37,6 +37,6 @@ class Moments:
         self.count = total
 
     def deviation(self) -> NDArray[np.float32]:
-        """Standard deviation of the samples; 0 of fewer than two."""
+        """Return the standard deviation of the samples; 0 where there are fewer than two."""
         none = np.zeros_like(self.count)
         return np.sqrt(np.divide(self.squares, self.count - 1, out=none, where=self.count > 1))

@@ -1,8 +1,7 @@
-"""Test-time augmentation: the views of a source from which the samples of one translation are drawn.
+"""Test-time augmentation: each sample of a translation sees the source with another contrast and orientation.
 
-The network learned to draw one and the same image whatever the contrast of the source, mirrored or not. Where it yet
-draws another one, neither view is the right one: the mean over views is better than one view's, and their spread shows
-where the contrast of the source decided.
+The network was trained to generate the same image whatever the contrast of the source, mirrored or not. Where views
+still differ, their mean is better than any single one, and their spread shows where the contrast decided.
 """
 
 from __future__ import annotations
@@ -21,29 +20,29 @@ _MIRRORED = -2
 
 @dataclass(frozen=True)
 class View:
-    """A contrast and an orientation in which a sample sees the source.
+    """An intensity curve and a flip that are applied to the source of a sample.
 
     Attributes:
-        tone: takes intensities in [0, 1] to intensities in [0, 1], 0 to 0.
+        tone: intensity curve from [0, 1] to [0, 1] with tone(0) = 0.
         flips: axes of (B, 1, H, W) along which the slices are flipped.
     """
 
     tone: Callable[[Tensor], Tensor]
     flips: tuple[int, ...]
 
-    def of(self, source: Tensor) -> Tensor:
-        """The source (B, 1, H, W) as this view shows it."""
+    def apply(self, source: Tensor) -> Tensor:
+        """Return the source (B, 1, H, W) in this view."""
         return self.tone(source).flip(self.flips)
 
     def unflipped(self, denoise: Denoiser) -> Denoiser:
-        """The denoiser of this view's slices as one of slices that are not flipped."""
+        """Wrap a denoiser of flipped slices so that it takes and returns unflipped ones."""
         return lambda noisy, sigma: denoise(noisy.flip(self.flips), sigma).flip(self.flips)
 
 
 def sample_view(number: int) -> View:
-    """The view of a plane's sample of that number, from 0; the first one is the best single one.
+    """Return the view of a sample by its number in the plane, from 0; the first view is the best single one.
 
-    Four tones take turns, every other sample is mirrored, and the next four samples are mirrored the other way round.
+    Four intensity curves take turns; every other sample is mirrored, and in the next four the others are.
     """
     rounds, turn = divmod(number, len(_TONES))
     return View(_TONES[turn], (_MIRRORED,) * ((rounds + turn) % 2))
@@ -54,7 +53,7 @@ def _as_it_is(source: Tensor) -> Tensor:
 
 
 def _flattened(source: Tensor) -> Tensor:
-    """Bright tissues at half their contrast and dark ones alike, as in PDw scans; air stays dark."""
+    """Halve the contrast of bright tissues and level dark ones, as in PDw scans; air stays dark."""
     return torch.minimum(6 * source, (0.2 + source / 2).clamp(min=0.3))
 
 
@@ -66,5 +65,5 @@ def _slightly_brightened(source: Tensor) -> Tensor:
     return source.pow(0.7)
 
 
-# From a choice of monotone, inverted and random ones: falling ones lost more in real scans than they won in averages.
+# Chosen among rising, falling and random curves: falling ones cost more on single scans than averages gained.
 _TONES = (_slightly_brightened, _flattened, _brightened, _as_it_is)

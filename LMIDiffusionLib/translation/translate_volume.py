@@ -1,4 +1,4 @@
-"""Translation of a source volume to the target modality of a checkpoint."""
+"""Translation of a sliced volume: samples of all slices, planes and views, and their mean and spread."""
 
 from __future__ import annotations
 
@@ -9,31 +9,15 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..images.volume import Volume
 from ..interface.progress import Clock, Progress
-from ..model.checkpoint import Checkpoint
-from ..model.devices import select_device, select_precision
 from .batching import in_batches
-from .interleaving import StaggeredSample, Staggering
-from .lmi_diffusion import LMIDiffusion
-from .multiplanar import Cut, cuts
+from .guided_upsampling import to_plane_pixels
+from .interleaving import InterleavedSample, Interleaving
+from .multiplanar import PlaneSamples, share_samples
 from .options import TranslationOptions
-from .running_moments import Moments
-from .sliced_volume import SlicedSource
-from .translator import Method
-
-
-@dataclass(frozen=True)
-class Translation:
-    """A translated volume on the source's grid, float32.
-
-    Attributes:
-        volume: target-modality intensities in [0, 1]; 0 in slices outside the head or the chosen range.
-        uncertainty: standard deviation over the samples; None for a single one.
-    """
-
-    volume: Volume
-    uncertainty: Volume | None
+from .running_moments import RunningMoments
+from .sliced_volume import SlicedVolume
+from .translator import Translator
 
 
 @dataclass(frozen=True)
@@ -41,8 +25,8 @@ class SliceBatch:
     """Translated slices of a plane on the checkpoint's grid.
 
     Attributes:
-        indices: which slices.
-        samples: (K, B, 1, H, W) in [0, 1], one for each of K samples.
+        indices: of the slices.
+        samples: (K, B, 1, H, W) in [0, 1], one image of each slice for each of K samples.
     """
 
     indices: list[int]
@@ -53,44 +37,17 @@ def _ignore(progress: Progress) -> None:
     pass
 
 
-def translate(
-    volume: Volume,
-    checkpoint: Checkpoint,
-    options: TranslationOptions = TranslationOptions(),
-    *,
-    method: Method | None = None,
-    on_progress: Callable[[Progress], None] = _ignore,
-) -> Translation:
-    """Translate a volume to a checkpoint's modality, slice by slice (eq. 3 of arXiv 2404.01102).
-
-    Args:
-        volume: the source, of any contrast, orientation, spacing, intensity scale and real dtype.
-        checkpoint: of the target modality.
-        options: how.
-        method: which draws them; None for LMIDiffusion on the best device there is, in its `auto` precision.
-        on_progress: called after every step; what it raises ends the translation.
-
-    Raises:
-        UserError: the volume cannot be sliced, the slice range lies outside it, no head is found in it, or one slice
-            needs too much memory.
-        ValueError: the volume is constant.
-    """
-    source = SlicedSource.of(volume, pixel_size=checkpoint.pixel_size)
-    if method is None:
-        device = select_device("auto")
-        method = LMIDiffusion(checkpoint, device=device, precision=select_precision("auto", device))
-    return translate_source(source, volume, method, options, on_progress=on_progress)
-
-
-def translate_source(
-    source: SlicedSource,
-    volume: Volume,
-    method: Method,
+def translate_head(
+    source: SlicedVolume,
+    translator: Translator,
     options: TranslationOptions = TranslationOptions(),
     *,
     on_progress: Callable[[Progress], None] = _ignore,
-) -> Translation:
-    """As `translate`, of a volume that has been sliced already.
+) -> RunningMoments:
+    """Translate all slices of a volume, or of the chosen range, that show some of the head.
+
+    Returns:
+        Moments of all samples on the volume's grid; 0 in slices outside the head or the range.
 
     Raises:
         UserError: the slice range lies outside the volume, no head is found in it, or one slice needs too much memory.
@@ -99,89 +56,103 @@ def translate_source(
     if not indices:
         place = "the volume" if options.slices is None else "these slices"
         raise UserError(f"No head was found in {place}; give a scan of a head that shows more of it.")
-    moments = translate_slices(source, indices, method, options, on_progress=on_progress)
-    uncertainty = volume.with_array(moments.deviation()) if options.samples > 1 else None
-    return Translation(volume.with_array(moments.mean), uncertainty)
+    return translate_slices(source, indices, translator, options, on_progress=on_progress)
 
 
 def translate_slices(
-    source: SlicedSource,
+    source: SlicedVolume,
     indices: list[int],
-    method: Method,
+    translator: Translator,
     options: TranslationOptions = TranslationOptions(),
     *,
     on_progress: Callable[[Progress], None] = _ignore,
-) -> Moments:
-    """Of all samples of some axial slices, on the volume's grid; elsewhere there are none, and their mean is 0.
+) -> RunningMoments:
+    """Translate some axial slices (eq. 3 of arXiv 2404.01102).
 
-    Samples in other planes are drawn of the whole volume.
+    Samples in other planes are generated of the whole volume.
+
+    Args:
+        source: in axial slices.
+        indices: of the slices.
+        translator: generates the samples.
+        options: of the translation.
+        on_progress: called after every step; an exception that it raises ends the translation.
+
+    Returns:
+        Moments of all samples on the volume's grid; 0 in other slices.
     """
-    found = cuts(source, indices, method.planes, options)
+    parts = share_samples(source, indices, translator.planes, options)
     clock = Clock(
-        slices=sum(len(cut.indices) for cut in found),
-        steps=method.steps(options),
-        samples=sum(len(cut.indices) * cut.samples for cut in found),
+        slices=sum(len(part.indices) for part in parts),
+        steps=translator.steps(options),
+        samples=sum(len(part.indices) * part.samples for part in parts),
     )
-    moments = Moments.of_none(source.scaled.shape)
-    for cut in found:
-        moments.merge(_moments(source.in_plane(cut.plane), cut, method, options, clock, on_progress))
+    moments = RunningMoments.empty(source.scaled.shape)
+    for part in parts:
+        in_plane = source.in_plane(part.plane)
+        batches = sample_batches(in_plane, part, translator, options, clock, on_progress=on_progress)
+        moments.merge(_moments(in_plane, part, batches))
     asked = torch.zeros(source.grid.slice_count, 1, 1, 1)
     asked[indices] = 1
     inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
-    return Moments(*(each * inside for each in vars(moments).values()))
+    return RunningMoments(*(each * inside for each in vars(moments).values()))
 
 
-def _moments(
-    source: SlicedSource,
-    cut: Cut,
-    method: Method,
-    options: TranslationOptions,
-    clock: Clock,
-    on_progress: Callable[[Progress], None],
-) -> Moments:
-    """Of the samples of a cut, on the volume's own pixels: a standard deviation cannot be resampled."""
+def _moments(source: SlicedVolume, part: PlaneSamples, batches: Iterator[SliceBatch]) -> RunningMoments:
+    """Compute moments on the volume's own pixels: a standard deviation cannot be resampled."""
     grid = source.grid
     count, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
-    count[cut.indices] = cut.samples
-    for batch in draw(source, cut, method, options, clock, on_progress=on_progress):
-        samples = source.enlarged(batch.samples[:, :, 0].transpose(0, 1), batch.indices)
-        mean[batch.indices] = samples.mean(1, keepdim=True)
-        squares[batch.indices] = samples.sub_(mean[batch.indices]).square_().sum(1, keepdim=True)
-    return Moments(*(grid.volume(each) for each in (count, mean, squares)))
+    count[part.indices] = part.samples
+    for batch in batches:
+        images, slices = batch.samples[:, :, 0].transpose(0, 1), batch.indices
+        samples = to_plane_pixels(images, grid, source.slices[slices], source.plane_slices[slices])
+        mean[slices] = samples.mean(1, keepdim=True)
+        squares[slices] = samples.sub_(mean[slices]).square_().sum(1, keepdim=True)
+    return RunningMoments(*(grid.volume(each) for each in (count, mean, squares)))
 
 
-def draw(
-    source: SlicedSource,
-    cut: Cut,
-    method: Method,
+def sample_batches(
+    source: SlicedVolume,
+    part: PlaneSamples,
+    translator: Translator,
     options: TranslationOptions,
     clock: Clock,
     *,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> Iterator[SliceBatch]:
-    """The samples of a cut of a source, which is in its plane, in batches on the checkpoint's grid.
+    """Generate the samples of a plane in batches on the checkpoint's grid.
 
-    Slices thinner than the checkpoint's pixels are wide are drawn in some of the samples (`staggering`).
+    Slices thinner than the checkpoint's pixels are wide are generated in some of the samples alone (`interleaving`).
+
+    Args:
+        source: in slices of the plane.
+        part: slices and number of samples.
+        translator: generates the samples.
+        options: of the translation.
+        clock: counts slices and steps.
+        on_progress: called after every step.
     """
 
     def on_step() -> None:
         on_progress(clock.step())
 
-    def sample(indices: list[int], number: int) -> Tensor:
+    def generate(indices: list[int], number: int) -> Tensor:
         if indices:
-            return method.sample(source, indices, number=number, options=options, on_step=on_step)
+            return translator.sample(source, indices, number=number, options=options, on_step=on_step)
         for _ in range(clock.steps):
             on_step()
         return source.slices[:0]
 
-    staggering = Staggering.of(source, samples=cut.samples, of_all=options.samples)
-    samples = [StaggeredSample(staggering, source, number=number, draw=sample) for number in range(cut.samples)]
+    interleaving = Interleaving.from_volume(source, samples=part.samples, samples_of_all_planes=options.samples)
+    samples = [
+        InterleavedSample(interleaving, source, number=number, generate=generate) for number in range(part.samples)
+    ]
 
     def work(batch: list[int]) -> Tensor:
         clock.begin(len(batch), samples=len(samples))
-        return torch.stack([each.of(batch) for each in samples])
+        return torch.stack([each.images(batch) for each in samples])
 
-    size = (options.batch_size or method.batch_size) * staggering.step
-    for batch, images in in_batches(cut.indices, work, size=size, device=method.device):
+    size = (options.batch_size or translator.batch_size) * interleaving.step
+    for batch, images in in_batches(part.indices, work, size=size, device=translator.device):
         clock.finish()
         yield SliceBatch(batch, images)

@@ -1,4 +1,4 @@
-"""What a method of translation is: LMIDiffusion and everything it is compared with."""
+"""The protocol of a translator: LMIDiffusion and all baselines implement it."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ import torch
 from torch import Tensor
 
 from .options import TranslationOptions
-from .sliced_volume import SlicedSource
+from .sliced_volume import SlicedVolume
 
 
-class Method(Protocol):
-    """Draws slices of the target modality in place of a source's."""
+class Translator(Protocol):
+    """Generates slices of the target modality from those of a source."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device that it computes on."""
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """In which it has learned to draw, names in `planes.PLANES`, the axial one first."""
+        """Planes that it was trained on, names in `planes.PLANES`, the axial one first."""
 
     @property
     def batch_size(self) -> int:
-        """Slices at once where the options leave it open."""
+        """Slices at once, unless the options say otherwise."""
 
     def steps(self, options: TranslationOptions) -> int:
-        """How often `sample` calls `on_step`."""
+        """Return how often `sample` calls `on_step`."""
 
     def sample(
         self,
-        source: SlicedSource,
+        source: SlicedVolume,
         indices: list[int],
         *,
         number: int,
         options: TranslationOptions,
         on_step: Callable[[], None],
     ) -> Tensor:
-        """Draw one sample of some slices.
+        """Generate one sample of some slices.
 
         Args:
-            source: the volume they are of.
-            indices: which of its slices.
+            source: volume that the slices belong to.
+            indices: of the slices.
             number: of the sample, from 0; the same number gives the same sample.
-            options: how.
-            on_step: called after every step; what it raises ends the work.
+            options: of the translation.
+            on_step: called after every step; an exception that it raises ends the work.
 
         Returns:
             (B, 1, H, W) in [0, 1] on the CPU, on the pixels of `source.slices`.

@@ -71,7 +71,7 @@ def _steps(number: int, arguments: list[str], *, holds_gpu: bool) -> list[Callab
     progress = events.Progress(slice=3, slices=20, step=1, steps=2, fraction=0.25, seconds_left=30.0)
     stages.insert(3, lambda: events.to_line(progress))
     return [
-        lambda: events.to_line(events.JobBegun(number)),
+        lambda: events.to_line(events.JobStarted(number)),
         *stages,
         lambda: events.to_line(_translate(arguments)),
         lambda: events.to_line(events.JobEnded(number, holds_gpu)),

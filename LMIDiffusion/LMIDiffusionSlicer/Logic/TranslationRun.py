@@ -14,7 +14,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.interface import events, progress
+from LMIDiffusionLib.interface import events, notices, progress
 
 from ..Base.Dependencies import describe, missingPackages
 from ..Base.Errors import TranslationCancelled, TranslationError
@@ -199,11 +199,11 @@ class TranslationRun:
             self._report(stage=event, work=None)
         elif isinstance(event, progress.Progress):
             self._report(work=event)
-        elif isinstance(event, events.JobBegun):
+        elif isinstance(event, events.JobStarted):
             self._report(number=event.number, stage=None, work=None)
         elif isinstance(event, events.JobEnded):
             self._onJobEnded(event)
-        elif isinstance(event, events.Doubt):
+        elif isinstance(event, notices.Notice):
             self._addToLog(event.message)
             self._doubts.setdefault(self._progress.number, []).append(event.message)
         else:

@@ -179,13 +179,13 @@ def className(each: ClassVolume) -> str:
 
 
 def fillTable(tableNode, classes: tuple[ClassVolume, ...]) -> None:
-    """Replace the rows by the volume of every class in millilitres."""
+    """Replace the rows by the volume of every class in milliliters."""
     names, volumes = vtk.vtkStringArray(), vtk.vtkDoubleArray()
     names.SetName(_("Segment"))
     volumes.SetName(_("Volume [mL]"))
     for each in classes:
         names.InsertNextValue(className(each))
-        volumes.InsertNextValue(each.millilitres)
+        volumes.InsertNextValue(each.milliliters)
     tableNode.RemoveAllColumns()
     for column in (names, volumes):
         tableNode.AddColumn(column)

@@ -139,7 +139,7 @@ class SequencePublisher:
             column = vtk.vtkDoubleArray()
             column.SetName(_("{name} [mL]").format(name=className(each)))
             for frame in self._frames:
-                column.InsertNextValue(frame.classes[position].millilitres)
+                column.InsertNextValue(frame.classes[position].milliliters)
             table.AddColumn(column)
         placeBeside(self._source.volume, table)
         return table

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...translation.sliced_volume import SlicedSource
+from ...translation.sliced_volume import SlicedVolume
 
 _FIELD = 224.0  # millimeters: the length of large heads
 
@@ -42,7 +42,7 @@ class HeadWindow:
     after: tuple[int, int]
 
     @classmethod
-    def from_source(cls, source: SlicedSource) -> HeadWindow:
+    def from_source(cls, source: SlicedVolume) -> HeadWindow:
         """Center the window on a source's head."""
         shape = field_shape(source.pixel_size)
         outline = source.outlines(source.head_slices()).any(0)[0]

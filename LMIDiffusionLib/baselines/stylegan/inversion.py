@@ -19,7 +19,7 @@ from ...images.planes import AXIAL
 from ...model import devices
 from ...model.conditioning import sobel
 from ...translation.options import TranslationOptions
-from ...translation.sliced_volume import SlicedSource
+from ...translation.sliced_volume import SlicedVolume
 from ..baseline_checkpoint import BaselineCheckpoint
 from .fields import HeadWindow, field_shape, to_fields, to_images
 from .generator import Generator, StyleGANSettings
@@ -68,7 +68,7 @@ class StyleGANInversion:
 
     def sample(
         self,
-        source: SlicedSource,
+        source: SlicedVolume,
         indices: list[int],
         *,
         number: int,

@@ -31,9 +31,10 @@ from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.options import DataOptions, FitOptions, ModelOptions
 from LMIDiffusionLib.training.warm_start import start_from
+from LMIDiffusionLib.translation.air import smooth_air
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
-from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate_scan
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 CPU = torch.device("cpu")
 READING = DataOptions(held_out=1)
@@ -113,14 +114,14 @@ def test_a_trained_baseline_is_a_method_of_the_benchmark(
     assert options.samples == 1
     baseline = load_baseline(path, kind=kind)
     assert named.cost == Cost(baseline.parameters, 6, baseline.record.training_seconds)
-    result = translate(head, tiny_checkpoint, options, method=method).volume
+    result = translate_scan(head, method, ScanSettings(tiny_checkpoint, options)).volume
     assert result.array.shape == head.array.shape
     np.testing.assert_array_equal(result.affine, head.affine)
     assert result.array.min() >= 0 and result.array.max() <= 1
-    source = SlicedSource.of(head, pixel_size=2.0)
+    source = SlicedVolume.from_volume(head, pixel_size=2.0)
     air, indices = ~source.outlines([9, 10]), [9, 10]
     drawn = method.sample(source, indices, number=0, options=options, on_step=lambda: None)
-    assert torch.equal(drawn[air], source.air(indices)[air])
+    assert torch.equal(drawn[air], smooth_air(source.slices[indices], ~air, pixel_size=2.0)[air])
     assert (drawn - source.slices[indices])[~air].abs().mean() > 0.01
 
 

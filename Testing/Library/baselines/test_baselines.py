@@ -17,20 +17,21 @@ from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.model.score_network import ScoreNetwork
+from LMIDiffusionLib.translation.air import smooth_air
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
-from LMIDiffusionLib.translation.translate_volume import translate
-from LMIDiffusionLib.translation.translator import Method
+from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate_scan
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
+from LMIDiffusionLib.translation.translator import Translator
 
 CPU = torch.device("cpu")
 INDICES = [9, 10, 11]
 OPTIONS = TranslationOptions(steps=6, samples=1)
 
 
-def slices_of(method: Method, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:
+def slices_of(method: Translator, volume: Volume, options: TranslationOptions = OPTIONS) -> Tensor:
     """(3, 1, H, W)."""
-    source = SlicedSource.of(volume, pixel_size=2.0)
+    source = SlicedVolume.from_volume(volume, pixel_size=2.0)
     return samples_in_plane(source, INDICES, method, options).mean(0)
 
 
@@ -48,7 +49,7 @@ def histogram_matching(target_slices: Tensor) -> HistogramMatching:
 
 
 def test_identity_gives_the_source_on_the_common_scale(tiny_checkpoint: Checkpoint, head: Volume) -> None:
-    translation = translate(head, tiny_checkpoint, method=Identity())
+    translation = translate_scan(head, Identity(), ScanSettings(tiny_checkpoint))
     wanted = to_unit_scale(head.array)
     np.testing.assert_allclose(translation.volume.array[:, :, INDICES], wanted[:, :, INDICES], atol=1e-6)
 
@@ -118,7 +119,7 @@ def test_sdedit_leaves_a_source_that_fits_the_prior(
         return source
 
     monkeypatch.setattr(ScoreNetwork, "forward", forward)
-    sliced = SlicedSource.of(head, pixel_size=2.0)
+    sliced = SlicedVolume.from_volume(head, pixel_size=2.0)
     torch.testing.assert_close(slices_of(translator, head), sliced.with_air(source, INDICES))
 
 
@@ -133,11 +134,12 @@ def test_sdedit_with_a_mapping_starts_from_the_mapped_source_and_keeps_its_air(
 
     monkeypatch.setattr(ScoreNetwork, "forward", forward)
     result = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=0.01, mapping=Inversion()), head)
-    source = SlicedSource.of(head, pixel_size=2.0)
+    source = SlicedVolume.from_volume(head, pixel_size=2.0)
     inverted = source.grid.slices(Inversion().map(source.scaled))[INDICES]
     assert float((noisy[0] - inverted).abs().mean()) < 0.02 < float((noisy[0] - source.slices[INDICES]).abs().mean())
     outlines = source.outlines(INDICES)
-    assert torch.equal(result[~outlines], source.air(INDICES)[~outlines])
+    air = smooth_air(source.slices[INDICES], outlines, pixel_size=2.0)
+    assert torch.equal(result[~outlines], air[~outlines])
     assert (result[outlines] == 0.4).all()
 
 
@@ -171,7 +173,7 @@ def test_sdedit_at_t1_starts_from_pure_noise_and_forgets_the_source(
 def test_a_baseline_translates_whole_volumes_too(
     tiny_checkpoint: Checkpoint, histogram_matching: HistogramMatching, head: Volume
 ) -> None:
-    values = translate(head, tiny_checkpoint, method=histogram_matching).volume.array
+    values = translate_scan(head, histogram_matching, ScanSettings(tiny_checkpoint)).volume.array
     assert values.shape == head.array.shape
-    with_head = SlicedSource.of(head, pixel_size=2.0).head_slices()
+    with_head = SlicedVolume.from_volume(head, pixel_size=2.0).head_slices()
     assert with_head == [k for k in range(head.array.shape[2]) if values[:, :, k].any()]

@@ -19,7 +19,7 @@ from LMIDiffusionLib.baselines.training.stylegan_discriminator import Discrimina
 from LMIDiffusionLib.baselines.training.stylegan_losses import PathLengthPenalty, path_lengths, r1_penalty
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 SETTINGS = StyleGANSettings(channels=(8, 8, 8, 6), latent=8)
 SIZE = 32
@@ -228,14 +228,14 @@ class TestFields:
 
     def test_the_window_has_the_head_in_its_middle_and_goes_back_to_its_place(self, head: Volume) -> None:
         moved = Volume(functional.pad(torch.from_numpy(head.array), (0, 0, 0, 30)).numpy(), head.affine)
-        source = SlicedSource.of(moved, pixel_size=2.0)
+        source = SlicedVolume.from_volume(moved, pixel_size=2.0)
         window = HeadWindow.from_source(source)
         fields = window.cut(source.slices)
         assert fields.shape[2:] == field_shape(2.0) == (112, 112)
         rows = torch.nonzero((fields > source.otsu).any(0)[0].any(1)).flatten()
         assert abs(rows.float().mean() - 55.5) < 1.5
         torch.testing.assert_close(window.put_back(fields), source.slices)
-        centred = HeadWindow.from_source(SlicedSource.of(head, pixel_size=2.0))
+        centred = HeadWindow.from_source(SlicedVolume.from_volume(head, pixel_size=2.0))
         torch.testing.assert_close(centred.cut(source.slices[..., :48]), fields)
 
 

@@ -18,7 +18,7 @@ from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate_scan
 
 _TINY = [
     *("--channels", "6", "6", "6", "--held-out", "1", "--batch-size", "2", "--steps-per-epoch", "9"),
@@ -82,7 +82,7 @@ Inverted = Callable[[str], Volume]
 def inverted(trained: Path, setup: Setup, head: Volume) -> Inverted:
     def by(name: str) -> Volume:
         method, options = find_method(f"{name}@{trained}", setup).make(torch.device("cpu"))
-        return translate(head, setup.checkpoint, options, method=method).volume
+        return translate_scan(head, method, ScanSettings(setup.checkpoint, options)).volume
 
     return by
 

@@ -27,7 +27,7 @@ from LMIDiffusionLib.images.volume import read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
 QUICK = TranslationOptions(steps=1, samples=1)
@@ -92,7 +92,9 @@ def test_tables_hold_the_scores_of_each_method_run_alone(
     sdedit = SDEdit(tiny_checkpoint, device=torch.device("cpu"), start=0.2)
     psnr = []
     for pair in read_pairs(pairs).pairs:
-        source, target = (SlicedSource.of(read_volume(path), pixel_size=2.0) for path in (pair.source, pair.target))
+        source, target = (
+            SlicedVolume.from_volume(read_volume(path), pixel_size=2.0) for path in (pair.source, pair.target)
+        )
         truth = read_ground_truth(pair, read_volume(pair.target), target, every=EVERY)
         images = samples_in_plane(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))[0, :, 0]
         psnr.append(metrics.psnr(images.numpy(), truth.images))

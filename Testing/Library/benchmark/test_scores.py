@@ -22,14 +22,14 @@ from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.model.checkpoint import Checkpoint
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 T1W, TISSUE = sample_scan("sri24_T1w"), sample_scan("sri24_tissue")
 EVERY = 20
 
 
 def ground_truth(target: Volume, checkpoint: Checkpoint, brain: Path | None, every: int = EVERY) -> GroundTruth:
-    sliced = SlicedSource.of(target, pixel_size=checkpoint.pixel_size)
+    sliced = SlicedVolume.from_volume(target, pixel_size=checkpoint.pixel_size)
     return read_ground_truth(Pair("pair", T1W, T1W, brain, "SRI24"), target, sliced, every=every)
 
 

@@ -44,7 +44,7 @@ for (const width of widths) {
 
 @pytest.fixture
 def output(thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path) -> Path:
-    """Results of a plain scan, one with a warning and a brain mask, one that fails, and names that are none of HTML."""
+    """Results of a plain scan, one with a notice and a brain mask, one that fails, and names that are none of HTML."""
     folder = tmp_path / "in"
     folder.mkdir()
     write_volume(folder / "plain & <b>bold<b>.nii.gz", thin_scan)
@@ -81,7 +81,7 @@ def test_a_browser_shows_a_row_a_scan_without_asking_anybody(browser: str, outpu
         assert told["overflow"] == 0
         assert told["requests"] == []
         text = told["text"]
-        assert "2 are translated, 1 of them with a warning; 1 could not be." in text
+        assert "2 are translated, 1 of them with a notice; 1 could not be." in text
         assert "plain & <b>bold<b>.nii.gz" in text
         assert "long" * 30 in text
         for part in (

@@ -18,7 +18,7 @@ from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.scan_pipeline import translate
 
 SCANS = ("sub-01/T2w.nii.gz", "sub-02/T2w.nii.gz", "other/deep/PDw.nii")
 RESULTS = (
@@ -28,7 +28,7 @@ RESULTS = (
     "desc-kmeans_dseg.tsv",
     "desc-kmeans_dseg.json",
 )
-FAST = TranslationOptions.of_preset("fast")
+FAST = TranslationOptions.from_preset("fast")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_scans_of_one_name_in_a_folder_keep_their_places_and_become_what_transla
         account = json.loads((output / f"{stem}_desc-kmeans_dseg.json").read_text())["LMIDiffusion"]
         voxel = abs(np.linalg.det(source.affine[:3, :3])) / 1000
         for each in account["Volumes"]:
-            assert each["Millilitres"] == pytest.approx((labels.array == each["Label"]).sum() * voxel, abs=1e-3)
+            assert each["Milliliters"] == pytest.approx((labels.array == each["Label"]).sum() * voxel, abs=1e-3)
 
 
 def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
@@ -223,11 +223,11 @@ def test_files_whose_results_would_lie_over_each_other_are_named(
     assert run_cohort(folder, tmp_path / "out") == 1
     ((name, reason),) = failures(tmp_path / "out").items()
     assert name.startswith("sub-01/T2w.nii")
-    assert "lie over" in reason
+    assert "overwrite" in reason
     assert len(found(tmp_path / "out")) == len(SCANS)
 
 
-def test_warnings_of_a_scan_are_kept_beside_its_result(
+def test_notices_about_a_scan_are_kept_beside_its_result(
     folder: Path, thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_volume(folder / SCANS[1], thin_scan.with_array((thin_scan.array + 500).astype(np.float32)))
@@ -239,7 +239,7 @@ def test_warnings_of_a_scan_are_kept_beside_its_result(
         json.loads((tmp_path / "out" / f"{name.partition('.')[0]}_desc-translated_T1w.json").read_text())
         for name in SCANS
     ]
-    texts = [each["LMIDiffusion"]["Warnings"] for each in told]
+    texts = [each["LMIDiffusion"]["Notices"] for each in told]
     assert texts[0] == []
     assert "background that is not zero" in texts[1][0]
     assert texts[2] == ["PDw.nii has 3 NaN or infinite voxels, which count as air."]
@@ -271,7 +271,7 @@ def test_what_a_killed_call_has_left_is_removed_and_what_another_call_is_writing
         (["{in}", "{out}", "--device", "cuda:1"], "give --device cuda and --devices"),
         (["{in}", "{out}", "--checkpoint", "/nowhere"], "There is no checkpoint"),
         (["{in}", "{out}", "--clusters", "4"], "knows no 4 clusters"),
-        (["{in}", "{out}", "--clusters", "3", "--find-brain"], "gives three tissues"),
+        (["{in}", "{out}", "--clusters", "5", "--find-brain"], "gives three tissues"),
         (["{in}", "{out}", "--samples", "0"], "samples cannot be 0"),
     ],
 )

@@ -170,7 +170,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "Two of the given files are the same": [volume, output, "--segmentation", output],
         "add --segmentation, or leave out --mask": [volume, output, "--mask", _TISSUE],
         "knows no 4 clusters": [volume, output, "--segmentation", folder / "s.nii", "--clusters", "4"],
-        "leave out --mask or --clusters 5": [
+        "leave out the mask or --clusters 5": [
             *(volume, output, "--mask", _TISSUE, "--segmentation", folder / "s.nii", "--clusters", "5")
         ],
     }

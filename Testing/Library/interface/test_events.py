@@ -10,18 +10,18 @@ import pytest
 from LMIDiffusionLib.errors import OutOfMemory, UserError
 from LMIDiffusionLib.interface.events import (
     ClassVolume,
-    Doubt,
     Error,
     ErrorKind,
     Event,
-    JobBegun,
     JobEnded,
+    JobStarted,
     Result,
     Stage,
     failure,
     parse,
     to_line,
 )
+from LMIDiffusionLib.interface.notices import Notice, NoticeKind
 from LMIDiffusionLib.interface.progress import Progress
 
 EVENTS: list[Event] = [
@@ -33,10 +33,10 @@ EVENTS: list[Event] = [
         (ClassVolume(1, "CSF", 12.5), ClassVolume(2, "grey matter", 600.0)),
         33.0,
     ),
-    Doubt("It is odd."),
-    JobBegun(3),
+    Notice(NoticeKind.GAPS, "scan.nii", "has gaps."),
+    JobStarted(3),
     JobEnded(3, holds_gpu=True),
-    *(Error(kind, "It is broken; mend it.") for kind in ErrorKind),
+    *(Error(kind, "is broken; mend it.", "scan.nii") for kind in ErrorKind),
 ]
 PROGRESS = json.loads(to_line(EVENTS[5]))
 
@@ -56,8 +56,8 @@ def test_an_event_is_read_from_its_line_as_it_was(event: Event) -> None:
         *({**PROGRESS, "fraction": "half"}, {**PROGRESS, "slice": None}, {**PROGRESS, "steps": float("inf")}),
         {"event": "result", "output": None, "classes": [], "seconds": 1},
         {"event": "result", "output": "a", "segmentation": None, "uncertainty": None, "classes": [1], "seconds": 1},
-        {"event": "error", "message": "no kind"},
-        {"event": "error", "kind": "other", "message": "no such kind"},
+        {"event": "error", "text": "no kind", "place": ""},
+        {"event": "error", "kind": "other", "text": "no such kind", "place": ""},
     ],
     ids=lambda line: str(line)[:40],
 )

@@ -9,10 +9,11 @@ import pytest
 from dicom_files import save_series
 from grids import assert_same_in_space
 
-from LMIDiffusionLib.errors import ScanWarning, UserError
+from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.dicom_series import Series
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.interface.events import Event, Result, Stage
+from LMIDiffusionLib.interface.notices import Notice, NoticeKind
 from LMIDiffusionLib.jobs.translation_job import TranslationJob
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.model.devices import Processor
@@ -73,8 +74,9 @@ def test_a_chosen_dicom_series_is_translated_into_the_formats_of_the_outputs(
 
 def test_an_output_that_appears_during_the_run_is_kept_and_the_result_too(job: TranslationJob, tmp_path: Path) -> None:
     listener = _Listener(rival=job.output)
-    with pytest.warns(ScanWarning, match=r"t1w-2\.nii\.$"):
-        job.run(listener)
+    job.run(listener)
+    (notice,) = (event for event in listener.events if isinstance(event, Notice))
+    assert notice.message == f"{job.output} has appeared meanwhile; the result goes to {tmp_path / 't1w-2.nii'}."
     assert job.output.read_text() == "another program's"
     assert read_volume(tmp_path / "t1w-2.nii").array.any()
     (result,) = (event for event in listener.events if isinstance(event, Result))
@@ -99,6 +101,11 @@ def test_a_label_map_as_source_is_translated_with_a_word(job: TranslationJob, he
         tmp_path / "scan.nii",
         head.with_array(np.digitize(head.array.astype(float), [150, 500, 900, 1500]).astype(np.int16)),
     )
-    with pytest.warns(ScanWarning, match="like a label map"):
-        job.run(_Listener())
+    listener = _Listener()
+    notices = job.run(listener).notices
+    assert [each.kind for each in notices] == [NoticeKind.PLAUSIBILITY]
+    assert notices[0].message.startswith(
+        f"{tmp_path / 'scan.nii'} does not look like a scan of a head but like a label map"
+    )
+    assert notices[0] in listener.events
     assert job.output.exists()

@@ -17,7 +17,8 @@ import torch
 
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.volume import Volume, write_volume
-from LMIDiffusionLib.interface.events import IDLE_SECONDS, Doubt, Error, Event, JobBegun, JobEnded, Result, parse
+from LMIDiffusionLib.interface.events import IDLE_SECONDS, Error, Event, JobEnded, JobStarted, Result, parse
+from LMIDiffusionLib.interface.notices import Notice
 from LMIDiffusionLib.jobs.translation_job import TranslationJob
 from LMIDiffusionLib.jobs.worker import Requests, Server
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
@@ -80,13 +81,13 @@ def test_every_request_has_a_beginning_one_answer_and_an_end_and_its_doubts_each
         _request(5, gap[1]),
     ]
     events, _ = _serve(*lines)
-    told = [event for event in events if isinstance(event, JobBegun | JobEnded | Doubt | Result | Error)]
+    told = [event for event in events if isinstance(event, JobStarted | JobEnded | Notice | Result | Error)]
     kinds = [type(event) for event in told]
-    done, refused = [JobBegun, Doubt, Result, JobEnded], [JobBegun, Error, JobEnded]
+    done, refused = [JobStarted, Notice, Result, JobEnded], [JobStarted, Error, JobEnded]
     assert kinds == [*done, Error, Error, *refused, *done]
-    assert [event.number for event in told if isinstance(event, JobBegun)] == [3, 4, 5]
+    assert [event.number for event in told if isinstance(event, JobStarted)] == [3, 4, 5]
     assert told[-1] == JobEnded(5, holds_gpu=False)
-    assert all("1 NaN" in event.message for event in told if isinstance(event, Doubt))
+    assert all("1 NaN" in event.message for event in told if isinstance(event, Notice))
 
 
 def _is_there(process: int) -> bool:

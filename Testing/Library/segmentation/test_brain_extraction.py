@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +10,11 @@ from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.masks import read_mask
 from LMIDiffusionLib.images.volume import Volume, read_volume
 from LMIDiffusionLib.interface.resources import resource
-from LMIDiffusionLib.jobs.translation_job import FOUND, TranslationJob
+from LMIDiffusionLib.jobs.translation_job import TranslationJob
+from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.segmentation import brain_extraction
 from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.scan_pipeline import FOUND, ScanSettings, SegmentationSettings
 
 
 def test_the_brain_of_a_t1w_head_is_found() -> None:
@@ -29,7 +30,7 @@ def test_a_brain_of_the_wrong_size_is_refused_with_its_volume() -> None:
     pytest.importorskip("deepbet", reason="needs deepbet; pip install '.[brain]'")
     head = read_volume(resource("SampleData", "sri24_T1w.nii.gz"))
     doll = Volume(head.array, head.affine @ np.diag([0.5, 0.5, 0.5, 1.0]))
-    with pytest.raises(UserError, match=r"measures 1\d\d ml"):
+    with pytest.raises(UserError, match=r"has 1\d\d ml"):
         brain_extraction.find_brain(doll)
 
 
@@ -44,18 +45,19 @@ def test_of_several_pieces_the_largest_is_kept_and_its_holes_are_filled() -> Non
     assert not brain_extraction.largest_piece(np.zeros_like(mask)).any()
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"segmentation": None}, "leave out --find-brain"),
-        ({"clusters": 5}, "--clusters 5"),
-        ({"options": TranslationOptions(slices=(3, 5))}, "--slices"),
-    ],
-)
-def test_what_does_not_go_with_it_is_refused_at_once(options: dict[str, Any], reason: str, tmp_path: Path) -> None:
-    job = {"segmentation": tmp_path / "s.nii", "mask": FOUND, **options}
+def test_a_job_that_finds_the_brain_but_writes_no_segmentation_is_refused(tmp_path: Path) -> None:
+    job = TranslationJob(tmp_path / "in.nii", tmp_path / "out.nii", "none", mask=FOUND)
+    with pytest.raises(UserError, match="leave out --find-brain"):
+        job._check()
+
+
+@pytest.mark.parametrize(("clusters", "slices", "reason"), [(5, None, "--clusters 5"), (None, (3, 5), "--slices")])
+def test_settings_that_exclude_finding_the_brain_are_refused_before_translation(
+    tiny_checkpoint: Checkpoint, clusters: int | None, slices: tuple[int, int] | None, reason: str
+) -> None:
+    wanted = SegmentationSettings(FOUND, clusters)
     with pytest.raises(UserError, match=reason):
-        TranslationJob(tmp_path / "in.nii", tmp_path / "out.nii", "none", **job)._check_request()
+        ScanSettings(tiny_checkpoint, TranslationOptions(slices=slices), wanted).check()
 
 
 def test_without_the_package_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
-from LMIDiffusionLib.translation.interleaving import Staggering
+from LMIDiffusionLib.translation.air import smooth_air
+from LMIDiffusionLib.translation.interleaving import Interleaving
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
-from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.scan_pipeline import translate
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
@@ -33,7 +34,7 @@ class Counting(LMIDiffusion):
         super().__init__(checkpoint, device=torch.device("cpu"))
         self.drawn: dict[int, list[int]] = {}
 
-    def sample(self, source: SlicedSource, indices: list[int], *, number: int, **rest: Any) -> Tensor:
+    def sample(self, source: SlicedVolume, indices: list[int], *, number: int, **rest: Any) -> Tensor:
         self.drawn.setdefault(number, []).extend(indices)
         return super().sample(source, indices, number=number, **rest)
 
@@ -67,18 +68,18 @@ def test_slices_of_a_sample_lie_no_farther_apart_than_a_pixel_is_wide_and_each_i
     head: Volume, spacing: float, samples: int, step: int
 ) -> None:
     affine = np.diag([2.0, 2.0, spacing, 1.0])
-    source = SlicedSource.of(Volume(head.array, affine), pixel_size=2.0)
-    staggering = Staggering.of(source, samples=samples, of_all=samples)
-    assert staggering.step == step
+    source = SlicedVolume.from_volume(Volume(head.array, affine), pixel_size=2.0)
+    interleaving = Interleaving.from_volume(source, samples=samples, samples_of_all_planes=samples)
+    assert interleaving.step == step
     for index in source.head_slices():
-        around = [staggering.around(index, number=number) for number in range(samples)]
+        around = [interleaving.neighbors(index, number=number) for number in range(samples)]
         assert (index, index) in around
         assert all(below <= index <= above and (above - below) * spacing <= 2.01 for below, above in around)
 
 
 def test_half_of_all_slices_of_half_the_thickness_are_drawn(method: Counting, thin: Volume) -> None:
-    translate(thin, method.checkpoint, TranslationOptions(samples=4), method=method)
-    count = len(SlicedSource.of(thin, pixel_size=2.0).head_slices())
+    translate(thin, method, TranslationOptions(samples=4))
+    count = len(SlicedVolume.from_volume(thin, pixel_size=2.0).head_slices())
     for indices in method.drawn.values():
         assert len(indices) == len(set(indices)), "no slice is drawn twice"
         assert count / 2 <= len(indices) <= count / 2 + 2
@@ -90,10 +91,10 @@ def test_a_part_of_the_slices_in_any_batches_is_that_part_of_the_whole(
     method: Counting, thin: Volume, samples: int
 ) -> None:
     options = TranslationOptions(samples=samples)
-    whole = translate(thin, method.checkpoint, options, method=method)
+    whole = translate(thin, method, options)
     for chosen, size in (((17, 18), 8), ((10, 21), 1), ((11, 20), 3)):
         some = dataclasses.replace(options, slices=chosen, batch_size=size)
-        part = translate(thin, method.checkpoint, some, method=method)
+        part = translate(thin, method, some)
         inside = np.s_[..., slice(*chosen)]
         np.testing.assert_allclose(part.volume.array[inside], whole.volume.array[inside], atol=1e-4)
         if samples > 1:
@@ -102,27 +103,28 @@ def test_a_part_of_the_slices_in_any_batches_is_that_part_of_the_whole(
 
 
 def test_what_is_not_drawn_is_close_to_what_would_have_been(method: Counting, thin: Volume) -> None:
-    source = SlicedSource.of(thin, pixel_size=2.0)
+    source = SlicedVolume.from_volume(thin, pixel_size=2.0)
     indices = source.head_slices()[4:-4]
     options = TranslationOptions(samples=2)
     samples = samples_in_plane(source, indices, method, options)
-    staggering = Staggering.of(source, samples=2, of_all=2)
+    interleaving = Interleaving.from_volume(source, samples=2, samples_of_all_planes=2)
     for number in range(2):
         drawn = method.sample(source, indices, number=number, options=options, on_step=lambda: None)
-        between = torch.tensor([len({*staggering.around(index, number=number)}) > 1 for index in indices])
+        between = torch.tensor([len({*interleaving.neighbors(index, number=number)}) > 1 for index in indices])
         assert 0.4 < between.float().mean() < 0.6
         torch.testing.assert_close(samples[number][~between], drawn[~between], atol=1e-4, rtol=0)
         error = (samples[number] - drawn)[between].abs().mean()
         neighbour = (drawn[1:] - drawn[:-1]).abs().mean()
         assert 0 < error < neighbour
         air = ~source.outlines(indices)
-        torch.testing.assert_close(samples[number][air], source.air(indices)[air])
+        level = smooth_air(source.slices[indices], ~air, pixel_size=2.0)
+        torch.testing.assert_close(samples[number][air], level[air])
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_progress_ends_at_one(method: Counting, thin: Volume, size: int) -> None:
     fractions: list[float] = []
     options = TranslationOptions(samples=2, slices=(14, 21), batch_size=size)
-    translate(thin, method.checkpoint, options, method=method, on_progress=lambda each: fractions.append(each.fraction))
+    translate(thin, method, options, on_progress=lambda each: fractions.append(each.fraction))
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)

@@ -19,10 +19,10 @@ from LMIDiffusionLib.interface.progress import Progress
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
-from LMIDiffusionLib.translation.multiplanar import cuts
+from LMIDiffusionLib.translation.multiplanar import share_samples
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
-from LMIDiffusionLib.translation.translate_volume import translate
+from LMIDiffusionLib.translation.scan_pipeline import translate
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]
@@ -53,7 +53,7 @@ class TestPlanes:
             np.testing.assert_array_equal(grid.volume(grid.plane_slices(volume.array)), volume.array)
 
     def test_a_source_cut_anew_shows_the_same_volume_on_the_same_scale(self, tall: Volume) -> None:
-        source = SlicedSource.of(tall, pixel_size=2.0)
+        source = SlicedVolume.from_volume(tall, pixel_size=2.0)
         coronal = source.in_plane("coronal")
         assert coronal.slices.shape == (40, 1, 36, 52)
         np.testing.assert_array_equal(coronal.grid.volume(coronal.plane_slices), source.scaled)
@@ -61,23 +61,21 @@ class TestPlanes:
 
     def test_the_head_is_that_of_the_axial_slices_in_every_plane(self) -> None:
         volume = read_volume(sample_scan("ms_patient04_T2w"))
-        source = SlicedSource.of(volume, pixel_size=2.0)
+        source = SlicedVolume.from_volume(volume, pixel_size=2.0)
         coronal = source.in_plane("coronal")
         heads = [
             cut.grid.volume(cut.grid.to_plane(cut.outlines(list(range(cut.grid.slice_count))).float())) >= 0.5
             for cut in (source, coronal)
         ]
         assert (heads[0] != heads[1]).mean() < 0.002
-        own = SlicedSource._cut(source.scaled, coronal.grid, 2.0, source.otsu).outlines(
-            list(range(coronal.grid.slice_count))
-        )
+        own = SlicedVolume(source.scaled, coronal.grid).outlines(list(range(coronal.grid.slice_count)))
         assert (own != coronal.outlines(list(range(coronal.grid.slice_count)))).float().mean() > 0.01
 
 
 class TestCuts:
     def _planes_of(self, volume: Volume, **options: Any) -> list[tuple[int, int]]:
-        source = SlicedSource.of(volume, pixel_size=2.0)
-        found = cuts(source, source.head_slices(), tuple(PLANES), TranslationOptions(**options))
+        source = SlicedVolume.from_volume(volume, pixel_size=2.0)
+        found = share_samples(source, source.head_slices(), tuple(PLANES), TranslationOptions(**options))
         return [(source.in_plane(cut.plane).grid.slice_count, cut.samples) for cut in found]
 
     def test_every_other_sample_is_axial_and_the_other_planes_take_turns(self, tall: Volume) -> None:
@@ -105,8 +103,8 @@ class TestCuts:
         array = head_on(shape, affine).array
         for degrees in (7, 13, 21):
             turned = (rotation((1, 2, 3), degrees) @ affine).astype(np.float32)
-            source = SlicedSource.of(Volume(array, turned.astype(np.float64)), pixel_size=2.0)
-            assert cuts(source, [0], tuple(PLANES), TranslationOptions(samples=2))[0].plane == "axial"
+            source = SlicedVolume.from_volume(Volume(array, turned.astype(np.float64)), pixel_size=2.0)
+            assert share_samples(source, [0], tuple(PLANES), TranslationOptions(samples=2))[0].plane == "axial"
 
     def test_a_range_of_slices_is_drawn_in_the_axial_plane_alone(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=3, slices=(20, 30)) == [(52, 3)]
@@ -124,8 +122,8 @@ class TestTranslation:
         self, tall: Volume, method: LMIDiffusion
     ) -> None:
         options = TranslationOptions(samples=4)
-        result = translate(tall, method.checkpoint, options, method=method)
-        source = SlicedSource.of(tall, pixel_size=2.0)
+        result = translate(tall, method, options)
+        source = SlicedVolume.from_volume(tall, pixel_size=2.0)
         volumes = []
         for number, plane in ((0, "axial"), (1, "axial"), (0, "coronal"), (0, "sagittal")):
             cut = source.in_plane(plane)
@@ -147,16 +145,16 @@ class TestTranslation:
     def test_it_overlays_the_source_in_the_48_orientations(
         self, tall: Volume, method: LMIDiffusion, orientations: Orientations
     ) -> None:
-        expected = translate(tall, method.checkpoint, method=method).volume.array
+        expected = translate(tall, method).volume.array
         for volume, back in orientations(tall):
-            result = translate(volume, method.checkpoint, method=method).volume
+            result = translate(volume, method).volume
             np.testing.assert_array_equal(result.affine, volume.affine)
             np.testing.assert_allclose(back(result.array), expected, atol=1e-4)
 
     def test_progress_counts_the_slices_of_all_planes(self, tall: Volume, method: LMIDiffusion) -> None:
         told: list[Progress] = []
-        translate(tall, method.checkpoint, TranslationOptions(samples=5), method=method, on_progress=told.append)
-        source = SlicedSource.of(tall, pixel_size=2.0)
+        translate(tall, method, TranslationOptions(samples=5), on_progress=told.append)
+        source = SlicedVolume.from_volume(tall, pixel_size=2.0)
         assert {each.slices for each in told} == {sum(len(source.in_plane(plane).head_slices()) for plane in PLANES)}
         fractions = [each.fraction for each in told]
         assert fractions == sorted(set(fractions))
@@ -166,10 +164,10 @@ class TestTranslation:
         seen: set[tuple[int, ...]] = set()
 
         class Watched(LMIDiffusion):
-            def sample(self, source: SlicedSource, indices: list[int], **rest: Any) -> Tensor:
+            def sample(self, source: SlicedVolume, indices: list[int], **rest: Any) -> Tensor:
                 seen.add(source.grid.slice_shape)
                 return super().sample(source, indices, **rest)
 
         method = Watched(tiny_checkpoint, device=torch.device("cpu"))
-        translate(tall, tiny_checkpoint, TranslationOptions(samples=3), method=method)
+        translate(tall, method, TranslationOptions(samples=3))
         assert seen == {(36, 40)}

@@ -3,17 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.translation.running_moments import Moments
+from LMIDiffusionLib.translation.running_moments import RunningMoments
 
 
-def _moments_of(group: NDArray[np.float32]) -> Moments:
+def _moments_of(group: NDArray[np.float32]) -> RunningMoments:
     mean = group.mean(0)
-    return Moments(np.full_like(mean, len(group)), mean, ((group - mean) ** 2).sum(0))
+    return RunningMoments(np.full_like(mean, len(group)), mean, ((group - mean) ** 2).sum(0))
 
 
 def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
     samples = np.random.default_rng(0).normal(3, 2, (7, 4, 5)).astype(np.float32)
-    moments = Moments.of_none((4, 5))
+    moments = RunningMoments.empty((4, 5))
     for group in (samples[:1], samples[1:4], samples[4:]):
         moments.merge(_moments_of(group))
     assert (moments.count == 7).all()
@@ -22,8 +22,8 @@ def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
 
 
 def test_a_voxel_without_samples_in_a_group_keeps_what_it_has() -> None:
-    moments = Moments.of_none((2,))
+    moments = RunningMoments.empty((2,))
     for count, mean in (([1, 0], [0.5, 0]), ([0, 1], [0, 0.7])):
-        moments.merge(Moments(*(np.array(each, np.float32) for each in (count, mean, [0, 0]))))
+        moments.merge(RunningMoments(*(np.array(each, np.float32) for each in (count, mean, [0, 0]))))
     np.testing.assert_allclose(moments.mean, [0.5, 0.7])
     np.testing.assert_array_equal(moments.deviation(), [0, 0])

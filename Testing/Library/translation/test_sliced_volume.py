@@ -6,26 +6,28 @@ from grids import affine_of
 from scipy import ndimage
 
 from LMIDiffusionLib.images.volume import Volume
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.guided_upsampling import to_plane_pixels
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 
 def test_detail_comes_back_along_the_axis_that_is_finer_even_if_the_other_is_coarser() -> None:
     """Sagittal slices of 4 mm show an axial one by pixels of 4 x 0.5 mm."""
     fine = np.random.default_rng(0).random((20, 120, 30))
     array = np.pad(0.4 + 0.5 * ndimage.gaussian_filter1d(fine, 1.0, 1), ((4, 4), (20, 20), (2, 2)))
-    source = SlicedSource.of(Volume(array.astype(np.float32), affine_of((4.0, 0.5, 3.0))), pixel_size=2.0)
+    source = SlicedVolume.from_volume(Volume(array.astype(np.float32), affine_of((4.0, 0.5, 3.0))), pixel_size=2.0)
     indices = [10, 15, 20]
     planes = source.plane_slices[indices]
+    slices, grid = source.slices[indices], source.grid
     errors = [
         (images - planes)[..., 5:-5, 25:-25].abs().mean()
-        for images in (source.enlarged(source.slices[indices], indices), source.grid.to_plane(source.slices[indices]))
+        for images in (to_plane_pixels(slices, grid, slices, planes), grid.to_plane(slices))
     ]
     assert errors[0] < 0.7 * errors[1]
 
 
 def test_air_without_noise_is_left_as_it_is() -> None:
     array = np.pad(np.full((30, 36, 20), 80.0, np.float32), ((8, 8), (8, 8), (0, 0)))
-    source = SlicedSource.of(Volume(array, affine_of((2.0, 2.0, 2.0))), pixel_size=2.0)
+    source = SlicedVolume.from_volume(Volume(array, affine_of((2.0, 2.0, 2.0))), pixel_size=2.0)
     result = source.with_air(torch.full((2, 1, 46, 52), 0.3), [3, 4])
     assert result[..., :4, :].abs().max() == 0
     assert (result[..., 12:34, 12:40] == 0.3).all()

@@ -11,7 +11,7 @@ from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.model.score_network import ScoreNetwork
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 from LMIDiffusionLib.translation.test_time_augmentation import sample_view
 
 NUMBERS = range(8)
@@ -23,13 +23,13 @@ SLICES = torch.rand(2, 1, 24, 16, generator=torch.Generator().manual_seed(0))
 def tone(number: int) -> Tensor:
     """What a view makes of intensities rising from 0 to 1."""
     ramp = torch.linspace(0, 1, 1001).view(-1, 1, 1, 1)  # one pixel a slice: there is nothing to flip
-    return sample_view(number).of(ramp).flatten()
+    return sample_view(number).apply(ramp).flatten()
 
 
 def is_mirrored(number: int) -> bool:
     left = torch.zeros(1, 1, 8, 6)
     left[:, :, :4] = 0.5
-    shown = sample_view(number).of(left)
+    shown = sample_view(number).apply(left)
     assert (shown > 0.1).sum() == (left > 0).sum()
     return bool(shown[0, 0, 0, 0] == 0)
 
@@ -53,7 +53,7 @@ def test_air_stays_dark_and_brighter_tissue_is_never_made_the_darker(number: int
 def test_a_view_is_the_toned_source_mirrored_from_left_to_right_or_not(number: int) -> None:
     toned = torch.from_numpy(np.interp(SLICES, np.linspace(0, 1, 1001), tone(number)))
     expected = toned.flip(LEFT_TO_RIGHT) if is_mirrored(number) else toned
-    torch.testing.assert_close(sample_view(number).of(SLICES).double(), expected, atol=2e-2, rtol=0)
+    torch.testing.assert_close(sample_view(number).apply(SLICES).double(), expected, atol=2e-2, rtol=0)
 
 
 def test_four_samples_see_four_contrasts_and_eight_see_each_of_them_mirrored_once() -> None:
@@ -68,7 +68,7 @@ def test_four_samples_see_four_contrasts_and_eight_see_each_of_them_mirrored_onc
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_unflipped_denoiser_answers_in_the_orientation_of_the_source(number: int) -> None:
     view, noise = sample_view(number), torch.randn(2, 1, 24, 16, generator=torch.Generator().manual_seed(1))
-    shown = view.of(SLICES)
+    shown = view.apply(SLICES)
     denoise = view.unflipped(lambda noisy, sigma: shown * noisy + sigma)
     toned = shown.flip(LEFT_TO_RIGHT) if is_mirrored(number) else shown
     torch.testing.assert_close(denoise(noise, 0.5), toned * noise + 0.5)
@@ -84,7 +84,7 @@ def test_samples_of_mirrored_views_lie_on_the_source(
     method = LMIDiffusion(tiny_checkpoint, device=torch.device("cpu"))
     source = head.with_array(head.array * np.linspace(0.3, 1, len(head.array), dtype=np.float32)[:, None, None])
     options = TranslationOptions(steps=2, samples=len(NUMBERS))
-    samples = samples_in_plane(SlicedSource.of(source, pixel_size=2.0), MIDDLE, method, options).flatten(1)
+    samples = samples_in_plane(SlicedVolume.from_volume(source, pixel_size=2.0), MIDDLE, method, options).flatten(1)
     mirrored = samples[0].view(len(MIDDLE), *head.array.shape[:2]).flip(1).flatten()
     for sample in samples:
         first, second = (np.corrcoef(sample, image)[0, 1] for image in (samples[0], mirrored))

@@ -31,8 +31,8 @@ from LMIDiffusionLib.model.score_network import ScoreNetwork
 from LMIDiffusionLib.translation.guided_upsampling import guided_upsampling
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
-from LMIDiffusionLib.translation.sliced_volume import SlicedSource
-from LMIDiffusionLib.translation.translate_volume import Translation, translate
+from LMIDiffusionLib.translation.scan_pipeline import ScanResult, translate
+from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Affine = NDArray[np.float64]
 Array = NDArray[np.number]
@@ -56,17 +56,17 @@ def run(
     volume: Volume,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **options: Any,
-) -> Translation:
+) -> ScanResult:
     chosen = TranslationOptions(**{"steps": STEPS, "samples": 1, **options})
-    return translate(volume, method.checkpoint, chosen, method=method, on_progress=on_progress)
+    return translate(volume, method, chosen, on_progress=on_progress)
 
 
 def image(method: LMIDiffusion, volume: Volume, **options: Any) -> Array:
     return run(method, volume, **options).volume.array
 
 
-def source_of(volume: Volume) -> SlicedSource:
-    return SlicedSource.of(volume, pixel_size=2.0)
+def source_of(volume: Volume) -> SlicedVolume:
+    return SlicedVolume.from_volume(volume, pixel_size=2.0)
 
 
 def samples_of(method: LMIDiffusion, volume: Volume, **options: Any) -> Tensor:
@@ -409,24 +409,24 @@ def test_a_guidance_of_zero_ignores_the_source(method: LMIDiffusion, head: Volum
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_gives_its_sampler_steps_and_samples(name: str) -> None:
-    options = TranslationOptions.of_preset(name, seed=3)
+    options = TranslationOptions.from_preset(name, seed=3)
     assert Preset(options.sampler, options.solver()[1], options.samples) == PRESETS[name]
     assert options.seed == 3
 
 
 def test_the_default_options_are_those_of_the_default_preset() -> None:
     options = TranslationOptions()
-    assert options.solver() == TranslationOptions.of_preset(DEFAULT_PRESET).solver()
+    assert options.solver() == TranslationOptions.from_preset(DEFAULT_PRESET).solver()
     assert options.samples == PRESETS[DEFAULT_PRESET].samples
 
 
 def test_what_is_asked_for_overrides_the_preset_and_another_sampler_takes_its_own_steps() -> None:
-    assert TranslationOptions.of_preset("best", samples=3, steps=7) == TranslationOptions(steps=7, samples=3)
-    other = TranslationOptions.of_preset("best", sampler="euler-maruyama")
+    assert TranslationOptions.from_preset("best", samples=3, steps=7) == TranslationOptions(steps=7, samples=3)
+    other = TranslationOptions.from_preset("best", sampler="euler-maruyama")
     assert other.solver()[1] == SAMPLERS["euler-maruyama"].default_steps
     assert other.samples == PRESETS["best"].samples
     with pytest.raises(UserError, match="no quality ultra"):
-        TranslationOptions.of_preset("ultra")
+        TranslationOptions.from_preset("ultra")
 
 
 # Options --------------------------------------------------------------------------------------------------------------

@@ -73,8 +73,8 @@ def test_the_table_holds_the_volumes_of_the_segments_in_millilitres(logic: Any, 
     assert result.table.GetNumberOfRows() == 5
     for row in range(5):
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{row + 1}", result.volume)
-        millilitres = np.count_nonzero(mask) * 2.0**3 / 1000
-        assert float(result.table.GetCellText(row, 1)) == pytest.approx(millilitres, abs=1e-3)
+        milliliters = np.count_nonzero(mask) * 2.0**3 / 1000
+        assert float(result.table.GetCellText(row, 1)) == pytest.approx(milliliters, abs=1e-3)
         assert result.table.GetCellText(row, 0) == f"Class {row + 1}"
 
 

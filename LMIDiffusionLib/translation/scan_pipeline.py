@@ -1,0 +1,218 @@
+"""The pipeline of one scan: read, check, scale, slice, translate, segment.
+
+The command line, the worker, cohorts, benchmarks and Python all call `translate_scan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from ..images.masks import as_mask
+from ..images.plausibility import check_plausibility
+from ..images.volume import Volume, VolumeLike, as_scan, place_of
+from ..interface.events import ClassVolume, Event, Stage
+from ..interface.notices import Notices, warn
+from ..interface.progress import Progress
+from ..interface.resources import DEFAULT_CHECKPOINT
+from ..model.checkpoint import Checkpoint
+from ..segmentation.brain_extraction import check_brain_finder, find_brain
+from ..segmentation.classes import Segmentation
+from .label_map import check_classes, class_volumes, segment
+from .lmi_diffusion import DiffusionTranslator, LMIDiffusion
+from .options import TranslationOptions
+from .sliced_volume import SlicedVolume
+from .translate_volume import translate_head
+from .translator import Translator
+
+FOUND: Literal["found"] = "found"
+"""In place of a mask: find the brain in the translation."""
+
+
+@dataclass(frozen=True)
+class SegmentationSettings:
+    """How a translation is segmented.
+
+    Attributes:
+        mask: of the brain, on any grid, or `FOUND` to find the brain in the translation; makes tissues of the classes.
+        clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
+    """
+
+    mask: VolumeLike | Literal["found"] | None = None
+    clusters: int | None = None
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """How a scan is translated and segmented.
+
+    Attributes:
+        checkpoint: model whose pixel size, classes and tissues are used.
+        options: of the translation.
+        segmentation: of the translation; None for no label map.
+    """
+
+    checkpoint: Checkpoint
+    options: TranslationOptions = TranslationOptions()
+    segmentation: SegmentationSettings | None = None
+
+    def check(self) -> None:
+        """Find what cannot work before minutes are spent.
+
+        Raises:
+            UserError: the checkpoint does not know the classes, or settings exclude each other.
+        """
+        wanted = self.segmentation
+        if wanted is None:
+            return
+        brain_from = None if wanted.mask is None else "--find-brain" if wanted.mask == FOUND else "the mask"
+        if brain_from is not None and wanted.clusters not in (None, 3):
+            raise UserError(f"A brain gives three tissues; leave out {brain_from} or --clusters {wanted.clusters}.")
+        if wanted.mask == FOUND:
+            if self.options.slices is not None:
+                raise UserError("The brain is found in whole volumes alone; leave out --find-brain or --slices.")
+            check_brain_finder()
+        check_classes(self.checkpoint, clusters=wanted.clusters, brain_from=brain_from)
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """A translated scan; all volumes lie on the source's grid.
+
+    Attributes:
+        volume: target-modality intensities in [0, 1], float32; 0 in slices outside the head or the chosen range.
+        segmentation: classes or tissues; None if no label map was asked for.
+        uncertainty: standard deviation over the samples, float32; None for a single sample.
+        volumes: of the classes or tissues.
+        notices: facts about the scan and its mask that the user should know.
+    """
+
+    volume: Volume
+    segmentation: Segmentation | None
+    uncertainty: Volume | None
+    volumes: tuple[ClassVolume, ...]
+    notices: Notices
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A scan that is ready for translation.
+
+    Attributes:
+        volume: the source.
+        sliced: its slices on the unit scale.
+        brain: mask of the brain, if one was given.
+        notices: facts about the scan and its mask.
+    """
+
+    volume: Volume
+    sliced: SlicedVolume
+    brain: NDArray[np.bool_] | None
+    notices: Notices
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+def translate_scan(
+    scan: VolumeLike, translator: Translator, settings: ScanSettings, *, report: Callable[[Event], None] = _ignore
+) -> ScanResult:
+    """Translate and segment a scan.
+
+    Args:
+        scan: a volume, an image of nibabel, a file, a folder of DICOM files, or one of several series in it.
+        translator: generates the slices.
+        settings: of translation and segmentation.
+        report: called with each stage, notice and progress; an exception that it raises ends the work.
+
+    Raises:
+        UserError: the settings, the scan or the mask cannot be used, or memory runs out.
+    """
+    settings.check()
+    report(Stage.READING)
+    prepared = prepare_scan(scan, settings)
+    for notice in prepared.notices:
+        report(notice)
+    return translate_prepared(prepared, translator, settings, report=report)
+
+
+def prepare_scan(scan: VolumeLike, settings: ScanSettings) -> PreparedScan:
+    """Read, check, scale and slice a scan, and read its mask: all that needs no network.
+
+    Raises:
+        UserError: the scan or the mask cannot be used.
+    """
+    volume, notices = as_scan(scan)
+    place = place_of(scan)
+    notices += check_plausibility(volume.array, place)
+    mask = None if settings.segmentation is None else settings.segmentation.mask
+    brain = None
+    if mask is not None and mask != FOUND:
+        brain, about_mask = as_mask(mask, volume)
+        notices += about_mask
+    sliced = SlicedVolume.from_volume(volume, pixel_size=settings.checkpoint.pixel_size)
+    return PreparedScan(volume, sliced, brain, notices + tuple(each.at(place) for each in sliced.notices))
+
+
+def translate_prepared(
+    prepared: PreparedScan,
+    translator: Translator,
+    settings: ScanSettings,
+    *,
+    report: Callable[[Event], None] = _ignore,
+) -> ScanResult:
+    """Translate and segment a prepared scan; as `translate_scan`."""
+    options, wanted, source = settings.options, settings.segmentation, prepared.volume
+    report(Stage.TRANSLATING)
+    moments = translate_head(prepared.sliced, translator, options, on_progress=report)
+    translated = source.with_array(moments.mean)
+    uncertainty = source.with_array(moments.deviation()) if options.samples > 1 else None
+    report(Stage.SEGMENTING)
+    if wanted is None:
+        return ScanResult(translated, None, uncertainty, (), prepared.notices)
+    brain = find_brain(translated) if wanted.mask == FOUND else prepared.brain
+    segmentation = segment(translated, settings.checkpoint, clusters=wanted.clusters, brain=brain)
+    volumes = class_volumes(segmentation, source)
+    return ScanResult(translated, segmentation, uncertainty, volumes, prepared.notices)
+
+
+def translate(
+    scan: VolumeLike,
+    model: Checkpoint | DiffusionTranslator | str | Path = DEFAULT_CHECKPOINT,
+    options: TranslationOptions = TranslationOptions(),
+    *,
+    device: torch.device | str = "auto",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> ScanResult:
+    """Translate a scan to the modality of a model, with a `ScanWarning` for each notice about the scan.
+
+    Args:
+        scan: a volume, an image of nibabel, a file, a folder of DICOM files, or one of several series in it; of any
+            contrast, orientation, spacing, intensity scale and real dtype.
+        model: a checkpoint, its name or its path; or a translator that has been built from one, for several scans.
+        options: of the translation.
+        device: to compute on, unless the translator has its own; as `select_device` takes it.
+        on_progress: called after every step; an exception that it raises ends the translation.
+
+    Raises:
+        UserError: the scan or the model cannot be used, or one slice needs too much memory.
+    """
+    translator = model
+    if not isinstance(translator, DiffusionTranslator):
+        translator = LMIDiffusion(translator, device=device, precision="auto")
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress):
+            on_progress(event)
+
+    result = translate_scan(scan, translator, ScanSettings(translator.checkpoint, options), report=report)
+    warn(result.notices)
+    return result
