@@ -177,7 +177,7 @@ def test_a_crash_is_reported_in_a_sentence_with_the_log_as_details(
 
 def test_too_little_memory_says_what_to_change(logic: Any, head: Any, fast: Any, launcher: Launcher) -> None:
     message = "The cuda device has too little memory for one slice; free some or choose --device cpu."
-    launcher(f'echo \'{{"event": "error", "kind": "out-of-memory", "message": "{message}"}}\'; exit 2')
+    launcher(f'echo \'{{"event": "error", "kind": "out-of-memory", "place": "", "text": "{message}"}}\'; exit 2')
     error = wait_for_end(start(logic, head, **fast)).error
     assert "smaller batch size" in str(error)
     assert "--device" not in str(error)

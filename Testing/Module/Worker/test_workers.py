@@ -147,7 +147,7 @@ def test_a_process_that_has_used_a_gpu_gives_way_to_a_new_one_at_once(
 
 
 def test_what_the_worker_says_of_an_error_is_in_the_details(logic: Any, head: Any, fast: Any, launcher: Any) -> None:
-    error = '{"event": "error", "kind": "internal", "message": "Something unexpected happened."}'
+    error = '{"event": "error", "kind": "internal", "place": "", "text": "Something unexpected happened."}'
     end = '{"event": "ended", "number": 0, "holds_gpu": false}'
     launcher(f"echo Traceback >&2; echo '{error}'; echo '{end}'; exec sleep 1000")
     heard = wait_for_end(start(logic, head, **fast))
