@@ -54,7 +54,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 def job_of(parsed: argparse.Namespace) -> TranslationJob:
     """Return the job that the arguments describe."""
-    from ..images.dicom_series import Series
+    from ..images.dicom.series import Series
     from ..jobs.translation_job import TranslationJob
     from ..model.devices import Processor
     from ..translation.scan_pipeline import FOUND

@@ -10,20 +10,21 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..errors import UserError
-from ..interface.notices import Notice, NoticeKind, Notices, warn
-from .background import zero_background
-from .dicom_series import Series
-from .files import ITK_ENDINGS, MGH_ENDINGS, atomic_path
-from .formats import StoredImage, read_image, voxels_of
-from .itk import not_scalar, write_itk
-from .normalization import head_mask
+from ..interface.notices import Notices, warn
+from .dicom.series import Series
+from .files import ITK_ENDINGS, MGH_ENDINGS, VOLUME_ENDINGS, atomic_path
+from .formats.nifti import voxels_of
+from .formats.reading import read_image
+from .formats.stored_image import StoredImage, not_scalar
+from .itk import write_itk
+from .voxel_repairs import without_gaps, without_wraps
 
 _GRID_TOLERANCE = 0.01  # millimetres
-# Share of the head that may be lost to NaN or infinite voxels.
-_MOST_LOST = 0.01
+# Types of voxels that files hold: NIfTI, NRRD and MetaImage; MGH.
+_TYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+_MGH_TYPES = ("uint8", "int16", "uint16", "int32", "float32")
 _GEOMETRY_FIELDS = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -56,7 +57,7 @@ class Volume:
     def to_nibabel(self) -> nib.Nifti1Image:
         """Return a NIfTI image with the geometry of the header that the volume was read with."""
         image_class: Any = nib.Nifti2Image if isinstance(self.header, nib.Nifti2Header) else nib.Nifti1Image
-        array = self.array.astype(np.uint8) if self.array.dtype == np.bool_ else self.array
+        array = storable(self.array)
         image = image_class(array, self.affine, dtype=array.dtype)  # nibabel asks for a word on int64
         image.header.set_xyzt_units("mm")
         if self.header is None:
@@ -99,10 +100,12 @@ def as_scan(given: VolumeLike) -> tuple[Volume, Notices]:
     """
     volume, notices = as_volume(given)
     place = place_of(given)
+    unwrapped, wraps = without_wraps(volume.array, place)
+    volume, notices = volume.with_array(unwrapped), (*notices, *wraps)
     finite = np.isfinite(volume.array)
     if not finite.all():
-        volume, gaps = _without_gaps(volume, finite, place)
-        notices += gaps
+        filled, gaps = without_gaps(volume.array, finite, place)
+        volume, notices = volume.with_array(filled), (*notices, *gaps)
     if volume.array.min() == volume.array.max():
         raise UserError("has the same value in every voxel; give a volume with an image in it.", place=place)
     return volume, notices
@@ -174,56 +177,27 @@ def _is_invertible(affine: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(io_orientation(affine)).all())  # NaN where an axis is lost beside far longer ones
 
 
-def _without_gaps(volume: Volume, finite: NDArray[np.bool_], place: str) -> tuple[Volume, Notices]:
-    """Fill voxels without a finite value with air.
+def write_volume(path: str | Path, volume: VolumeLike) -> None:
+    """Write a volume in the format of the path's ending, under a temporary name in the same folder, then renamed.
 
     Raises:
-        UserError: that is more than a little of the head.
+        UserError: the path has another ending than those of `VOLUME_ENDINGS`, or the volume is no 3-D array of real
+            numbers with a usable affine.
     """
-    array = volume.array
-    if not finite.any():
-        raise UserError("holds nothing but NaN or infinite voxels; give a volume with an image in it.", place=place)
-    if array[finite].min() == array[finite].max():
-        raise UserError(
-            "has the same value in every voxel that has one; give a volume with an image in it.", place=place
-        )
-    air = min(0, array[finite].min())
-    filled = np.where(finite, array, air).astype(array.dtype)
-    lost = _share_of_head(filled.astype(np.float64), ~finite)
-    if lost > _MOST_LOST:
-        raise UserError(f"has NaN or infinite voxels in {lost:.0%} of the head; give a complete scan.", place=place)
-    text = f"has {int((~finite).sum())} NaN or infinite voxels, which count as air."
-    return volume.with_array(filled), (Notice(NoticeKind.GAPS, place, text),)
-
-
-def _share_of_head(values: NDArray[np.float64], gaps: NDArray[np.bool_]) -> float:
-    """Share of the head that gaps take: those that it encloses, and whole planes between planes of it."""
-    shifted, _ = zero_background(values)
-    head = head_mask(shifted) & ~gaps
-    enclosed = ndimage.binary_fill_holes(head) & gaps
-    for axis in range(3):
-        others = tuple(each for each in range(3) if each != axis)
-        shown = np.flatnonzero(head.any(others))
-        missing = [index for index in np.flatnonzero(gaps.all(others)) if shown[0] < index < shown[-1]]
-        shape = np.ones(3, int)
-        shape[axis] = -1
-        plane = head.any(axis, keepdims=True)
-        enclosed |= plane & np.isin(np.arange(values.shape[axis]), missing).reshape(shape)
-    return float(enclosed.sum() / max(1, enclosed.sum() + head.sum()))
-
-
-def write_volume(path: str | Path, volume: VolumeLike) -> None:
-    """Write a volume in the format of the path's ending, under a temporary name in the same folder, then renamed."""
-    with atomic_path(Path(path)) as temporary:
-        save_volume(temporary, volume if isinstance(volume, Volume) else as_volume(volume)[0])
+    path = Path(path)
+    if not path.name.endswith(VOLUME_ENDINGS):
+        raise UserError(f"The output {path} must end in {' or '.join(VOLUME_ENDINGS)}.")
+    checked, _ = as_volume(volume)
+    with atomic_path(path) as temporary:
+        save_volume(temporary, checked)
 
 
 def save_volume(path: Path, volume: Volume) -> None:
     """Write a volume in place: NRRD, MetaImage or MGH, if the path ends so, else NIfTI."""
     if path.name.endswith(ITK_ENDINGS):
-        write_itk(path, volume.array, volume.affine)
+        write_itk(path, storable(volume.array), volume.affine)
     elif path.name.endswith(MGH_ENDINGS):
-        nib.save(nib.MGHImage(volume.array, volume.affine), path)
+        nib.save(nib.MGHImage(storable(volume.array, types=_MGH_TYPES), volume.affine), path)
     else:
         save_nifti(path, volume)
 
@@ -231,3 +205,25 @@ def save_volume(path: Path, volume: Volume) -> None:
 def save_nifti(path: Path, volume: Volume) -> None:
     """Write a NIfTI file in place, with the geometry of the header that the volume was read with."""
     nib.save(volume.to_nibabel(), path)
+
+
+def storable(array: NDArray[np.number], *, types: tuple[str, ...] = _TYPES) -> NDArray[np.number]:
+    """The voxels as the first of some numpy types, in native byte order, that holds all of them.
+
+    Args:
+        array: voxels of any real type.
+        types: names of numpy types; the last one takes what fits none.
+    """
+    if array.dtype.name in types:
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    fitting = (each for each in types if np.can_cast(array.dtype, each) or _holds(each, array))
+    return array.astype(next(fitting, types[-1]))
+
+
+def _holds(name: str, array: NDArray[np.number]) -> bool:
+    """True for integers within the range of a type of integers."""
+    dtype = np.dtype(name)
+    if "f" in (dtype.kind, array.dtype.kind) or not array.size:
+        return False
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= array.min() and array.max() <= limits.max)

@@ -18,6 +18,8 @@ class NoticeKind(Enum):
     """The file does not say how its axes lie; a convention was assumed."""
     GAPS = "gaps"
     """Voxels without a finite value count as air."""
+    WRAPPED = "wrapped"
+    """Numbers that were too large for 16 bits were restored."""
     BACKGROUND = "background"
     """The value of the air is not zero; it was shifted or filled."""
     PLAUSIBILITY = "plausibility"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..errors import UserError
-from ..images.dicom_series import Series
+from ..images.dicom.series import Series
 from ..images.files import VOLUME_ENDINGS, atomic_path, check_output, unused
 from ..images.volume import save_volume
 from ..interface.events import Result, Stage

@@ -36,6 +36,10 @@ KERNELS: dict[str, type[GaussianKernel] | type[HistogramKernel]] = {
     "histogram": HistogramKernel,
 }
 
+_LARGEST_SIZE = 64
+_PIXEL_SIZES = (0.1, 20.0)  # millimeters
+_LONGEST_NAME, _NOT_IN_NAMES = 40, '/\\:*?"<>|%'
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -171,6 +175,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         _check_settings(settings)
     if not checkpoint.class_centres:
         raise ValueError("there are no classes")
+    _check_sizes(checkpoint)
     _check_weights(checkpoint)
     return checkpoint
 
@@ -249,6 +254,31 @@ def condition_of(settings: dict[str, Any]) -> Condition:
         search_size=settings["search_size"],
         kernel=KERNELS[kernel.pop("name")](**kernel),
     )
+
+
+def _check_sizes(checkpoint: Checkpoint) -> None:
+    """Refuse settings that would take hours or gigabytes before anything shows that they do not fit the weights.
+
+    The modality becomes a part of file names.
+    """
+    network, condition = checkpoint.network, checkpoint.condition
+    sizes = {
+        "blocks": network.blocks,
+        "levels": len(network.channels),
+        "unshuffle": network.unshuffle,
+        "maps": network.condition_channels,
+        "search_size": condition.search_size,
+        **{f"patch size {number}": size for number, size in enumerate(condition.patch_sizes)},
+    }
+    for name, size in sizes.items():
+        if size > _LARGEST_SIZE:
+            raise ValueError(f"{name} is {size}")
+    least, most = _PIXEL_SIZES
+    if not least <= checkpoint.pixel_size <= most:
+        raise ValueError(f"pixel_size is {checkpoint.pixel_size}")
+    name = checkpoint.modality
+    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME or name[0] == "." or set(name) & set(_NOT_IN_NAMES):
+        raise ValueError(f"modality is {name!r}")
 
 
 def _check_weights(checkpoint: Checkpoint) -> None:

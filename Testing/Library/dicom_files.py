@@ -11,6 +11,7 @@ from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRI
 
 from LMIDiffusionLib.images.volume import Volume
 
+STUDY = "1.2.826.0.1.3680043.8.498.1"
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -77,7 +78,7 @@ def _dataset(path: Path, kind: UID, array: NDArray[Any], **attributes: Any) -> F
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
     dataset.SOPClassUID, dataset.SOPInstanceUID = kind, meta.MediaStorageSOPInstanceUID
-    dataset.Modality, dataset.StudyInstanceUID = "MR", generate_uid()
+    dataset.Modality, dataset.StudyInstanceUID, dataset.PatientID = "MR", STUDY, "anna"
     *_, dataset.Rows, dataset.Columns = array.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated = dataset.BitsStored = 16

@@ -1,5 +1,6 @@
 """Properties of DICOM series as sources: where their voxels lie, which one is read, and what is refused."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +13,10 @@ import SimpleITK as sitk
 from dicom_files import save_enhanced, save_series
 from grids import Affine, affine_of, assert_same_in_space, rotation
 from pydicom.data import get_testdata_file
-from pydicom.uid import RLELossless
+from pydicom.uid import RLELossless, generate_uid
 
-from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.images.dicom_series import Series
+from LMIDiffusionLib.errors import ScanWarning, UserError
+from LMIDiffusionLib.images.dicom.series import Series
 from LMIDiffusionLib.images.masks import read_mask
 from LMIDiffusionLib.images.volume import Volume, read_volume
 
@@ -186,15 +187,194 @@ def test_echoes_of_an_enhanced_file_are_told_apart(tmp_path: Path) -> None:
     assert_same_in_space(read_volume(Series(path, 2)), volume.with_array(volume.array[:, :, :4]))
 
 
-# What is refused ------------------------------------------------------------------------------------------------------
-
-
 def refusal_of(source: Path | Series) -> str:
     with pytest.raises(UserError) as refusal:
         read_volume(source)
     message = str(refusal.value)
     assert message.endswith(".") and "\n" not in message and ". " not in message
     return message
+
+
+def test_copies_of_slices_are_left_out_whatever_their_identifiers(tmp_path: Path) -> None:
+    volume = random_volume()
+    for path in save_series(tmp_path, volume, SeriesInstanceUID="1.2.3"):
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = generate_uid()
+        dataset.save_as(f"{path}_again")
+    assert_same_in_space(read_volume(tmp_path), volume)
+
+
+@pytest.mark.parametrize("identifier", ["1.2.3", "", None])
+def test_slices_with_equal_empty_or_missing_instance_identifiers_are_all_read(
+    tmp_path: Path, identifier: str | None
+) -> None:
+    volume = random_volume()
+    for path in save_series(tmp_path, volume):
+        dataset = pydicom.dcmread(path)
+        if identifier is None:
+            del dataset.SOPInstanceUID
+        else:
+            dataset.SOPInstanceUID = identifier
+        dataset.save_as(path)
+    assert_same_in_space(read_volume(tmp_path), volume)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("PatientID", "bert"), ("StudyInstanceUID", "1.2.9"), ("SeriesNumber", 2)]
+)
+def test_a_series_holds_one_patient_study_and_number(tmp_path: Path, attribute: str, value: str) -> None:
+    between = OBLIQUE.copy()
+    between[:3, 3] += between[:3, 2] / 2
+    save_series(tmp_path, random_volume(), SeriesInstanceUID="1.2.3")
+    save_series(tmp_path, random_volume(between), SeriesInstanceUID="1.2.3", **{attribute: value})
+    message = refusal_of(tmp_path)
+    assert "2 DICOM series" in message
+    assert attribute != "PatientID" or ("patient anna" in message and "patient bert" in message)
+    assert_same_in_space(read_volume(Series(tmp_path, 1)), random_volume())
+
+
+def test_a_series_identifier_for_each_slice_makes_one_series_with_a_notice(tmp_path: Path) -> None:
+    for path in save_series(tmp_path, random_volume()):
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID = generate_uid()
+        dataset.save_as(path)
+    with pytest.warns(ScanWarning, match="another SeriesInstanceUID in every slice"):
+        assert_same_in_space(read_volume(tmp_path), random_volume())
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values"),
+    [
+        ("EchoNumbers", (1, 2)),
+        ("InversionTime", (100.0, 900.0)),
+        ("FlipAngle", (5.0, 20.0)),
+        ("ComplexImageComponent", ("MAGNITUDE", "PHASE")),
+        ("SeriesDescription", ("INV1", "INV2")),
+        ("AcquisitionTime", ("101010", "111111")),
+    ],
+)
+def test_volumes_of_a_series_are_listed_by_their_headers_and_not_by_file_names(
+    tmp_path: Path, attribute: str, values: tuple[Any, Any]
+) -> None:
+    volumes = [random_volume(), random_volume().with_array(random_volume().array + 9)]
+    for place in ("a", "b"):
+        for value, volume in zip(values, volumes, strict=True):
+            folder = tmp_path / place / f"{(value == values[0]) ^ (place == 'a')}"
+            save_series(folder, volume, SeriesInstanceUID="1.2.3", **{attribute: value})
+        assert "2 DICOM series" in refusal_of(tmp_path / place)
+        for number, volume in enumerate(volumes, 1):
+            assert_same_in_space(read_volume(Series(tmp_path / place, number)), volume)
+
+
+def test_volumes_that_follow_one_another_are_told_apart_by_the_numbers_of_their_images(tmp_path: Path) -> None:
+    volumes = [random_volume(), random_volume().with_array(random_volume().array + 9)]
+    for start, volume in zip((1, 8), volumes, strict=True):
+        for index, path in enumerate(save_series(tmp_path, volume, SeriesInstanceUID="1.2.3")):
+            dataset = pydicom.dcmread(path)
+            dataset.InstanceNumber = start + index
+            dataset.save_as(path)
+    assert "image number 1 to 7" in refusal_of(tmp_path)
+    assert_same_in_space(read_volume(Series(tmp_path, 2)), volumes[1])
+
+
+def test_noise_in_echo_times_and_directions_divides_no_volume(tmp_path: Path) -> None:
+    volume = random_volume(affine_of((1.0, 1.0, 3.0)))
+    for index, path in enumerate(save_series(tmp_path, volume, EchoTime=30.0)):
+        dataset = pydicom.dcmread(path)
+        dataset.EchoTime = 30.0000991821289 if index == 3 else 30.0
+        noise = 2e-4 * (index % 2)
+        across, down = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
+        turned = [*(across + noise * down), *(down - noise * across)]
+        dataset.ImageOrientationPatient = [round(each, 6) for each in turned]
+        dataset.PixelSpacing = [1.0 + noise, 1.0 + noise]
+        dataset.save_as(path)
+    assert_same_in_space(read_volume(tmp_path), volume, tolerance=0.01)
+
+
+def test_positions_rounded_to_a_tenth_of_a_millimeter_make_a_grid(tmp_path: Path) -> None:
+    volume = random_volume(affine_of((1.0, 1.0, 0.9375)), shape=(5, 6, 40))
+    for path in save_series(tmp_path, volume):
+        dataset = pydicom.dcmread(path)
+        dataset.ImagePositionPatient = [round(float(each), 1) for each in dataset.ImagePositionPatient]
+        dataset.save_as(path)
+    assert_same_in_space(read_volume(tmp_path), volume, tolerance=0.1)
+
+
+def test_frames_are_each_on_their_own_scale(tmp_path: Path) -> None:
+    volume = random_volume()
+    slopes = [1.0 + index % 2 for index in range(7)]
+    frames = [{"RescaleSlope": slope, "RescaleIntercept": -3.0} for slope in slopes]
+    found = read_volume(save_enhanced(tmp_path / "slopes", volume, range(7), frames=frames))
+    assert_same_in_space(found, volume.with_array(volume.array * np.array(slopes) - 3.0))
+
+
+@pytest.mark.parametrize(
+    ("reason", "damage"),
+    [
+        ("is empty", lambda path: path.write_bytes(b"")),
+        ("header", lambda path: path.write_bytes(path.read_bytes()[:400])),
+        ("preamble", lambda path: path.write_bytes(b"\x08\0\x05\0CS\x0a\0" + path.read_bytes()[300:])),
+        ("broken link", lambda path: (path.unlink(), path.symlink_to("nowhere"))),
+        ("no regular file", lambda path: (path.unlink(), os.mkfifo(path))),
+    ],
+)
+def test_a_file_that_is_left_out_is_named(tmp_path: Path, reason: str, damage: Callable[[Path], object]) -> None:
+    volume = random_volume()
+    *_, last = save_series(tmp_path, volume)
+    damage(last)
+    with pytest.warns(ScanWarning, match=rf"{last.name} .*{reason}"):
+        assert_same_in_space(read_volume(tmp_path), volume.with_array(volume.array[:, :, :-1]))
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"])
+def test_a_slice_without_a_place_is_named_and_a_series_of_them_is_refused(tmp_path: Path, keyword: str) -> None:
+    volume = random_volume()
+    *others, last = save_series(tmp_path, volume)
+    for paths in ([last], others):
+        for path in paths:
+            dataset = pydicom.dcmread(path)
+            delattr(dataset, keyword)
+            dataset.save_as(path)
+        if paths == [last]:
+            with pytest.warns(ScanWarning, match=f"{last.name} has no {keyword}"):
+                read_volume(tmp_path)
+    assert f"has no {keyword}" in refusal_of(tmp_path)
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.1, 1.01])
+def test_directions_that_are_no_unit_vectors_are_refused(tmp_path: Path, factor: float) -> None:
+    for path in save_series(tmp_path, random_volume()):
+        dataset = pydicom.dcmread(path)
+        dataset.ImageOrientationPatient = [factor * float(each) for each in dataset.ImageOrientationPatient]
+        dataset.save_as(path)
+    assert "ImageOrientationPatient" in refusal_of(tmp_path)
+
+
+def test_a_slice_without_thickness_is_refused(tmp_path: Path) -> None:
+    save_series(tmp_path, random_volume(shape=(5, 6, 1)))
+    assert "SliceThickness" in refusal_of(tmp_path)
+
+
+def test_screenshots_and_colored_summaries_are_no_slices(tmp_path: Path) -> None:
+    volume = random_volume()
+    more = OBLIQUE.copy()
+    more[:3, 3] += 7 * more[:3, 2]
+    save_series(tmp_path, volume, SeriesInstanceUID="1.2.3")
+    shot = random_volume(more, shape=(5, 6, 1))
+    save_series(tmp_path, shot, SeriesInstanceUID="1.2.3", ImageType=["DERIVED", "SECONDARY", "SCREENSHOT"])
+    with pytest.warns(ScanWarning, match="secondary image"):
+        assert_same_in_space(read_volume(tmp_path), volume)
+
+
+def test_an_image_that_claims_more_voxels_than_its_file_holds_is_left_out_before_it_is_decoded(tmp_path: Path) -> None:
+    for path in save_series(tmp_path, random_volume()):
+        dataset = pydicom.dcmread(path)
+        dataset.Rows = dataset.Columns = 65535
+        dataset.save_as(path)
+    assert "fewer voxels" in refusal_of(tmp_path)
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
 
 
 def test_missing_slices_are_named(tmp_path: Path) -> None:
@@ -231,13 +411,11 @@ def test_what_is_no_volume_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert "no DICOM image" in refusal_of(tmp_path / "empty")
     paths = save_series(tmp_path / "scan", volume)
     assert "give the folder" in refusal_of(paths[0])
-    save_series(tmp_path / "twice", volume, SeriesInstanceUID="1.2.3")
-    save_series(tmp_path / "twice", volume, SeriesInstanceUID="1.2.3")
+    for each in (volume, volume.with_array(volume.array + 1)):
+        save_series(tmp_path / "twice", each, SeriesInstanceUID="1.2.3")
     assert "several images of one place" in refusal_of(tmp_path / "twice")
     save_series(tmp_path / "mosaic", volume, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
     assert "mosaic" in refusal_of(tmp_path / "mosaic")
-    frames = [{"RescaleSlope": slope, "RescaleIntercept": 0.0} for slope in (1.0, 2.0, 1.0)]
-    assert "different scales" in refusal_of(save_enhanced(tmp_path / "slopes", volume, [0, 1, 2], frames=frames))
     for path in save_series(tmp_path / "cut", volume):
         path.write_bytes(path.read_bytes()[:-20])
     assert "damaged" in refusal_of(tmp_path / "cut")
@@ -248,4 +426,4 @@ def test_what_is_no_volume_is_refused_in_one_sentence(tmp_path: Path) -> None:
         dataset.HighBit, dataset.PixelRepresentation = 7, 0
         dataset.PixelData = bytes(dataset.Rows * dataset.Columns * 3)
         dataset.save_as(path)
-    assert "colours" in refusal_of(tmp_path / "colours")
+    assert "colors" in refusal_of(tmp_path / "colours")

@@ -197,7 +197,7 @@ def save_half(path: Path) -> None:
 
 
 ODD_FILES = {
-    "colours, vectors": save_vectors,
+    "colors, vectors": save_vectors,
     "complex numbers": save_complex,
     "4 dimensions": save_four_dimensions,
     "2 dimensions": save_two_dimensions,
@@ -260,4 +260,4 @@ def test_no_damage_to_a_header_raises_anything_else(tmp_path: Path, name: str) -
         else:
             array: NDArray[Any] = volume.array
             assert array.ndim == 3 and np.isfinite(volume.affine).all()
-    assert 5 < refused < 100
+    assert refused > 5

@@ -10,7 +10,7 @@ from dicom_files import save_series
 from grids import assert_same_in_space
 
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.images.dicom_series import Series
+from LMIDiffusionLib.images.dicom.series import Series
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.interface.events import Event, Result, Stage
 from LMIDiffusionLib.interface.notices import Notice, NoticeKind

@@ -1,0 +1,69 @@
+"""The format of a file, recognized by its first bytes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import UserError
+from ..dicom.headers import is_dicom, lacks_preamble
+from ..dicom.series import Series, read_series
+from ..files import is_file
+from .metaimage import read_metaimage
+from .mgh import is_mgh, read_mgh
+from .nifti import read_nifti
+from .nrrd import read_nrrd
+from .stored_file import StoredFile
+from .stored_image import StoredImage, unreadable
+
+_NRRD_MARK = b"NRRD000"
+_METAIMAGE_MARK = re.compile(rb"\s*(Comment|ObjectType|ObjectSubType|NDims)\s*=")
+_POINTERS = (b"version https://git-lfs.github.com/", b"/annex/objects/")
+_ANNEX = ("annex", "objects")
+
+
+def read_image(source: Path | Series) -> StoredImage:
+    """Read the voxels of an image and where they lie.
+
+    Args:
+        source: a file, a folder of DICOM files, or one of several series in it.
+
+    Raises:
+        UserError: it is missing, unreadable, of no known format, truncated, without voxels or not scalar, or its header
+            does not say where its voxels lie.
+    """
+    if isinstance(source, Series) or source.is_dir():
+        return _read_dicom(source)
+    if not is_file(source):
+        raise _missing(source)
+    stored = StoredFile(source)
+    with np.errstate(all="ignore"):
+        if stored.head.startswith(_NRRD_MARK):
+            return read_nrrd(stored)
+        if _METAIMAGE_MARK.match(stored.head):
+            return read_metaimage(stored)
+        if is_dicom(stored.head):
+            return _read_dicom(source)
+        if is_mgh(stored.head):
+            return read_mgh(stored)
+        if stored.head.startswith(_POINTERS):
+            text = "is a pointer of git to a file that is elsewhere; fetch its content (git annex get, git lfs pull)."
+            raise UserError(text, place=source)
+        if lacks_preamble(stored.head):
+            raise unreadable(source, "it is a DICOM file that lacks its preamble, with the mark DICM")
+        return read_nifti(stored)
+
+
+def _read_dicom(source: Path | Series) -> StoredImage:
+    array, affine, notices = read_series(source)
+    return StoredImage(array, affine, None, notices)
+
+
+def _missing(path: Path) -> UserError:
+    """The error about a path at which there is no regular file."""
+    if not path.is_symlink():
+        return UserError("does not exist or is no file; give the path of a scan.", place=path)
+    way = "datalad get or git annex get" if set(_ANNEX) <= set(path.readlink().parts) else "copy its target"
+    return UserError(f"is a broken link; fetch its content ({way}).", place=path)
