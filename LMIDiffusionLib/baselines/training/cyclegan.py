@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from ...training.data.dataset import find_subjects, read_slices
 from ...training.options import DataOptions, FitOptions
 from ...training.trainer import inner, read_split, resume_file
 from ..baseline_checkpoint import BaselineTrainingRecord
-from ..cyclegan import KIND, GeneratorSettings, PatchDiscriminator, ResidualGenerator, cyclegan_settings
+from ..cyclegan import KIND, PatchDiscriminator, ResidualGenerator, cyclegan_settings
 from .image_pool import ImagePool
+from .options import CYCLEGAN_FIT, CycleGANOptions
 from .trainer import BaselineTraining, fit_baseline
 
 # Weights in the generators' loss, beside the adversarial term.
@@ -40,32 +40,6 @@ _GEOMETRY = Geometry(skull_stripping=0.0)
 _TARGET, _SOURCE = "target", "source"
 _OTHER = {_TARGET: _SOURCE, _SOURCE: _TARGET}
 
-DEFAULT_FIT = FitOptions(batch_size=1, learning_rate=2e-4)
-"""Batch size and learning rate of Zhu et al."""
-
-
-@dataclass(frozen=True)
-class CycleGANOptions:
-    """Choices of a CycleGAN's training, and the description of its checkpoint.
-
-    Attributes:
-        source_scans: folder of scans of the source modality.
-        source_modality: modality in the names of these files, NAME_<modality>.nii[.gz].
-        name: of the exported checkpoint file.
-        generator: shape of both generators.
-        discriminator_features: channels of the first layer of both discriminators.
-        training_data: description of the data.
-        licence: license of the weights.
-    """
-
-    source_scans: Path
-    source_modality: str
-    name: str = KIND
-    generator: GeneratorSettings = GeneratorSettings()
-    discriminator_features: int = 32
-    training_data: str = ""
-    licence: str = ""
-
 
 def train_cyclegan(
     data: Path,
@@ -73,7 +47,7 @@ def train_cyclegan(
     options: CycleGANOptions,
     *,
     reading: DataOptions = DataOptions(),
-    fit: FitOptions = DEFAULT_FIT,
+    fit: FitOptions = CYCLEGAN_FIT,
     resume: bool = False,
 ) -> Path:
     """Train, or resume a training, and export the checkpoint.

@@ -27,10 +27,8 @@ from ...training.trainer import GRADIENT_NORM, mean_psnr, read_split, resume_fil
 from ...training.warm_start import start_from, start_of
 from ..baseline_checkpoint import BaselineTrainingRecord
 from ..regression import KIND, RegressionNetwork, regression_settings
+from .options import REGRESSION_MODEL
 from .trainer import BaselineTraining, fit_baseline
-
-DEFAULT_MODEL = ModelOptions(name=KIND, maps=("self", "intensity"))
-"""The default checkpoint's maps without the cross map, which needs a noisy slice."""
 
 
 def train_regression(
@@ -38,7 +36,7 @@ def train_regression(
     output: Path,
     *,
     reading: DataOptions = DataOptions(),
-    model: ModelOptions = DEFAULT_MODEL,
+    model: ModelOptions = REGRESSION_MODEL,
     fit: FitOptions = FitOptions(),
     resume: bool = False,
 ) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
@@ -10,29 +9,9 @@ import lightning
 from ...training.options import DataOptions, FitOptions
 from ...training.trainer import read_split, resume_file
 from ..baseline_checkpoint import BaselineTrainingRecord
-from ..stylegan.generator import StyleGANSettings
-from ..stylegan.inversion import KIND
+from .options import STYLEGAN_FIT, StyleGANOptions
 from .stylegan_module import StyleGANTraining
 from .trainer import fit_baseline
-
-DEFAULT_FIT = FitOptions(learning_rate=2.5e-3, precision="32-true")
-
-
-@dataclass(frozen=True)
-class StyleGANOptions:
-    """Choices of a StyleGAN2's training, and the description of its checkpoint.
-
-    Attributes:
-        name: of the exported checkpoint file.
-        networks: shape of the networks.
-        training_data: description of the data.
-        licence: license of the weights.
-    """
-
-    name: str = KIND
-    networks: StyleGANSettings = StyleGANSettings()
-    training_data: str = ""
-    licence: str = ""
 
 
 def train_stylegan(
@@ -41,7 +20,7 @@ def train_stylegan(
     options: StyleGANOptions = StyleGANOptions(),
     *,
     reading: DataOptions = DataOptions(),
-    fit: FitOptions = DEFAULT_FIT,
+    fit: FitOptions = STYLEGAN_FIT,
     resume: bool = False,
 ) -> Path:
     """Train, or resume a training, and export the checkpoint.

@@ -17,7 +17,7 @@ SUMMARY = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ...baselines.cyclegan import KIND
-    from ...baselines.training.cyclegan import DEFAULT_FIT, CycleGANOptions
+    from ...baselines.training.options import CYCLEGAN_FIT, CycleGANOptions
 
     add_folders(parser)
     data = parser.add_argument_group("data")
@@ -44,12 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=CycleGANOptions.discriminator_features,
         help="channels of the discriminators' first layer",
     )
-    add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
+    add_fit(parser.add_argument_group("training"), CYCLEGAN_FIT)
 
 
 def run(parsed: argparse.Namespace) -> None:
     from ...baselines.cyclegan import GeneratorSettings
-    from ...baselines.training.cyclegan import CycleGANOptions, train_cyclegan
+    from ...baselines.training.cyclegan import train_cyclegan
+    from ...baselines.training.options import CycleGANOptions
 
     options = CycleGANOptions(
         source_scans=parsed.source_scans,

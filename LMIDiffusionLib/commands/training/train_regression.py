@@ -10,10 +10,10 @@ SUMMARY = "Train a regression in the manner of SynthSR on scans of the target mo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ...baselines.training.regression import DEFAULT_MODEL
+    from ...baselines.training.options import REGRESSION_MODEL
     from ...model.conditioning import SOURCE_MAPS
 
-    add_u_net_training(parser, DEFAULT_MODEL, maps=SOURCE_MAPS)
+    add_u_net_training(parser, REGRESSION_MODEL, maps=SOURCE_MAPS)
 
 
 def run(parsed: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone; its inve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ...baselines.training.stylegan import DEFAULT_FIT, StyleGANOptions
+    from ...baselines.training.options import STYLEGAN_FIT, StyleGANOptions
 
     default = StyleGANOptions()
     add_folders(parser)
@@ -26,12 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[*default.networks.channels],
         help="channels at 4, 8, 16, ... pixels; five numbers make images of 64 x 64 pixels and 224 x 224 mm",
     )
-    add_fit(parser.add_argument_group("training"), DEFAULT_FIT)
+    add_fit(parser.add_argument_group("training"), STYLEGAN_FIT)
 
 
 def run(parsed: argparse.Namespace) -> None:
     from ...baselines.stylegan.generator import StyleGANSettings
-    from ...baselines.training.stylegan import StyleGANOptions, train_stylegan
+    from ...baselines.training.options import StyleGANOptions
+    from ...baselines.training.stylegan import train_stylegan
 
     path = train_stylegan(
         parsed.data,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import lightning
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import lightning
 
 
 class SliceDraws:

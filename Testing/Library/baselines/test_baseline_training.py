@@ -20,8 +20,9 @@ from LMIDiffusionLib.baselines.baseline_checkpoint import HEADER, BaselineCheckp
 from LMIDiffusionLib.baselines.cyclegan import GeneratorSettings, PatchDiscriminator, ResidualGenerator
 from LMIDiffusionLib.baselines.regression import Regression, RegressionNetwork
 from LMIDiffusionLib.baselines.training import trainer
-from LMIDiffusionLib.baselines.training.cyclegan import CycleGANOptions, CycleGANTraining, train_cyclegan
+from LMIDiffusionLib.baselines.training.cyclegan import CycleGANTraining, train_cyclegan
 from LMIDiffusionLib.baselines.training.image_pool import ImagePool
+from LMIDiffusionLib.baselines.training.options import CycleGANOptions
 from LMIDiffusionLib.baselines.training.regression import train_regression
 from LMIDiffusionLib.benchmark.registry import Cost, Setup, find_method
 from LMIDiffusionLib.cli import main
