@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
 from . import __version__
 from .commands import demo, doctor, info, prepare, serve, translate, translate_cohort
 from .commands.benchmark import downstream, figure, quality, speed
-from .commands.process_setup import prepare_process
+from .commands.completion import SHELLS
+from .commands.process_setup import chosen_output, limit_threads, prepare_process
 from .commands.training import train, train_cyclegan, train_regression, train_stylegan
 from .interface.events import Error, ErrorKind, failure
 
@@ -18,15 +20,16 @@ _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELL
 
 
 class Command(Protocol):
-    """What a module of a command has."""
+    """Names that the module of a command has."""
 
     SUMMARY: str
+    EXAMPLE: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Tell the parser what the command is given."""
+        """Add the arguments of the command."""
 
     def run(self, parsed: argparse.Namespace) -> None:
-        """Do it."""
+        """Run the command."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -41,13 +44,15 @@ COMMANDS: dict[str, Command] = {
     "info": info,
     "demo": demo,
     "doctor": doctor,
-    "evaluate": quality,  # its former name
+    "evaluate": quality,
     "benchmark quality": quality,
     "benchmark downstream": downstream,
     "benchmark figure": figure,
     "benchmark speed": speed,
 }
-_GROUPS = {"benchmark": "Measure."}
+_HIDDEN = {"evaluate"}  # the former name of benchmark quality
+_GROUPS = {"benchmark": "Compare methods, run tools on translations, measure speed."}
+_EXAMPLE = "example:"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -55,8 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     prepare_process()
     words = sys.argv[1:] if arguments is None else arguments
     parsed = parser_for(words).parse_args(words)
+    if getattr(parsed, "threads", None) is not None:
+        limit_threads(parsed.threads)
     try:
-        parsed.run(parsed)
+        with chosen_output(parsed):
+            parsed.run(parsed)
     except (Exception, KeyboardInterrupt) as error:
         reason = failure(error)
         _report_error(parsed, reason)
@@ -71,36 +79,89 @@ def _report_error(parsed: argparse.Namespace, reason: Error) -> None:
         from .jobs.reporting import EventReporter
 
         EventReporter().report(reason)
+    if getattr(parsed, "verbose", False):
+        traceback.print_exc()
     print(f"lmidiffusion: {reason.message}", file=sys.stderr)
 
 
 def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of all commands, with the arguments of the one that the words begin with.
+    """Return the parser of all commands, with the arguments of the one that the words begin with.
 
-    The arguments of a command may list registries, which import PyTorch.
+    The arguments of the others are left out, because they may list registries, which import PyTorch.
     """
-    parser = argparse.ArgumentParser(
+    return _parser(lambda name: [*words[: 1 + name.count(" ")]] == name.split())
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands with all their arguments."""
+    return _parser(lambda name: name not in _HIDDEN)
+
+
+def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
+    parser = _Parser(
         prog="lmidiffusion",
-        description="Turn an MR volume of one contrast into another that segmentation tools can read.",
-        epilog="For research; no medical device.",
+        description="Translate MR scans of the head to T1w and segment them.",
+        epilog="For research only; not a medical device.",
     )
     parser.add_argument("--version", action="version", version=f"lmidiffusion {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        default=argparse.SUPPRESS,
+        action=_PrintCompletion,
+        help="print a script that completes commands",
+    )
     menus = {"": parser.add_subparsers(title="commands", required=True, metavar="COMMAND")}
     for name, command in COMMANDS.items():
         group, _, last = name.rpartition(" ")
         if group not in menus:
             part = menus[""].add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
             menus[group] = part.add_subparsers(title="commands", required=True, metavar="COMMAND")
-        summary = command.SUMMARY
-        each = menus[group].add_parser(last, help=summary, description=summary, formatter_class=_HelpFormatter)
+        shown = {} if name in _HIDDEN else {"help": command.SUMMARY}
+        each = menus[group].add_parser(
+            last,
+            description=command.SUMMARY,
+            epilog=f"{_EXAMPLE}\n  {command.EXAMPLE}",
+            formatter_class=_HelpFormatter,
+            **shown,
+        )
         each.set_defaults(run=command.run)
-        if [*words[: 1 + name.count(" ")]] == name.split():
+        if has_arguments(name):
             command.add_arguments(each)
     return parser
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that say something."""
+class _Parser(argparse.ArgumentParser):
+    """Shows the usage of the command, not of the program, where an option is unknown."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints a script for a shell and exits."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, shell: object, option: object = None
+    ) -> None:
+        from .commands.completion import script
+
+        print(script(full_parser(), str(shell)))
+        parser.exit()
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Shows defaults as one would type them, and the example as it stands."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, "") else super()._get_help_string(action)
+        default = action.default
+        if default is None or default is False or default in ("", argparse.SUPPRESS) or not action.option_strings:
+            return action.help
+        typed = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+        return f"{action.help} (default: {typed})".replace("%", "%%")
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith(_EXAMPLE) else super()._fill_text(text, width, indent)

@@ -44,6 +44,8 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice()) -> Cohort:
         UserError: there is no scan, or the choice cannot be made.
     """
     path = Path(source)
+    if not path.exists() and not glob.has_magic(source):
+        raise UserError(f"{source} does not exist; give a folder, a CSV file or a quoted pattern of scans.")
     if is_data_set(path):
         return _distinct(Cohort(path, True, find_bids_scans(path, choice), []))
     if choice != Choice():

@@ -15,24 +15,34 @@ if TYPE_CHECKING:
     from ..translation.options import TranslationOptions
 
 
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """How volumes are translated."""
+def add_sampling(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add what decides how volumes are translated, in the groups quality and hardware; return the latter."""
     from ..model.samplers import SAMPLERS
 
-    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME_OR_PATH", help="trained model")
-    presets = "; ".join(f"{name}: {p.samples} x {p.steps} steps of {p.sampler}" for name, p in PRESETS.items())
-    parser.add_argument("--quality", choices=list(PRESETS), default=DEFAULT_PRESET, help=presets)
-    parser.add_argument(
-        "--samples",
-        type=int,
-        help="samples to average, each of another view of the source; those of the quality if not given",
+    quality = parser.add_argument_group("quality")
+    quality.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME_OR_PATH", help="trained model")
+    presets = ", ".join(f"{name} {preset.samples} x {preset.steps}" for name, preset in PRESETS.items())
+    quality.add_argument(
+        "--quality", choices=list(PRESETS), default=DEFAULT_PRESET, help=f"preset, as samples x steps: {presets}"
     )
-    parser.add_argument("--sampler", help=f"{' or '.join(SAMPLERS)}; that of the quality if not given")
-    parser.add_argument("--steps", type=int, help="network evaluations a sample; those of the quality if not given")
-    parser.add_argument("--guidance", type=float, default=1.0, help="weight of the condition")
-    parser.add_argument("--batch-size", type=batch_size, default="auto", help="slices at once; auto fits the device")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise")
-    add_device(parser)
+    quality.add_argument(
+        "--samples", type=int, metavar="N", help="number of samples to average (default: that of the preset)"
+    )
+    quality.add_argument("--sampler", metavar="NAME", help=f"{' or '.join(SAMPLERS)} (default: that of the preset)")
+    quality.add_argument(
+        "--steps", type=int, metavar="N", help="network evaluations per sample (default: those of the preset)"
+    )
+    quality.add_argument("--guidance", type=float, default=1.0, metavar="WEIGHT", help="weight of the condition")
+    quality.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise")
+    hardware = add_device(parser)
+    hardware.add_argument(
+        "--batch-size",
+        type=batch_size,
+        default="auto",
+        metavar="N",
+        help="slices per batch; auto fits the device",
+    )
+    return hardware
 
 
 def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) -> TranslationOptions:
@@ -50,22 +60,23 @@ def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) 
     )
 
 
-def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
-    """Add methods, pairs and the folder of the results."""
-    add_methods(parser, methods=methods)
-    parser.add_argument("--output", type=Path, required=True, help="new folder, or one to go on with")
+def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> argparse._ArgumentGroup:
+    """Add the methods and pairs to compare, and where the results go; return the group hardware."""
+    hardware = add_methods(parser, methods=methods)
+    parser.add_argument("--output", type=Path, required=True, help="new folder, or one of an unfinished run")
+    return hardware
 
 
-def add_methods(parser: argparse.ArgumentParser, *, methods: list[str]) -> None:
-    """Add methods and pairs."""
+def add_methods(parser: argparse.ArgumentParser, *, methods: list[str]) -> argparse._ArgumentGroup:
+    """Add the methods and pairs to compare; return the group hardware."""
     from ..benchmark.registry import method_forms
 
-    parser.add_argument("pairs", type=Path, help="CSV file with rows source,target[,mask]")
+    parser.add_argument("pairs", type=Path, help="CSV file with columns source, target and, if there are any, mask")
     parser.add_argument(
         "--methods", nargs="+", default=methods, metavar="METHOD", help=f"methods to compare: {method_forms()}"
     )
-    parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans, for histogram matching")
-    add_sampling(parser)
+    parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans for histogram-matching")
+    return add_sampling(parser)
 
 
 def print_report(report: BenchmarkReport | None, problems: list[str]) -> None:
@@ -82,9 +93,25 @@ def print_report(report: BenchmarkReport | None, problems: list[str]) -> None:
         raise UserError("\n".join(["Not everything could be done; the rest is written.", *failures]))
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where to compute."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+def add_device(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add where to compute, in the group hardware, and return the group."""
+    hardware = parser.add_argument_group("hardware")
+    hardware.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    hardware.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    return hardware
+
+
+def add_spread(group: argparse._ArgumentGroup) -> None:
+    """Add how work is spread over devices and machines."""
+    group.add_argument("--devices", default="auto", help="number of processes per machine, or GPUs such as 0,2")
+    group.add_argument("--nodes", type=positive, default=1, metavar="N", help="number of machines")
+
+
+def add_verbosity(group: argparse._ArgumentGroup) -> None:
+    """Add how much a command prints."""
+    amount = group.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="print only notices and errors")
+    amount.add_argument("-v", "--verbose", action="store_true", help="print also what libraries log, and tracebacks")
 
 
 def slice_range(text: str) -> tuple[int, int]:

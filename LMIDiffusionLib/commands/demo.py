@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .arguments import add_device
+from .arguments import add_device, add_verbosity
 
-SUMMARY = "Translate the bundled PDw scan and draw the result."
+SUMMARY = "Translate the bundled PDw scan inside its atlas's brain mask and draw the result."
+EXAMPLE = "lmidiffusion demo --output demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results, made if needed")
+    result = parser.add_argument_group("output")
+    result.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results")
+    add_verbosity(result)
     add_device(parser)
 
 

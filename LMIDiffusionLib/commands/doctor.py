@@ -6,7 +6,8 @@ import argparse
 
 from ..errors import UserError
 
-SUMMARY = "Show versions, devices and checkpoints, and what is missing for what."
+SUMMARY = "Show versions, devices and checkpoints, and what is missing for which command."
+EXAMPLE = "lmidiffusion doctor"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,11 @@ import argparse
 from ..interface.resources import DEFAULT_CHECKPOINT
 
 SUMMARY = "Describe a checkpoint."
+EXAMPLE = "lmidiffusion info t1w-ixi-2mm-lmi-intensity"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", nargs="?", default=DEFAULT_CHECKPOINT, help="bundled name or path")
+    parser.add_argument("checkpoint", nargs="?", default=DEFAULT_CHECKPOINT, help="name or path")
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -19,4 +20,6 @@ def run(parsed: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(parsed.checkpoint)
     parameters = sum(weight.numel() for weight in checkpoint.weights.values())
     for name, value in {"parameters": f"{parameters:,}", **checkpoint.metadata()}.items():
+        if value is None or value == "":
+            continue
         print(f"{name.replace('_', ' '):<16} {value}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from .arguments import positive, positive_real
 
 SUMMARY = "Align scans of several modalities, split subjects, and write folders for train and benchmark."
+EXAMPLE = "lmidiffusion prepare ixi/ --output prepared --target T1w --sources PDw T2w"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,16 @@
-"""How a command meets the process it runs in: streams that are closed or narrow, signals, and others' warnings."""
+"""The process of a command: streams that are closed or narrow, signals, threads, and how much is printed."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import io
 import logging
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -33,6 +36,44 @@ def prepare_process() -> None:
     logging.disable(logging.WARNING)  # Lightning tells what devices it has found and what else its makers sell
 
 
+@contextlib.contextmanager
+def chosen_output(parsed: argparse.Namespace) -> Iterator[None]:
+    """Print as little or as much as `--quiet` and `--verbose` ask for."""
+    with contextlib.ExitStack() as stack:
+        if getattr(parsed, "quiet", False):
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            stack.enter_context(contextlib.redirect_stderr(_NoTerminal(sys.stderr)))
+        if getattr(parsed, "verbose", False):
+            logging.disable(logging.NOTSET)
+            logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+            warnings.showwarning = _show_any_warning
+        yield
+
+
+class _NoTerminal(io.TextIOBase):
+    """A stream on which progress bars, which need a terminal, stay away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+def limit_threads(count: int) -> None:
+    """Compute with so many CPU threads, in processes that are started from here as well."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    import torch
+
+    torch.set_num_threads(count)
+
+
 def _open_closed_streams() -> None:
     """Lead closed streams nowhere: the next file that is opened would else get their number and their text."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
@@ -47,6 +88,9 @@ def _open_closed_streams() -> None:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """Leave by an exception, so that temporary files are removed."""
     sys.exit(128 + number)
+
+
+_show_any_warning = warnings.showwarning
 
 
 def _show_warning(

@@ -13,10 +13,8 @@ from . import translate
 if TYPE_CHECKING:
     from ..jobs.translation_job import TranslationJob
 
-SUMMARY = (
-    'Translate as lines of standard input ask for, such as {"number": 1, "arguments": ["scan.nii", "t1w.nii"]} with the'
-    " arguments of translate, and print one JSON object a line. Ends with its input, or after ten minutes without any."
-)
+SUMMARY = "Translate scans for another program: one request per line in, one event per line out, as JSON."
+EXAMPLE = """echo '{"number": 1, "arguments": ["flair.nii.gz", "t1w.nii.gz"]}' | lmidiffusion serve"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,42 +7,54 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_sampling, positive, sampling, slice_range
+from .arguments import add_sampling, add_verbosity, positive, sampling, slice_range
 
 if TYPE_CHECKING:
     from ..jobs.translation_job import TranslationJob
 
-SUMMARY = "Translate a volume and segment the result."
+SUMMARY = "Translate one scan and segment the result."
+EXAMPLE = "lmidiffusion translate flair.nii.gz t1w.nii.gz --segmentation tissues.nii.gz --find-brain"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..images.files import VOLUME_ENDINGS
     from ..model.devices import PRECISIONS
 
+    scan = parser.add_argument_group("input")
     kinds = "NIfTI, Analyze, NRRD, MetaImage, MGH, or a folder of DICOM files"
-    parser.add_argument("source", type=Path, help=f"volume of any MR contrast: {kinds}")
-    parser.add_argument("output", type=Path, help=f"where the translated volume goes ({', '.join(VOLUME_ENDINGS)})")
-    parser.add_argument("--series", type=positive, metavar="N", help="which one of several DICOM series in the source")
-    parser.add_argument("--segmentation", type=Path, help="where the K-Means label map goes")
-    brain = parser.add_mutually_exclusive_group()
-    brain.add_argument("--mask", type=Path, help="brain mask: segment CSF, grey and white matter inside it")
-    brain.add_argument("--find-brain", action="store_true", help="find it in the translation, by the package deepbet")
-    parser.add_argument(
+    scan.add_argument("source", type=Path, help=f"scan of any MR contrast: {kinds}")
+    scan.add_argument(
+        "--series", type=positive, metavar="N", help="number of a DICOM series, if the folder has several"
+    )
+    scan.add_argument("--slices", type=slice_range, metavar="A:B", help="axial slices A to B-1 only; 0 is at the feet")
+    result = parser.add_argument_group("output")
+    result.add_argument("output", type=Path, help=f"translated volume ({', '.join(VOLUME_ENDINGS)})")
+    result.add_argument("--segmentation", type=Path, metavar="PATH", help="write a label map of classes or tissues")
+    brain = result.add_mutually_exclusive_group()
+    brain.add_argument(
+        "--mask",
+        type=Path,
+        metavar="PATH",
+        help="brain mask; labels become CSF, gray matter and white matter inside it",
+    )
+    brain.add_argument(
+        "--find-brain", action="store_true", help="find the brain in the translation (needs the package deepbet)"
+    )
+    result.add_argument(
         "--clusters",
         type=positive,
-        help="intensity classes without a mask; the most that the checkpoint knows if not given",
+        metavar="N",
+        help="intensity classes without a brain (default: the most that the checkpoint knows)",
     )
-    parser.add_argument("--uncertainty", type=Path, help="where the standard deviation over the samples goes")
-    parser.add_argument("--slices", type=slice_range, metavar="A:B", help="axial slices A to B-1 only, 0 at the feet")
-    add_sampling(parser)
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="of the network; auto is bfloat16 on processors that gain from it and float32 elsewhere",
+    result.add_argument(
+        "--uncertainty", type=Path, metavar="PATH", help="write the standard deviation over the samples"
     )
-    parser.add_argument("--events", action="store_true", help="print one JSON object a line instead of a progress bar")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    result.add_argument("--overwrite", action="store_true", help="replace existing files")
+    result.add_argument("--events", action="store_true", help="print one JSON object per line, for other programs")
+    add_verbosity(result)
+    add_sampling(parser).add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bfloat16 on CPUs that gain from it, else float32"
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:

@@ -7,47 +7,57 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_sampling, positive, sampling
+from .arguments import add_sampling, add_spread, add_verbosity, positive, sampling
 
 if TYPE_CHECKING:
     from ..cohort import CohortReport
 
-SUMMARY = "Translate and segment all scans of a folder, a list or a BIDS data set; goes on where it was stopped."
+SUMMARY = "Translate and segment all scans of a folder, a list or a BIDS data set."
+EXAMPLE = "lmidiffusion translate-cohort bids/ derivatives/ --suffix T2w FLAIR --find-brain"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..model.devices import PRECISIONS
 
-    parser.add_argument(
+    scans = parser.add_argument_group("input")
+    scans.add_argument(
         "input",
-        help="folder, quoted pattern such as 'scans/*/T2w.nii.gz', CSV file with source[,mask], or BIDS data set",
+        help="folder, quoted pattern such as 'scans/*/T2w.nii.gz', CSV file of source[,mask], or BIDS data set",
     )
-    parser.add_argument("output", type=Path, help="folder of the results; derivatives of a BIDS data set")
-    parser.add_argument("level", nargs="?", choices=["participant"], help="as BIDS Apps are called; may be left out")
-    _add_choice(parser.add_argument_group("of a BIDS data set"))
-    parser.add_argument(
-        "--find-brain", action="store_true", help="find brains in translations, by the package deepbet: tissues"
+    result = parser.add_argument_group("output")
+    result.add_argument("output", type=Path, help="folder of the results")
+    scans.add_argument("level", nargs="?", choices=["participant"], help="accepted as in BIDS Apps; may be left out")
+    _add_choice(scans)
+    result.add_argument(
+        "--find-brain",
+        action="store_true",
+        help="find the brain in each translation (needs the package deepbet); labels become tissues",
     )
-    parser.add_argument(
+    result.add_argument(
         "--clusters",
         type=positive,
-        help="intensity classes without a brain; the most that the checkpoint knows if not given",
+        metavar="N",
+        help="intensity classes without a brain (default: the most that the checkpoint knows)",
     )
-    add_sampling(parser)
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network, as for translate")
-    parser.add_argument("--devices", default="auto", help="how many, or which, as Lightning takes it")
-    parser.add_argument("--nodes", type=positive, default=1, help="machines")
-    parser.add_argument("--overwrite", action="store_true", help="translate what is done again")
+    result.add_argument("--overwrite", action="store_true", help="redo finished scans")
+    add_verbosity(result)
+    hardware = add_sampling(parser)
+    hardware.add_argument("--precision", choices=PRECISIONS, default="auto", help="as for translate")
+    add_spread(hardware)
 
 
 def _add_choice(group: argparse._ArgumentGroup) -> None:
-    for name, metavar, what in (
-        ("participant", "LABEL", "participants, with or without sub-; all if not given"),
-        ("session", "LABEL", "sessions, with or without ses-; all if not given"),
-    ):
-        options = (f"--{name}-label", f"--{name}_label")
-        group.add_argument(*options, nargs="+", metavar=metavar, help=what)
-    group.add_argument("--suffix", nargs="+", help="contrasts, as names end; PDw, T2w and FLAIR if not given")
+    for name, prefix in (("participant", "sub-"), ("session", "ses-")):
+        group.add_argument(
+            f"--{name}-label",
+            f"--{name}_label",
+            nargs="+",
+            metavar="LABEL",
+            help=f"{name}s of a BIDS data set, with or without {prefix} (default: all)",
+        )
+    group.add_argument(
+        "--suffix", nargs="+", metavar="SUFFIX", help="contrasts of a BIDS data set (default: PDw T2w FLAIR)"
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:

@@ -72,6 +72,8 @@ def check_folder(folder: Path, *, wanted: str) -> None:
         os.scandir(folder).close()
     except PermissionError as error:
         raise UserError(f"The folder {folder} cannot be entered; ask for its permissions.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} does not exist; give a folder with {wanted}.") from error
     except OSError as error:
         raise UserError(f"{folder} is no folder; give one with {wanted}.") from error
 

@@ -50,7 +50,8 @@ PURPOSES = (
     Purpose("translate from and to NRRD, MetaImage, DICOM", ("SimpleITK", "pydicom"), "pip install LMIDiffusionLib"),
     Purpose("demo", ("pillow",), "pip install LMIDiffusionLib"),
     Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
-    Purpose("translate-cohort", ("lightning", "pillow"), "pip install 'LMIDiffusionLib[cohort]'"),
+    Purpose("completion in shells", ("shtab",), "pip install LMIDiffusionLib"),
+    Purpose("translate-cohort", ("jinja2", "lightning", "pillow"), "pip install 'LMIDiffusionLib[cohort]'"),
     Purpose(
         "prepare, train, benchmark",
         ("lightning", "SimpleITK", "matplotlib", "scikit-image", "tensorboard", "scikit-learn", "pillow"),

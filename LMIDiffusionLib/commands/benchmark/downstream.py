@@ -7,6 +7,7 @@ import argparse
 from ..arguments import add_comparison, print_report, sampling
 
 SUMMARY = "Compare a segmentation tool's labels on sources and translations with its labels on true targets."
+EXAMPLE = 'lmidiffusion benchmark downstream pairs.csv --output dice --tool "python segment.py {input} {output}"'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

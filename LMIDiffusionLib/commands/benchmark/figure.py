@@ -8,6 +8,7 @@ from pathlib import Path
 from ..arguments import add_methods, sampling
 
 SUMMARY = "Draw the middle slice of every pair by several methods, with close-ups and classes."
+EXAMPLE = "lmidiffusion benchmark figure pairs.csv --output figure.png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments import add_comparison, positive, print_report, sampling
+from ..arguments import add_comparison, add_spread, positive, print_report, sampling
 
 SUMMARY = "Score several methods on the same slices."
+EXAMPLE = "lmidiffusion benchmark quality pairs.csv --output scores --every 4"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_comparison(parser, methods=["identity", "tone-map", "lmidiffusion", "target-to-itself"])
+    hardware = add_comparison(parser, methods=["identity", "tone-map", "lmidiffusion", "target-to-itself"])
     parser.add_argument("--every", type=positive, default=1, help="score every N-th slice")
-    parser.add_argument("--devices", default="auto", help="number or list of devices, in Lightning's form")
-    parser.add_argument("--nodes", type=positive, default=1, help="number of machines")
+    add_spread(hardware)
 
 
 def run(parsed: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..arguments import add_device
 
 SUMMARY = "Time LMI, the network and whole translations, and how they scale."
+EXAMPLE = "lmidiffusion benchmark speed --plot speed.png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ...images.planes import PLANES
 from ...training.options import DataOptions, FitOptions, ModelOptions
-from ..arguments import positive, positive_real
+from ..arguments import add_spread, positive, positive_real
 
 _Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
 
@@ -22,9 +22,7 @@ def add_u_net_training(parser: argparse.ArgumentParser, default: ModelOptions, *
     add_data(data)
     _add_planes(data)
     add_model(parser.add_argument_group("model"), default, maps=maps)
-    fit = parser.add_argument_group("training")
-    add_contrast(fit, FitOptions())
-    add_fit(fit, FitOptions())
+    _add_contrast(add_fit(parser, FitOptions()), FitOptions())
 
 
 def run_u_net_training(parsed: argparse.Namespace, train: Callable[..., Path]) -> None:
@@ -44,30 +42,44 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     """Where the scans are and where the training goes."""
     parser.add_argument("data", type=Path, help="folder of NAME_<modality>.nii.gz files")
     parser.add_argument("--output", type=Path, required=True, help="folder for logs, pictures and the checkpoint")
-    parser.add_argument("--resume", action="store_true", help="go on where the training in --output was stopped")
+    parser.add_argument("--resume", action="store_true", help="continue the training in --output")
 
 
 def add_data(group: argparse._ArgumentGroup) -> None:
     """What is read of the folder of scans."""
     default = DataOptions()
-    group.add_argument("--modality", default=default.modality, help="target modality, as file names have it")
     group.add_argument(
-        "--brain-suffix", default=default.brain_suffix, help="NAME_<suffix>.nii.gz is a brain mask, where it exists"
+        "--modality", default=default.modality, metavar="NAME", help="target modality, as in the file names"
+    )
+    group.add_argument(
+        "--brain-suffix",
+        default=default.brain_suffix,
+        metavar="SUFFIX",
+        help="brain masks NAME_<suffix>.nii.gz, if any",
     )
     group.add_argument(
         "--label-suffix",
-        help="NAME_<suffix>.nii.gz is a label map of the brain drawn on the scan, where it exists (DLMUSE's are known)",
+        metavar="SUFFIX",
+        help="label maps NAME_<suffix>.nii.gz drawn on the scans, if any (DLMUSE labels are known)",
     )
     group.add_argument(
         "--tissue-levels",
         type=positive_real,
         nargs=4,
-        metavar=("FLUID", "GREY", "WHITE", "SCALP"),
-        help="intensities that these get in targets with DLMUSE labels or a brain mask; as scanned if not given",
+        metavar=("FLUID", "GRAY", "WHITE", "SCALP"),
+        help="intensities of these in targets with DLMUSE labels or a brain mask (default: as scanned)",
     )
-    group.add_argument("--pixel-size", type=positive_real, default=default.pixel_size, help="in-plane, in millimetres")
-    group.add_argument("--correct-bias", action="store_true", help="remove the coils' shading first (N4)")
-    group.add_argument("--held-out", type=positive, default=default.held_out, help="subjects for validation")
+    group.add_argument(
+        "--pixel-size",
+        type=positive_real,
+        default=default.pixel_size,
+        metavar="MM",
+        help="side of a pixel in millimeters",
+    )
+    group.add_argument("--correct-bias", action="store_true", help="correct the bias field first (N4)")
+    group.add_argument(
+        "--held-out", type=positive, default=default.held_out, metavar="N", help="number of subjects for validation"
+    )
 
 
 def _add_planes(group: argparse._ArgumentGroup) -> None:
@@ -76,15 +88,17 @@ def _add_planes(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         choices=list(PLANES),
         default=[*DataOptions().planes],
-        help="in which the scans are cut, axial first; translation uses the same",
+        help="planes of the slices, axial first; translation uses the same",
     )
 
 
 def add_description(group: argparse._ArgumentGroup, default: ModelOptions) -> None:
     """What the checkpoint says of itself."""
-    group.add_argument("--name", default=default.name, help="of the exported checkpoint file")
-    group.add_argument("--training-data", default="", help="what the data are, for the checkpoint's description")
-    group.add_argument("--licence", default="", help="of the weights, for the checkpoint's description")
+    group.add_argument("--name", default=default.name, help="name of the exported checkpoint")
+    group.add_argument(
+        "--training-data", default="", metavar="TEXT", help="description of the data, stored in the checkpoint"
+    )
+    group.add_argument("--licence", default="", metavar="TEXT", help="license of the weights, stored in the checkpoint")
 
 
 def add_model(group: argparse._ArgumentGroup, default: ModelOptions, *, maps: Sequence[str]) -> None:
@@ -92,22 +106,42 @@ def add_model(group: argparse._ArgumentGroup, default: ModelOptions, *, maps: Se
     from ...model.checkpoint import KERNELS
 
     add_description(group, default)
-    group.add_argument("--maps", nargs="+", default=[*default.maps], help=f"that steer the network: {', '.join(maps)}")
     group.add_argument(
-        "--patch-sizes", type=positive, nargs="+", default=[*default.patch_sizes], help="sides of the LMI's patches"
+        "--maps",
+        nargs="+",
+        default=[*default.maps],
+        metavar="MAP",
+        help=f"maps that steer the network: {', '.join(maps)}",
     )
     group.add_argument(
-        "--search-size", type=positive, default=default.search_size, help="side of the LMI's search window"
+        "--patch-sizes",
+        type=positive,
+        nargs="+",
+        default=[*default.patch_sizes],
+        metavar="PIXELS",
+        help="sides of the LMI patches",
     )
-    group.add_argument("--kernel", choices=list(KERNELS), default=default.kernel, help="of the LMI")
-    group.add_argument("--start-from", metavar="NAME_OR_PATH", help="checkpoint whose weights training starts with")
     group.add_argument(
-        "--channels", type=positive, nargs="+", default=[*default.channels], help="features of the U-Net's levels"
+        "--search-size",
+        type=positive,
+        default=default.search_size,
+        metavar="PIXELS",
+        help="side of the LMI search window",
     )
-    group.add_argument("--blocks", type=positive, default=default.blocks, help="residual blocks a level")
+    group.add_argument("--kernel", choices=list(KERNELS), default=default.kernel, help="kernel of the LMI")
+    group.add_argument("--start-from", metavar="NAME_OR_PATH", help="checkpoint that training starts from")
+    group.add_argument(
+        "--channels",
+        type=positive,
+        nargs="+",
+        default=[*default.channels],
+        metavar="N",
+        help="channels of the U-Net's levels",
+    )
+    group.add_argument("--blocks", type=positive, default=default.blocks, metavar="N", help="residual blocks per level")
 
 
-def add_contrast(group: argparse._ArgumentGroup, default: FitOptions) -> None:
+def _add_contrast(group: argparse._ArgumentGroup, default: FitOptions) -> None:
     """In which contrasts a U-Net sees the slices."""
     from ...training.augmentation import AUGMENTATIONS
 
@@ -115,34 +149,45 @@ def add_contrast(group: argparse._ArgumentGroup, default: FitOptions) -> None:
         "--contrast",
         choices=list(AUGMENTATIONS),
         default=default.contrast,
-        help="of the copies the maps are made of",
+        help="random contrasts in which the network sees the slices",
     )
 
 
-def add_fit(group: argparse._ArgumentGroup, default: FitOptions) -> None:
-    """How it is trained."""
-    group.add_argument("--steps", type=positive, default=default.steps, help="optimiser steps in all")
+def add_fit(parser: argparse.ArgumentParser, default: FitOptions) -> argparse._ArgumentGroup:
+    """Add how it is trained, in the groups training and hardware; return the former."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--steps", type=positive, default=default.steps, metavar="N", help="number of optimizer steps")
     group.add_argument(
         "--steps-per-epoch",
         type=positive,
         default=default.steps_per_epoch,
-        help="steps between two states to resume from",
-    )
-    group.add_argument("--batch-size", type=positive, default=default.batch_size, help="slices a step and device")
-    group.add_argument(
-        "--learning-rate", type=positive_real, default=default.learning_rate, help="largest of the schedule"
+        metavar="N",
+        help="steps between saved states",
     )
     group.add_argument(
-        "--seed", type=int, default=default.seed, help="of all that is random; the split does not depend on it"
+        "--batch-size", type=positive, default=default.batch_size, metavar="N", help="slices per step and device"
     )
-    group.add_argument("--devices", default=default.devices, help="how many, or which, as Lightning takes it")
-    group.add_argument("--nodes", type=positive, default=default.nodes, help="machines")
     group.add_argument(
+        "--learning-rate",
+        type=positive_real,
+        default=default.learning_rate,
+        metavar="RATE",
+        help="peak of the schedule",
+    )
+    group.add_argument(
+        "--seed", type=int, default=default.seed, metavar="N", help="random seed (does not change the split)"
+    )
+    hardware = parser.add_argument_group("hardware")
+    add_spread(hardware)
+    hardware.add_argument(
         "--precision",
         default=default.precision,
-        help="as Lightning takes it; auto: bf16-mixed where the device has it",
+        help="precision of Lightning, such as bf16-mixed; auto: bf16-mixed where the device has it",
     )
-    group.add_argument("--workers", type=int, default=default.workers, help="processes that read slices")
+    hardware.add_argument(
+        "--workers", type=int, default=default.workers, metavar="N", help="processes that read slices"
+    )
+    return group
 
 
 def chosen(kind: type[_Options], parsed: argparse.Namespace) -> _Options:

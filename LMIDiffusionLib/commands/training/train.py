@@ -8,6 +8,7 @@ from ...training.options import ModelOptions
 from .arguments import add_u_net_training, run_u_net_training
 
 SUMMARY = "Train a checkpoint on scans of the target modality alone."
+EXAMPLE = "lmidiffusion train scans/ --output runs/t2w --modality T2w --name my-t2w --steps 20000"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ SUMMARY = (
     "Train a CycleGAN as a baseline. This command alone learns from scans of the source modality;"
     " the rest of LMIDiffusion never does."
 )
+EXAMPLE = "lmidiffusion train-cyclegan scans/ --output runs/cyclegan --source-scans flair/ --source-modality FLAIR"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=CycleGANOptions.discriminator_features,
         help="channels of the discriminators' first layer",
     )
-    add_fit(parser.add_argument_group("training"), CYCLEGAN_FIT)
+    add_fit(parser, CYCLEGAN_FIT)
 
 
 def run(parsed: argparse.Namespace) -> None:

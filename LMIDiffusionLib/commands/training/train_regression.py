@@ -7,6 +7,7 @@ import argparse
 from .arguments import add_u_net_training, run_u_net_training
 
 SUMMARY = "Train a regression in the manner of SynthSR on scans of the target modality alone, as a baseline."
+EXAMPLE = "lmidiffusion train-regression scans/ --output runs/regression"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

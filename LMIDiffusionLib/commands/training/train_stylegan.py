@@ -9,6 +9,7 @@ from ..arguments import positive
 from .arguments import add_data, add_description, add_fit, add_folders, chosen
 
 SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone; its inversion is a baseline."
+EXAMPLE = "lmidiffusion train-stylegan scans/ --output runs/stylegan"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[*default.networks.channels],
         help="channels at 4, 8, 16, ... pixels; five numbers make images of 64 x 64 pixels and 224 x 224 mm",
     )
-    add_fit(parser.add_argument_group("training"), STYLEGAN_FIT)
+    add_fit(parser, STYLEGAN_FIT)
 
 
 def run(parsed: argparse.Namespace) -> None:

@@ -1,0 +1,141 @@
+"""Help, usage, and how much commands print."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from LMIDiffusionLib.cli import COMMANDS, main, parser_for
+from LMIDiffusionLib.images.volume import Volume, write_volume
+
+NAMES = sorted(COMMANDS.keys() - {"evaluate"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_ends_with_an_example_that_is_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*name.split(), "--help"])
+    last = capsys.readouterr().out.rstrip().splitlines()[-1]
+    words = shlex.split(last)
+    words = words[words.index("lmidiffusion") + 1 :]
+    assert " ".join(words).startswith(name)
+    parser_for(words).parse_args(words)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_defaults_as_one_would_type_them(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*name.split(), "--help"])
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    defaults = re.findall(r"\(default: ([^)]*)\)", shown)
+    assert not [each for each in defaults if re.search(r"[\[\]']|None|False", each)]
+    if "--seed" in shown:
+        assert re.search(r"random seed[^:]*\(default: 0\)", shown)
+
+
+def test_options_of_translate_stand_in_four_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["translate", "--help"])
+    groups = re.findall(r"^([a-z]+):$", capsys.readouterr().out, re.MULTILINE)
+    assert groups == ["options", "input", "output", "quality", "hardware", "example"]
+
+
+@pytest.mark.parametrize("name", ["translate", "translate-cohort", "benchmark quality"])
+def test_an_unknown_option_shows_the_usage_of_its_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*name.split(), "in", "out", "--output", "scores", "--no-such-option"])
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"usage: lmidiffusion {name} ")
+    assert "unrecognized arguments" in shown and "--no-such-option" in shown
+
+
+def test_the_former_name_of_a_command_works_without_being_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "evaluate" not in capsys.readouterr().out
+    assert parser_for(["evaluate"]).parse_args(["evaluate", "pairs.csv", "--output", "scores"]).every == 1
+
+
+def test_help_needs_no_package_of_an_extra() -> None:
+    code = f"""
+import sys
+for package in ("lightning", "matplotlib", "skimage", "tensorboard", "deepbet"):
+    sys.modules[package] = None
+from LMIDiffusionLib.cli import parser_for
+for name in {NAMES!r}:
+    parser_for(name.split()).format_help()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_quiet_translations_print_nothing(
+    thin_scan: Volume, tmp_path: Path, cohort_options: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(tmp_path / "scan.nii.gz", thin_scan)
+    with pytest.raises(SystemExit, match="0"):
+        main(["translate", str(tmp_path / "scan.nii.gz"), str(tmp_path / "t1w.nii.gz"), *cohort_options, "--quiet"])
+    assert (tmp_path / "t1w.nii.gz").is_file()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_verbose_commands_show_the_traceback_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["translate", "no-such-file.nii.gz", "t1w.nii.gz", "--verbose"])
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.rstrip().splitlines()[-1].startswith("lmidiffusion: no-such-file.nii.gz does not exist")
+
+
+def test_threads_are_limited() -> None:
+    code = """
+import atexit, os
+from LMIDiffusionLib.cli import main
+def tell():
+    import torch
+    print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
+atexit.register(tell)
+main(["translate", "no-such-file.nii.gz", "t1w.nii.gz", "--threads", "3"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["3", "3"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["translate-cohort", "missing", "out"],
+        ["train", "missing", "--output", "out"],
+        ["prepare", "missing", "--output", "out"],
+    ],
+)
+def test_a_missing_folder_is_said_to_be_missing(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "missing does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("tra", "translate-cohort"), ("translate --fi", "--find-brain")])
+def test_bash_completes_commands_and_options(typed: str, offered: str, tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    program = [sys.executable, "-m", "LMIDiffusionLib", "--print-completion", "bash"]
+    script = tmp_path / "completion.sh"
+    script.write_text(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+    words = ["lmidiffusion", *typed.split()]
+    ask = f"""
+source {script}
+COMP_WORDS=({" ".join(words)}) COMP_CWORD={len(words) - 1}
+$(complete -p lmidiffusion | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+echo "${{COMPREPLY[@]}}"
+"""
+    shown = subprocess.run([bash, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert offered in shown.split()
