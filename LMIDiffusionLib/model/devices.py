@@ -59,5 +59,11 @@ def select_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name not in PRECISIONS:
         raise UserError(f"There is no precision {name}; choose one of {', '.join(PRECISIONS)}.")
-    gains = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    gains = device.type == "cpu" and multiplies_bfloat16_fast()
     return torch.bfloat16 if name == "bf16" or (name == "auto" and gains) else torch.float32
+
+
+def multiplies_bfloat16_fast() -> bool:
+    """Tell whether this processor multiplies bfloat16 faster than float32; PyTorch before 2.6 cannot, and says no."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return supported is not None and bool(supported())

@@ -685,7 +685,7 @@ def test_threads_change_nothing(method: LMIDiffusion, head: Volume, precision: t
 
 
 def test_auto_is_bfloat16_only_on_processors_that_gain_from_it() -> None:
-    gains = torch.cpu._is_avx512_bf16_supported()
+    gains = hasattr(torch.cpu, "_is_avx512_bf16_supported") and torch.cpu._is_avx512_bf16_supported()
     assert select_precision("auto", CPU) == (torch.bfloat16 if gains else torch.float32)
     assert select_precision("auto", torch.device("cuda")) == torch.float32
     assert select_precision("32", CPU) == torch.float32
