@@ -214,5 +214,6 @@ class TestToneMatching:
     ) -> None:
         matched = metrics.tone_matched(noisy, images, region)
         order = np.argsort(noisy[region], kind="stable")
-        assert (np.diff(matched[region][order]) >= 0).all()
+        rounding = np.finfo(np.float32).eps  # of the interpolation between two steps of the curve
+        assert (np.diff(matched[region][order]) >= -rounding).all()
         np.testing.assert_array_equal(matched[~region], noisy[~region])
