@@ -1,4 +1,4 @@
-"""`python -m LMIDiffusionLib`."""
+"""Entry point of `python -m LMIDiffusionLib`."""
 
 from .cli import main
 

@@ -14,7 +14,7 @@ from ..translation.scan_pipeline import FOUND, ScanSettings, SegmentationSetting
 
 @dataclass(frozen=True)
 class CohortSettings:
-    """How the scans of a cohort are translated and segmented.
+    """Settings of translation and segmentation for all scans of a cohort.
 
     Attributes:
         checkpoint: name or path.

@@ -1,5 +1,5 @@
-"""The commands, one in each file: what it is for, what it is given, and what it does.
+"""Commands, one in each module: summary, arguments, and the call of a job.
 
-Each is a module with the names of `cli.Command`. What it works with is imported when it runs, and the registries that
-its help lists when its arguments are asked for.
+Each module has the names of `cli.Command`. Heavy imports stand in its functions, so that other commands start quickly.
+Begin with `translate`; `arguments` holds what several commands share.
 """

@@ -1,4 +1,4 @@
-"""`demo`: the bundled scan, translated and drawn."""
+"""`demo`: translation of the bundled scan, with an image of it."""
 
 from __future__ import annotations
 

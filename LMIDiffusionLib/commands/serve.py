@@ -1,4 +1,4 @@
-"""`serve`: translations one after the other, for programs that cannot wait for PyTorch every time."""
+"""`serve`: a worker process for other programs, which loads PyTorch and the checkpoint once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what it would exit with."""
+    """Parser that raises a `UserError` instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"The arguments are not those of translate: {message}.")

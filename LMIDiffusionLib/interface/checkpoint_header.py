@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, read from the head of its file, which needs the standard library alone."""
+"""Header of a checkpoint file, read with the standard library alone."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from urllib.parse import unquote, urlparse
 from ..errors import UserError
 
 FORMAT_VERSION = 3
-"""Since 3, weights have 8 bits and a scale per output channel; before they had 16.
+"""Version 3 stores weights in 8 bits with a scale per output channel; 1 and 2 store 16 bits.
 
-Since 2, tissues go by their names; in 1 they were CSF, grey and white matter from dark to bright.
+Version 1 stores tissue centers without names: CSF, gray and white matter from dark to bright.
 """
 METADATA_KEY = "lmidiffusion"
-"""Under which the metadata stand, as JSON, in the header of the safetensors file."""
+"""Key of the metadata, which are JSON, in the header of the safetensors file."""
 
 SUFFIX = ".safetensors"
-"""Of a checkpoint's file."""
+"""Ending of a checkpoint's file name."""
 
 _LARGEST_HEADER = 10_000_000
 
 
 @dataclass(frozen=True)
 class HeaderFormat:
-    """What the metadata of a kind of checkpoint are recognised by.
+    """Format of the metadata of a kind of checkpoint.
 
     Attributes:
-        key: under which they stand.
-        newest: version of the format that this library knows.
-        title: what such a file is called.
+        key: of the metadata in the header.
+        newest: newest version that this library reads.
+        title: name of the kind in messages.
     """
 
     key: str
@@ -44,15 +44,15 @@ _CHECKPOINT = HeaderFormat(METADATA_KEY, FORMAT_VERSION, "LMIDiffusion checkpoin
 
 @dataclass(frozen=True)
 class CheckpointHeader:
-    """What one needs to know of a checkpoint before it is loaded.
+    """Metadata that are read before a checkpoint is loaded.
 
     Attributes:
         modality: target modality, such as T1w.
-        pixel_size: side of the slices' pixels in millimetres.
-        class_counts: numbers of intensity classes to choose from, ascending.
-        knows_tissues: whether it can name tissues inside a brain mask.
-        training_data: what it was trained on.
-        licence: of the weights.
+        pixel_size: side of the slices' pixels in millimeters.
+        class_counts: available numbers of intensity classes, ascending.
+        knows_tissues: true if the checkpoint holds centers of tissues inside a brain mask.
+        training_data: data that it was trained on.
+        licence: license of the weights.
     """
 
     modality: str
@@ -65,11 +65,11 @@ class CheckpointHeader:
 
 @dataclass(frozen=True)
 class Offer:
-    """Another checkpoint that one names in its header under `download`.
+    """A checkpoint to download, which another one names in its header under `download`.
 
     Attributes:
-        address: where it is.
-        sha256: of the file.
+        address: URL of the file.
+        sha256: checksum of the file.
     """
 
     address: str
@@ -77,12 +77,12 @@ class Offer:
 
     @property
     def file_name(self) -> str:
-        """What the file is called, ending in .safetensors."""
+        """The file name, which ends in .safetensors."""
         return Path(unquote(urlparse(self.address).path)).name
 
 
 def read_offer(path: Path) -> Offer | None:
-    """The checkpoint that this one names; None where it names none, or is none itself."""
+    """Return the checkpoint that a file offers; None if it offers none or is no checkpoint."""
     try:
         named = read_metadata(path)["download"]
         offer = Offer(str(named["address"]), str(named["sha256"]))
@@ -92,10 +92,10 @@ def read_offer(path: Path) -> Offer | None:
 
 
 def read_header(path: Path) -> CheckpointHeader:
-    """Read what a checkpoint file says of itself.
+    """Read the header of a checkpoint file.
 
     Raises:
-        UserError: it is none, damaged, a pickle, or of a newer format.
+        UserError: the file is no checkpoint, damaged, a pickle, or of a newer format.
     """
     metadata = read_metadata(path)
     try:
@@ -112,10 +112,10 @@ def read_header(path: Path) -> CheckpointHeader:
 
 
 def read_metadata(path: Path, *, wanted: HeaderFormat = _CHECKPOINT) -> dict[str, Any]:
-    """All metadata of a checkpoint file, as plain JSON types; but for the format's version, nobody has checked them.
+    """Read all metadata of a checkpoint file as plain JSON types; only the format version has been checked.
 
     Raises:
-        UserError: it is no checkpoint, damaged, a pickle, or of a newer format.
+        UserError: the file is no checkpoint, damaged, a pickle, or of a newer format.
     """
     try:
         others = _read_safetensors_header(path).get("__metadata__") or {}
@@ -143,12 +143,12 @@ def _check_version(metadata: dict[str, Any], path: Path, newest: int) -> None:
 
 
 def damaged(path: Path) -> UserError:
-    """The sentence about a checkpoint whose content is not what it must be."""
+    """Return the error about a damaged checkpoint."""
     return UserError(f"{path} is damaged or truncated (bad metadata or weights); copy or download it again.")
 
 
 def _read_safetensors_header(path: Path) -> Any:
-    """Eight bytes hold the size of the JSON object that follows them."""
+    """Read the JSON object at the start of the file, whose size the first eight bytes hold."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if not 0 < size < _LARGEST_HEADER:

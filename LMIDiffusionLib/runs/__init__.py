@@ -1,5 +1,5 @@
-"""Long runs: lists of files, work shared by processes, and a run's own directory.
+"""Long runs: lists of input files, work on several devices, and directories of runs that can be resumed.
 
 Imports `errors`, `images` and `interface`.
-Begin with `distributed`, which shares out work among devices and nodes.
+Begin with `distributed`, which shares out jobs among devices and nodes.
 """

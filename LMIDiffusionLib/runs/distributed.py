@@ -1,4 +1,4 @@
-"""Jobs that processes on several devices and nodes share out among themselves, and failures that do not stop them."""
+"""Jobs shared out among processes on several devices and nodes; a job that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _PATIENCE = datetime.timedelta(days=30)
 
 
 def check_shared_device(device: str) -> None:
-    """Make sure that a device names a kind, of which several may work.
+    """Check that a device is a kind such as "cuda", not a single one such as "cuda:1".
 
     Raises:
-        UserError: it names one of them.
+        UserError: it is a single device.
     """
     if ":" in device:
-        raise UserError(f"The device {device} is too narrow here; give --device cuda and --devices.")
+        raise UserError(f"{device} names one GPU; give --device cuda and --devices.")
 
 
 def launch(device: str, *, devices: str, nodes: int) -> lightning.Fabric:
-    """Start a process for every device, each of which comes here, or join those that SLURM or torchrun has started."""
+    """Start one process per device, or join the processes that SLURM or torchrun has started."""
     chosen: dict[str, Any] = {"accelerator": device, "devices": devices, "num_nodes": nodes}
     fabric = lightning.Fabric(**chosen)
     if fabric.world_size > 1:
@@ -43,16 +43,16 @@ def launch(device: str, *, devices: str, nodes: int) -> lightning.Fabric:
 
 
 def share(jobs: Sequence[_Job], fabric: lightning.Fabric) -> Sequence[_Job]:
-    """This process's part: jobs that follow one another, which often read the same files."""
+    """Return this process's part of the jobs: consecutive ones, which often read the same files."""
     rank, processes = fabric.global_rank, fabric.world_size
     return jobs[len(jobs) * rank // processes : len(jobs) * (rank + 1) // processes]
 
 
 @contextlib.contextmanager
 def failures_kept(paths: Iterable[Path]) -> Iterator[None]:
-    """Where something goes wrong, write the reason to these files, and go on; files of an earlier failure go.
+    """Write the reason of an exception to these files and suppress it; remove the files of an earlier failure first.
 
-    Their first line is a sentence for the user, the rest is for a programmer.
+    The first line of a file is a sentence for the user, the rest a traceback.
     """
     paths = [*paths]
     for path in paths:
@@ -67,5 +67,5 @@ def failures_kept(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def kept_failure(path: Path) -> str:
-    """The sentence for the user in a file of `failures_kept`."""
+    """Read the sentence for the user from a file of `failures_kept`."""
     return path.read_text(encoding="utf-8").splitlines()[0]

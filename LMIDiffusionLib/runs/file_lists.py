@@ -1,4 +1,4 @@
-"""Lists of files as spreadsheets and people write them: CSV with any common separator and encoding."""
+"""Lists of files in CSV with any common separator and encoding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FileRow:
 
 @dataclass(frozen=True)
 class FileList:
-    """The usable rows of a list, and one sentence about each other row."""
+    """Usable rows of a list, and one sentence about each unusable row."""
 
     rows: list[FileRow]
     problems: list[str]
@@ -102,7 +102,7 @@ def _text(path: Path, form: str) -> str:
 
 
 def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each line that has any, empty ones at its end left out."""
+    """Yield the number and the cells of each line with cells, without empty cells at its end."""
     lines = text.splitlines()
     written = [line for line in lines if line.strip() and not line.lstrip().startswith(_COMMENT)]
     separator = max(_SEPARATORS, key=written[0].count) if written else ","

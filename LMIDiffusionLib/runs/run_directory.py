@@ -1,4 +1,4 @@
-"""Folders of long work that can be stopped and gone on with."""
+"""Directories of long runs that can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ SETTINGS_FILE = "settings.json"
 
 
 def open_work_folder(folder: Path, settings: dict[str, Any]) -> None:
-    """Make a folder for work with these settings (plain JSON types), or enter one where it was begun.
+    """Make a directory for a run with these settings, or reopen the directory of the same run.
+
+    Args:
+        folder: the directory.
+        settings: of the run, in plain JSON types.
 
     Raises:
-        UserError: the folder holds other files, work with other settings, or cannot be written to.
+        UserError: the folder holds other files or a run with other settings, or cannot be written to.
     """
     try:
         _open(folder, settings)
@@ -37,15 +41,15 @@ def _open(folder: Path, settings: dict[str, Any]) -> None:
     except ValueError as error:
         raise UserError(f"{path} is damaged; choose a new folder.") from error
     if found != json.loads(json.dumps(settings)):
-        raise UserError(f"{folder} was begun with other options; repeat those or choose a new folder.")
+        raise UserError(f"{folder} belongs to a run with other options; repeat those or choose a new folder.")
 
 
 def _is_empty(folder: Path) -> bool:
-    """Another process of the same work may be writing the settings, under a hidden name."""
+    """Tell whether a folder holds nothing but hidden files: another process of the run may be writing its settings."""
     return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value of plain JSON types, under a temporary name first."""
+    """Write a value of plain JSON types under a temporary name, then rename the file."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")

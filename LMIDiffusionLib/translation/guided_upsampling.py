@@ -7,15 +7,15 @@ from torch.nn import functional
 
 from ..images.slice_grid import SliceGrid
 
-_REACH = 1  # coarse pixels on each side of the one whose neighbourhood is fitted
+_REACH = 1  # coarse pixels on each side of the one whose neighborhood is fitted
 _SMALLEST_VARIANCE = 1e-3  # of the guide, below which its detail counts as noise
 
 
 def guided_upsampling(images: Tensor, guide: Tensor, fine_guide: Tensor) -> Tensor:
     """Enlarge images and add the detail that only the finer guide shows.
 
-    In every neighbourhood the image is a linear function of the guide (the guided filter of He et al. 2013), whose
-    slope turns the guide's missing detail into the image's. Flat neighbourhoods have a slope of 0.
+    In every neighborhood the image is a linear function of the guide (the guided filter of He et al. 2013), whose
+    slope turns the guide's missing detail into the image's. Flat neighborhoods have a slope of 0.
 
     Args:
         images: (B, C, h, w) in [0, 1].

@@ -38,7 +38,7 @@ FOUND: Literal["found"] = "found"
 
 @dataclass(frozen=True)
 class SegmentationSettings:
-    """How a translation is segmented.
+    """Settings of the segmentation of a translation.
 
     Attributes:
         mask: of the brain, on any grid, or `FOUND` to find the brain in the translation; makes tissues of the classes.
@@ -51,7 +51,7 @@ class SegmentationSettings:
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """How a scan is translated and segmented.
+    """Settings of the translation and segmentation of a scan.
 
     Attributes:
         checkpoint: model whose pixel size, classes and tissues are used.
