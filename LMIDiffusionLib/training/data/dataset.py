@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 import torch
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -162,7 +164,10 @@ def read_slices(
     shapes = [part.images.shape[-2:] for part in parts]
     shape = padded_shape((max(s[0] for s in shapes), max(s[1] for s in shapes)), stride)
     padded = [
-        [pad_to(each, shape) if each.shape[-1] > 1 and each.ndim == 4 else each for each in part] for part in parts
+        part._replace(
+            images=pad_to(part.images, shape), brains=pad_to(part.brains, shape), classes=pad_to(part.classes, shape)
+        )
+        for part in parts
     ]
     slices = SliceBatch(*(torch.cat(same) for same in zip(*padded, strict=True)))
     return SliceSet(slices._replace(brains=slices.brains.bool()), masked=torch.cat(masked))
@@ -170,10 +175,10 @@ def read_slices(
 
 @dataclass(frozen=True)
 class _Scan:
-    """What is known of a subject's scan, arrays (I, J, K).
+    """A subject's scan, arrays (I, J, K) whose axes run to the right, to the front and up.
 
     Attributes:
-        affine: voxel indices to millimetres.
+        affine: voxel indices to millimeters.
         head: mask.
         images: intensities in [0, 1], the targets.
         brain: mask; None if there is none.
@@ -199,30 +204,31 @@ def _read(
     scaled = preprocess(volume.array.astype(np.float32))
     labels = _labels(subject, volume, notes)
     brain = _brain(subject, volume, labels)
-    # Whatever the planes, each voxel has one class and one target.
-    grid = SliceGrid(scaled.shape, volume.affine, pixel_size=1.0)
-    slices, own_brain, own_labels = (
-        None if each is None else grid.plane_slices(each)[:, 0].numpy() for each in (scaled, brain, labels)
-    )
-    assert slices is not None
-    spacing = (grid.slice_spacing, *grid.plane_spacing)
+    # Each voxel has one class and one target in every plane.
+    orientation = io_orientation(volume.affine)
+    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)[np.argsort(orientation[:, 0])]
+
+    def slices_of(array: NDArray[Any]) -> NDArray[Any]:
+        return np.ascontiguousarray(np.moveaxis(apply_orientation(array, orientation), 2, 0))
+
+    slices = slices_of(scaled)
     classes = anatomical_classes(
         slices,
-        brain=None if own_brain is None else own_brain > 0,
-        labels=None if own_labels is None else own_labels.astype(np.int64),
-        spacing=spacing,
+        brain=None if brain is None else slices_of(brain),
+        labels=None if labels is None else slices_of(labels),
+        spacing=(float(spacing[2]), float(spacing[0]), float(spacing[1])),
     )
     if levels is not None:
         try:
-            slices = with_tissue_levels(slices, classes, levels, spacing=grid.plane_spacing)
+            slices = with_tissue_levels(slices, classes, levels, spacing=(float(spacing[0]), float(spacing[1])))
         except UserError as error:
             notes.setdefault(f"Intensities left as they are, because {error}", []).append(subject.name)
     return _Scan(
-        affine=volume.affine,
-        head=head_mask(scaled),
-        images=grid.volume(torch.from_numpy(slices)[:, None]),
-        brain=brain,
-        classes=grid.volume(torch.from_numpy(classes)[:, None]).astype(np.uint8),
+        affine=volume.affine @ inv_ornt_aff(orientation, volume.array.shape),
+        head=apply_orientation(head_mask(scaled), orientation),
+        images=np.moveaxis(slices, 0, 2),
+        brain=None if brain is None else apply_orientation(brain, orientation),
+        classes=np.moveaxis(classes, 0, 2),
         class_means=class_means(slices, classes),
     )
 
