@@ -99,7 +99,7 @@ def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path, model: Pat
     assert done.stderr == ""
     events = [json.loads(line) for line in done.stdout.splitlines()]
     stages = [event["stage"] for event in events if event["event"] == "stage"]
-    assert stages == ["reading", "loading", "translating", "segmenting", "writing"]
+    assert stages == ["loading", "reading", "translating", "segmenting", "writing"]
     progress = [event for event in events if event["event"] == "progress"]
     assert progress[-1]["fraction"] == 1
     assert progress[0]["slices"] == 2
@@ -153,7 +153,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "NaN or infinite": [_save(folder / "nan.nii.gz", holes), output],
         "same value in every voxel": [_save(folder / "constant.nii.gz", np.ones_like(array)), output],
         "too thin to slice": [_save(folder / "thin.nii.gz", array[:, :3]), output],
-        "give one that was drawn on this scan": [volume, output, "--segmentation", folder / "s.nii", "--mask", mask],
+        "give a mask that was drawn on this scan": [volume, output, "--segmentation", folder / "s.nii", "--mask", mask],
         "There is no checkpoint": [volume, output, "--checkpoint", folder / "missing"],
         "is a pickle": [volume, output, "--checkpoint", pickle],
         "no LMIDiffusion checkpoint": [volume, output, "--checkpoint", corrupt],
