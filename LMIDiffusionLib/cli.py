@@ -6,7 +6,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from . import __version__
 from .commands import demo, doctor, info, prepare, serve, translate, translate_cohort
@@ -117,7 +117,7 @@ def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
         if group not in menus:
             part = menus[""].add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
             menus[group] = part.add_subparsers(title="commands", required=True, metavar="COMMAND")
-        shown = {} if name in _HIDDEN else {"help": command.SUMMARY}
+        shown: dict[str, Any] = {} if name in _HIDDEN else {"help": command.SUMMARY}
         each = menus[group].add_parser(
             last,
             description=command.SUMMARY,
@@ -134,7 +134,7 @@ def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     """Shows the usage of the command, not of the program, where an option is unknown."""
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -89,13 +89,13 @@ def test_holm_equals_its_definition_for_all_orders() -> None:
 
 def test_people_who_all_differ_in_one_direction_give_the_least_p() -> None:
     for people in (6, 7, 13):
-        values = np.arange(people) + 1.0
+        values = np.arange(1, people + 1, dtype=np.float64)
         assert paired_p(values, np.zeros(people)) == pytest.approx(least_p(people))
         assert paired_p(-values, np.zeros(people)) == pytest.approx(least_p(people))
 
 
 def test_five_people_or_equal_values_are_not_tested() -> None:
-    assert paired_p(np.arange(5) + 1.0, np.zeros(5)) is None
+    assert paired_p(np.arange(1, 6, dtype=np.float64), np.zeros(5)) is None
     assert paired_p(np.ones(8), np.ones(8)) is None
     assert paired_p(np.array([np.nan, 1, 2, 3, 4, 5]), np.zeros(6)) is None
 

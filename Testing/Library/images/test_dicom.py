@@ -226,7 +226,8 @@ def test_a_series_holds_one_patient_study_and_number(tmp_path: Path, attribute: 
     between = OBLIQUE.copy()
     between[:3, 3] += between[:3, 2] / 2
     save_series(tmp_path, random_volume(), SeriesInstanceUID="1.2.3")
-    save_series(tmp_path, random_volume(between), SeriesInstanceUID="1.2.3", **{attribute: value})
+    changes: dict[str, Any] = {"SeriesInstanceUID": "1.2.3", attribute: value}
+    save_series(tmp_path, random_volume(between), **changes)
     message = refusal_of(tmp_path)
     assert "2 DICOM series" in message
     assert attribute != "PatientID" or ("patient anna" in message and "patient bert" in message)
@@ -315,7 +316,7 @@ def test_frames_are_each_on_their_own_scale(tmp_path: Path) -> None:
         ("header", lambda path: path.write_bytes(path.read_bytes()[:400])),
         ("preamble", lambda path: path.write_bytes(b"\x08\0\x05\0CS\x0a\0" + path.read_bytes()[300:])),
         ("broken link", lambda path: (path.unlink(), path.symlink_to("nowhere"))),
-        ("no regular file", lambda path: (path.unlink(), os.mkfifo(path))),
+        ("no regular file", lambda path: (path.unlink(), os.mkfifo(path))),  # type: ignore[func-returns-value]
     ],
 )
 def test_a_file_that_is_left_out_is_named(tmp_path: Path, reason: str, damage: Callable[[Path], object]) -> None:

@@ -119,7 +119,8 @@ def test_a_nrrd_header_is_refused_by_the_name_of_what_is_wrong(
 
 
 def test_units_of_a_nrrd_are_obeyed(tmp_path: Path) -> None:
-    larger = {"space_directions": "(20000,0,0) (0,30000,0) (0,0,40000)", "space_origin": "(1000,2000,3000)"}
+    larger: dict[str, Any] = {"space_directions": "(20000,0,0) (0,30000,0) (0,0,40000)"}
+    larger["space_origin"] = "(1000,2000,3000)"
     path = save_nrrd(tmp_path / "scan.nrrd", **larger, space_units='"um" "um" "um"')
     expected = Volume(VOXELS, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_of((20.0, 30.0, 40.0), (1.0, 2.0, 3.0)))
     assert_same_in_space(read_volume(path), expected)
