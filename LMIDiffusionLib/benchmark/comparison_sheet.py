@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from ..images.files import atomic_path
-from ..images.rendering import Colours, grey, overlay
+from ..images.rendering import Colours, compose, grey, overlay, save_image, to_picture
 from ..model.checkpoint import Checkpoint
 from ..segmentation.classes import nearest_centre
 from .pairs import Pair
@@ -19,7 +18,6 @@ from .scores import PairScores
 
 _ROWS = 6
 _ENLARGEMENT, _CLOSE_UP = 2, 4
-_TITLE_HEIGHT, _MARGIN, _NAME_WIDTH = 24, 4, 170
 _TARGET = "true target"
 _FRAME = (0.45, 0.4, 0.1)
 _CURVES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "agreement": "label agreement", "macro_dice": "macro Dice"}
@@ -110,22 +108,7 @@ def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:
 
 def save_sheet(path: Path, titles: Sequence[str], rows: Sequence[Row]) -> None:
     """Draw rows of pictures under the titles of their columns."""
-    width = max(colours.shape[1] * enlargement for _, enlargement, row in rows for colours in row) + _MARGIN
-    heights = [max(colours.shape[0] for colours in row) * enlargement + _MARGIN for _, enlargement, row in rows]
-    font = ImageFont.load_default(14)
-    left = max(_NAME_WIDTH, *(int(font.getlength(name)) + 2 * _MARGIN for name, _, _ in rows))
-    sheet = Image.new("RGB", (left + len(titles) * width, _TITLE_HEIGHT + sum(heights)))
-    pen = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
-        centre = left + (column + 0.5) * width
-        pen.text((centre, _TITLE_HEIGHT / 2), title, fill="white", font=font, anchor="mm")
-    top = _TITLE_HEIGHT
-    for (name, enlargement, row), height in zip(rows, heights, strict=True):
-        pen.text((_MARGIN, top + height / 2), name, fill="white", font=font, anchor="lm")
-        for column, colours in enumerate(row):
-            pixels = Image.fromarray((np.ascontiguousarray(colours) * 255).round().astype(np.uint8))
-            size = (pixels.width * enlargement, pixels.height * enlargement)
-            sheet.paste(pixels.resize(size, Image.Resampling.BICUBIC), (left + column * width, top))
-        top += height
-    with atomic_path(path) as temporary:
-        sheet.save(temporary)
+    pictures = [
+        [to_picture(each, (each.shape[1] * factor, each.shape[0] * factor)) for each in row] for _, factor, row in rows
+    ]
+    save_image(path, compose(pictures, titles=titles, names=[name for name, _, _ in rows]))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from ..images.rendering import CLASS_COLOURS, Colours, grey, head_centre, overlay, plane
+from ..images.rendering import CLASS_COLOURS, Colours, compose, grey, head_centre, overlay, plane, to_picture
 from ..images.volume import Volume
 from ..segmentation.classes import TISSUES, Segmentation
 
@@ -29,15 +28,15 @@ def save_strip(path: Path, source: Volume, translation: Volume, segmentation: Se
     """
     center = head_centre(source)
     first_label = _first_label(segmentation.names)
-    strip = Image.new("RGB", (WIDTH, HEIGHT))
-    for axis, place in zip((2, 1, 0), range(3), strict=True):
+    views: tuple[list[Image.Image], ...] = ([], [], [])
+    for axis in (2, 1, 0):
         arrays = (source.array, translation.array, segmentation.labels)
         planes = [plane(each, source.affine, axis, center[axis]) for each in arrays]
         (before, after, labels), spacing = [each for each, _ in planes], planes[0][1]
         pictures = (grey(before), grey(after), overlay(after, labels, first_label=first_label))
-        for group, colors in enumerate(pictures):
-            left = group * (3 * _SIDE + 2 * _GAP + _WIDE_GAP) + place * (_SIDE + _GAP)
-            _paste(strip, colors, spacing, left)
+        for view, colors in zip(views, pictures, strict=True):
+            view.append(_square(colors, spacing))
+    strip = compose([[compose([view], gap=_GAP) for view in views]], gap=_WIDE_GAP)
     strip.save(path, quality=_QUALITY)
 
 
@@ -53,11 +52,11 @@ def color_of(label: int, names: tuple[str, ...]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _paste(strip: Image.Image, colors: Colours, spacing: tuple[float, float], left: int) -> None:
+def _square(colors: Colours, spacing: tuple[float, float]) -> Image.Image:
     """Draw a plane at true proportions, as large as its square allows."""
     height, width = colors.shape[0] * spacing[1], colors.shape[1] * spacing[0]
     scale = _SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    pixels = (np.clip(colors, 0, 1) * 255).round().astype(np.uint8)
-    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-    strip.paste(picture, (left + (_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))
+    picture = to_picture(colors, (max(1, round(width * scale)), max(1, round(height * scale))))
+    square = Image.new("RGB", (_SIDE, _SIDE))
+    square.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
+    return square

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,19 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .files import atomic_path
 from .volume import Volume
 
 Colours = NDArray[np.float32]
 """(..., 3) red, green and blue in [0, 1]."""
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PIXELS_PER_MILLIMETRE = 1.6
 _TITLE_HEIGHT = 24
 _MARGIN = 4
+_FONT_SIZE, _LEAST_FONT_SIZE = 15, 8
 CLASS_COLOURS = np.array(
     [[0.33, 0.74, 1.0], [0.95, 0.55, 0.25], [0.98, 0.95, 0.6], [0.55, 0.85, 0.45], [0.8, 0.5, 0.9]]
 )
@@ -39,8 +42,7 @@ class Column:
 def save_picture(path: Path, values: NDArray[np.number]) -> None:
     """Write grey values (H, W) or colours (H, W, 3) in [0, 1] as a PNG file."""
     pixels = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+    save_image(path, Image.fromarray(pixels))
 
 
 def grey(values: NDArray[np.number]) -> Colours:
@@ -73,20 +75,66 @@ def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
     """
     centre = head_centre(reference)
     images = [[_view(reference, column.colours, axis, centre) for column in columns] for axis in (2, 1, 0)]
-    widths = max(image.width for row in images for image in row)
-    heights = [max(image.height for image in row) for row in images]
-    total = (len(columns) * (widths + _MARGIN) + _MARGIN, _TITLE_HEIGHT + sum(heights) + len(heights) * _MARGIN)
-    sheet = Image.new("RGB", total)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for number, column in enumerate(columns):
-        left = _MARGIN + number * (widths + _MARGIN)
-        pen.text((left + widths / 2, _TITLE_HEIGHT / 2), column.title, fill="white", font=font, anchor="mm")
-        top = _TITLE_HEIGHT
-        for row, height in zip(images, heights, strict=True):
-            sheet.paste(row[number], (left + (widths - row[number].width) // 2, top))
-            top += height + _MARGIN
+    sheet = compose(images, titles=[column.title for column in columns])
+    save_image(path, ImageOps.expand(sheet, (_MARGIN, 0, _MARGIN, _MARGIN)))
+
+
+def compose(
+    rows: Sequence[Sequence[Image.Image]],
+    *,
+    titles: Sequence[str] = (),
+    names: Sequence[str] = (),
+    gap: int = _MARGIN,
+) -> Image.Image:
+    """Lay pictures out in a grid, each in the middle of its cell.
+
+    Args:
+        rows: pictures, as many in each row; all columns are as wide as the widest picture, each row as its highest.
+        titles: of the columns, above them; none for no titles.
+        names: of the rows, to their left; none for no names.
+        gap: between pictures, in pixels.
+    """
+    width = max(picture.width for row in rows for picture in row)
+    heights = [max(picture.height for picture in row) for row in rows]
+    left = max((int(_font(_FONT_SIZE).getlength(name)) + 2 * _MARGIN for name in names), default=0)
+    top = _TITLE_HEIGHT if titles else 0
+    columns = len(rows[0])
+    size = (left + columns * (width + gap) - gap, top + sum(heights) + (len(rows) - 1) * gap)
+    sheet = Image.new("RGB", size)
+    pen, font = ImageDraw.Draw(sheet), _fitting_font(titles, width)
+    for column, title in enumerate(titles):
+        pen.text((left + column * (width + gap) + width / 2, top / 2), title, fill="white", font=font, anchor="mm")
+    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        for name in names[number : number + 1]:
+            pen.text((_MARGIN, top + height / 2), name, fill="white", font=_font(_FONT_SIZE), anchor="lm")
+        for column, picture in enumerate(row):
+            middle = ((width - picture.width) // 2, (height - picture.height) // 2)
+            sheet.paste(picture, (left + column * (width + gap) + middle[0], top + middle[1]))
+        top += height + gap
+    return sheet
+
+
+def _fitting_font(titles: Sequence[str], width: int) -> _Font:
+    """Return the largest font in which no title is wider than its column."""
+    sizes = range(_FONT_SIZE, _LEAST_FONT_SIZE, -1)
+    fitting = (size for size in sizes if all(_font(size).getlength(title) <= width for title in titles))
+    return _font(next(fitting, _LEAST_FONT_SIZE))
+
+
+def _font(size: int) -> _Font:
+    return ImageFont.load_default(size)
+
+
+def to_picture(values: NDArray[np.number], size: tuple[int, int]) -> Image.Image:
+    """Resample gray values (H, W) or colors (H, W, 3) in [0, 1] to a picture of a width and a height."""
+    pixels = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC)
+
+
+def save_image(path: Path, picture: Image.Image) -> None:
+    """Write a picture under a temporary name first, in the format of the path's ending."""
     with atomic_path(path) as temporary:
-        sheet.save(temporary)
+        picture.save(temporary)
 
 
 def head_centre(volume: Volume) -> tuple[int, int, int]:
@@ -105,9 +153,7 @@ def _others(axis: int) -> tuple[int, int]:
 def _view(reference: Volume, colours: Colours, axis: int, centre: tuple[int, int, int]) -> Image.Image:
     upright, spacing = plane(colours, reference.affine, axis, centre[axis])
     across, up = (each * _PIXELS_PER_MILLIMETRE for each in spacing)
-    size = (round(upright.shape[1] * across), round(upright.shape[0] * up))
-    pixels = (upright * 255).round().astype(np.uint8)
-    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    return to_picture(upright, (round(upright.shape[1] * across), round(upright.shape[0] * up)))
 
 
 def plane(

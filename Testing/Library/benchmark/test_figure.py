@@ -11,10 +11,13 @@ from PIL import Image
 from LMIDiffusionLib.benchmark.figure import FigureOptions, draw_figure
 from LMIDiffusionLib.benchmark.pairs import Pair
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.images.slice_grid import SliceGrid
+from LMIDiffusionLib.images.volume import read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.translation.options import TranslationOptions
 
+GAP = 4  # pixels between pictures
 PDW, T1W = sample_scan("sri24_PDw"), sample_scan("sri24_T1w")
 
 
@@ -35,9 +38,10 @@ def test_each_pair_has_rows_of_slices_close_ups_and_classes(
     options: FigureOptions,
 ) -> None:
     draw_figure(options)
-    sheet = np.asarray(Image.open(options.output)).astype(int)
-    names, titles = 170, 24
-    width = (sheet.shape[1] - names) // 4
+    sheet = np.pad(np.asarray(Image.open(options.output)).astype(int), ((0, GAP), (0, GAP), (0, 0)))
+    volume = read_volume(PDW)
+    width = 2 * SliceGrid(volume.array.shape, volume.affine, pixel_size=2.0).slice_shape[0] + GAP
+    names, titles = sheet.shape[1] - 4 * width, 24
     source, target, identity, ours = (sheet[titles:, names + n * width : names + (n + 1) * width] for n in range(4))
     assert np.abs(identity - source).max() <= 1, "untranslated, a column shows the source again"
     assert np.abs(target - source).mean() > 5 and np.abs(ours - source).mean() > 5
