@@ -22,11 +22,6 @@ class RunningMoments:
     mean: NDArray[np.float32]
     squares: NDArray[np.float32]
 
-    @classmethod
-    def empty(cls, shape: tuple[int, ...]) -> RunningMoments:
-        """Return moments of no samples."""
-        return cls(*(np.zeros(shape, np.float32) for _ in range(3)))
-
     def merge(self, other: RunningMoments) -> None:
         """Add the samples of another group (Chan, Golub and LeVeque 1983)."""
         total = self.count + other.count

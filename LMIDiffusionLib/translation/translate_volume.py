@@ -87,11 +87,15 @@ def translate_slices(
         steps=translator.steps(options),
         samples=sum(len(part.indices) * part.samples for part in parts),
     )
-    moments = RunningMoments.empty(source.scaled.shape)
-    for part in parts:
+
+    def moments_of(part: PlaneSamples) -> RunningMoments:
         in_plane = source.in_plane(part.plane)
         batches = sample_batches(in_plane, part, translator, options, clock, on_progress=on_progress)
-        moments.merge(_moments(in_plane, part, batches))
+        return _moments(in_plane, part, batches)
+
+    moments = moments_of(parts[0])
+    for part in parts[1:]:
+        moments.merge(moments_of(part))
     asked = torch.zeros(source.grid.slice_count, 1, 1, 1)
     asked[indices] = 1
     inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))

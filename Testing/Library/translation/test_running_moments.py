@@ -13,7 +13,7 @@ def _moments_of(group: NDArray[np.float32]) -> RunningMoments:
 
 def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
     samples = np.random.default_rng(0).normal(3, 2, (7, 4, 5)).astype(np.float32)
-    moments = RunningMoments.empty((4, 5))
+    moments = RunningMoments(*np.zeros((3, 4, 5), np.float32))
     for group in (samples[:1], samples[1:4], samples[4:]):
         moments.merge(_moments_of(group))
     assert (moments.count == 7).all()
@@ -22,7 +22,7 @@ def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
 
 
 def test_a_voxel_without_samples_in_a_group_keeps_what_it_has() -> None:
-    moments = RunningMoments.empty((2,))
+    moments = RunningMoments(*np.zeros((3, 2), np.float32))
     for count, mean in (([1, 0], [0.5, 0]), ([0, 1], [0, 0.7])):
         moments.merge(RunningMoments(*(np.array(each, np.float32) for each in (count, mean, [0, 0]))))
     np.testing.assert_allclose(moments.mean, [0.5, 0.7])
