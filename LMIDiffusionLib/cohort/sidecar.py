@@ -86,6 +86,7 @@ def state(outputs: Outputs, record: dict[str, Any]) -> State:
         found = json.loads(outputs.sidecar.read_text(encoding="utf-8"))
         is_same = found["Sources"] == [*outputs.scan.sources]
         is_same &= all(found[_LIBRARY][key] == record[key] for key in ("CheckpointSHA256", "Options"))
+        is_same &= "Notices" in found[_LIBRARY]  # which results of 0.1.0 lack
     except (ValueError, LookupError, TypeError):
         return State.OTHER
     if not is_same:
