@@ -20,7 +20,7 @@ from LMIDiffusionLib.errors import ScanWarning
 SOURCE = ast.parse(Path(lmi.__file__).read_text())
 
 
-def test_importing_the_package_needs_the_standard_library_alone_and_loads_nothing_of_its_own() -> None:
+def test_importing_the_package_loads_the_standard_library_alone() -> None:
     code = """
 import sys
 before = set(sys.modules)
@@ -33,7 +33,7 @@ print(*(name for name in loaded if name.partition(".")[0] not in sys.stdlib_modu
 
 
 @pytest.mark.parametrize("name", lmi.__all__)
-def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
     value = getattr(lmi, name)
     assert name in dir(lmi)
     if inspect.isclass(value) or inspect.isfunction(value):
@@ -41,7 +41,7 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
         assert own and not own.startswith(f"{name}("), "the text that dataclasses make up says nothing"
 
 
-def test_type_checkers_see_the_names_that_there_are() -> None:
+def test_type_checkers_see_the_public_names() -> None:
     (block,) = (each for each in SOURCE.body if isinstance(each, ast.If))
     imports = [each for each in block.body if isinstance(each, ast.ImportFrom)]
     seen = {alias.asname: each.module for each in imports for alias in each.names}
@@ -49,7 +49,7 @@ def test_type_checkers_see_the_names_that_there_are() -> None:
     assert (Path(lmi.__file__).parent / "py.typed").is_file()
 
 
-def test_another_name_is_refused_as_by_any_module() -> None:
+def test_unknown_public_names_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute translator"):
         lmi.translator  # noqa: B018
 
@@ -124,7 +124,9 @@ REFUSED: dict[str, tuple[Callable[[lmi.Volume], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_scan_is_refused_in_a_sentence(volume: lmi.Volume, translator: lmi.LMIDiffusion, name: str) -> None:
+def test_inputs_that_are_no_scan_are_refused_in_a_sentence(
+    volume: lmi.Volume, translator: lmi.LMIDiffusion, name: str
+) -> None:
     make, sentence = REFUSED[name]
     with pytest.raises(lmi.UserError, match=sentence) as refusal:
         lmi.translate(make(volume), translator, ONE_SLICE)

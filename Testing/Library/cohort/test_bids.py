@@ -79,9 +79,7 @@ def test_the_validator_accepts_the_derivatives_also_with_a_scan_that_failed(
     assert validated(output)["error"], "the validator reads the sidecars"
 
 
-def test_the_sources_are_found_by_the_links_of_the_data_set(
-    data_set: Path, run_cohort: CohortRun, tmp_path: Path
-) -> None:
+def test_bids_links_of_the_sidecar_lead_to_the_sources(data_set: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     assert run_cohort(data_set, tmp_path / "out", "--suffix", "T2w", "--participant-label", "01") == 0
     description = json.loads((tmp_path / "out/dataset_description.json").read_text())
     assert description["GeneratedBy"][0]["Name"] == "LMIDiffusion"
@@ -101,7 +99,7 @@ def test_the_sources_are_found_by_the_links_of_the_data_set(
         (["--suffix", "T1w", "--session-label", "a"], ["01_ses-a_acq-T1w", "02_ses-a_acq-T1w"]),
     ],
 )
-def test_participants_sessions_and_suffixes_are_chosen(
+def test_participants_sessions_and_suffixes_select_scans(
     data_set: Path, run_cohort: CohortRun, tmp_path: Path, arguments: list[str], expected: list[str]
 ) -> None:
     assert run_cohort(data_set, tmp_path / "out", *arguments) == 0
@@ -127,7 +125,7 @@ def content(output: Path) -> dict[str, bytes]:
     return {path.relative_to(output).as_posix(): path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
 
-def test_participants_of_several_calls_become_the_data_set_of_one(
+def test_calls_for_single_participants_give_the_data_set_of_one_call(
     data_set: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     """As jobs of a cluster do that have a participant each; the failure of one is not forgotten in the other."""
@@ -141,7 +139,7 @@ def test_participants_of_several_calls_become_the_data_set_of_one(
     assert run_cohort(data_set, several, "--participant-label", "02") == 0, "what others lack does not matter"
 
 
-def test_labels_that_are_not_there_are_told(
+def test_unknown_bids_labels_are_refused(
     data_set: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, message in (
@@ -154,7 +152,7 @@ def test_labels_that_are_not_there_are_told(
     assert not (tmp_path / "out").exists()
 
 
-def test_another_data_set_is_not_mixed_with_the_results(
+def test_the_output_folder_of_another_data_set_is_refused(
     data_set: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"

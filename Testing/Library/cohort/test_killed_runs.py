@@ -88,7 +88,7 @@ def wait_for(started: list[ForkServerProcess], output: Path, *, more: int) -> No
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_killed_at_ten_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
+def test_a_cohort_killed_at_ten_moments_gives_the_files_of_an_undisturbed_run(
     folder: Path,
     cohort_options: tuple[str, ...],
     undisturbed: dict[str, bytes],

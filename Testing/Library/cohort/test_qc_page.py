@@ -72,7 +72,7 @@ def opened(browser: str, folder: Path) -> list[dict[str, Any]]:
     return told
 
 
-def test_a_browser_shows_a_row_a_scan_without_asking_anybody(browser: str, output: Path) -> None:
+def test_a_browser_shows_one_row_per_scan_without_network_requests(browser: str, output: Path) -> None:
     for told in opened(browser, output):
         assert len(told["images"]) == 2
         for complete, width, height, shown in told["images"]:
@@ -95,7 +95,7 @@ def test_a_browser_shows_a_row_a_scan_without_asking_anybody(browser: str, outpu
             assert part in text
 
 
-def test_the_page_holds_all_that_it_shows(output: Path) -> None:
+def test_the_qc_page_loads_nothing_from_elsewhere(output: Path) -> None:
     page = (output / "qc.html").read_text(encoding="utf-8")
     for reference in re.findall(r"(?:src|href)\s*=\s*[\"']?([^\"' >]+)|url\(([^)]*)\)|@import", page):
         assert "".join(reference).startswith("data:image/webp;base64,")
@@ -103,7 +103,7 @@ def test_the_page_holds_all_that_it_shows(output: Path) -> None:
     assert "default-src 'none'" in page
 
 
-def test_the_picture_shows_source_translation_and_classes_in_three_planes_each(output: Path) -> None:
+def test_the_qc_image_shows_source_translation_and_classes_in_three_planes_each(output: Path) -> None:
     pictures = sorted((output / "figures").rglob("*.webp"))
     assert len(pictures) == 2
     for path in pictures:

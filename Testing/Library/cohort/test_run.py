@@ -53,7 +53,7 @@ def failures(output: Path) -> dict[str, str]:
         return {row["scan"]: row["reason"] for row in csv.DictReader(file)}
 
 
-def test_scans_of_one_name_in_a_folder_keep_their_places_and_become_what_translate_makes_of_them(
+def test_cohort_results_mirror_the_folders_and_equal_those_of_translate(
     folder: Path, run_cohort: CohortRun, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -77,7 +77,9 @@ def test_scans_of_one_name_in_a_folder_keep_their_places_and_become_what_transla
             assert each["Milliliters"] == pytest.approx((labels.array == each["Label"]).sum() * voxel, abs=1e-3)
 
 
-def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+def test_the_sidecar_records_sources_checkpoint_and_options(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
+) -> None:
     assert run_cohort(folder, tmp_path / "out", "--samples", 2, "--seed", 7) == 0
     told = json.loads((tmp_path / "out/sub-01/T2w_desc-translated_T1w.json").read_text())
     assert told["Sources"] == ["sub-01/T2w.nii.gz"]
@@ -89,12 +91,12 @@ def test_the_sidecar_says_what_was_made_of_what_and_how(folder: Path, run_cohort
     assert ours["Version"]
 
 
-def test_a_pattern_takes_what_fits_it(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+def test_a_pattern_selects_matching_scans(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     assert run_cohort(f"{folder}/*/T2w.nii.gz", tmp_path / "out") == 0
     assert found(tmp_path / "out") == {f"sub-0{number}/T2w_desc-translated_T1w.nii.gz" for number in (1, 2)}
 
 
-def test_other_formats_and_folders_of_dicom_files_are_scans_too(
+def test_cohorts_include_other_formats_and_dicom_folders(
     thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
@@ -108,7 +110,7 @@ def test_other_formats_and_folders_of_dicom_files_are_scans_too(
     assert found(tmp_path / "series") == {f"1.2.84{number}_desc-translated_T1w.nii.gz" for number in (0, 1)}
 
 
-def test_a_list_may_name_masks_which_make_tissues_of_classes(
+def test_a_mask_in_the_list_turns_classes_into_tissues(
     folder: Path, thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     inside = np.zeros(thin_scan.array.shape, np.uint8)
@@ -129,7 +131,7 @@ def test_a_list_may_name_masks_which_make_tissues_of_classes(
     assert told["Sources"] == ["in/sub-01/T2w.nii.gz", "mask.nii.gz"]
 
 
-def test_an_output_inside_the_folder_is_none_of_the_scans(folder: Path, run_cohort: CohortRun) -> None:
+def test_the_output_folder_is_not_searched_for_scans(folder: Path, run_cohort: CohortRun) -> None:
     for _ in range(2):
         assert run_cohort(folder, folder / "results") == 0
     assert len(found(folder / "results")) == len(SCANS)
@@ -139,7 +141,7 @@ def snapshot(output: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
 
 
-def test_what_is_done_is_skipped_what_is_missing_is_not_and_all_is_done_again_if_asked_for(
+def test_finished_scans_are_skipped_unless_overwrite_is_given(
     folder: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -158,7 +160,7 @@ def test_what_is_done_is_skipped_what_is_missing_is_not_and_all_is_done_again_if
     assert all(second[path] != third[path] for path in second)
 
 
-def test_results_of_other_options_are_kept_and_named_unless_they_may_be_replaced(
+def test_results_with_other_options_are_kept_unless_overwrite_is_given(
     folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
@@ -175,7 +177,7 @@ def test_results_of_other_options_are_kept_and_named_unless_they_may_be_replaced
     assert run_cohort(folder, output, "--steps", 3) == 0
 
 
-def test_a_scan_that_fails_is_named_and_the_others_go_on_and_it_is_tried_again(
+def test_a_failed_scan_is_reported_skipped_and_retried_by_the_next_call(
     folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, damaged = tmp_path / "out", folder / SCANS[0]
@@ -199,7 +201,7 @@ def test_a_scan_that_fails_is_named_and_the_others_go_on_and_it_is_tried_again(
     assert not (output / "failures.csv").exists()
 
 
-def test_a_scan_whose_results_cannot_all_be_put_in_place_is_not_taken_for_done(
+def test_a_scan_with_incomplete_results_does_not_count_as_done(
     folder: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -214,9 +216,7 @@ def test_a_scan_whose_results_cannot_all_be_put_in_place_is_not_taken_for_done(
     assert in_the_way.is_file()
 
 
-def test_files_whose_results_would_lie_over_each_other_are_named(
-    folder: Path, run_cohort: CohortRun, tmp_path: Path
-) -> None:
+def test_scans_with_colliding_results_are_reported(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     twin = folder / "sub-01/T2w.nii"
     with Opener(str(folder / SCANS[0])) as packed:
         twin.write_bytes(packed.read())
@@ -246,7 +246,7 @@ def test_notices_about_a_scan_are_kept_beside_its_result(
     assert capsys.readouterr().err == ""
 
 
-def test_what_a_killed_call_has_left_is_removed_and_what_another_call_is_writing_is_not(
+def test_leftovers_of_killed_calls_are_removed_but_not_files_of_other_calls(
     folder: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -275,7 +275,7 @@ def test_what_a_killed_call_has_left_is_removed_and_what_another_call_is_writing
         (["{in}", "{out}", "--samples", "0"], "samples cannot be 0"),
     ],
 )
-def test_a_bad_request_is_told_before_anything_is_written(
+def test_a_bad_request_is_refused_before_anything_is_written(
     folder: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
@@ -287,6 +287,6 @@ def test_a_bad_request_is_told_before_anything_is_written(
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_to_is_told(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_refused(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
     assert run_cohort(folder, tmp_path / "out") == 2

@@ -113,7 +113,7 @@ main(["translate", "no-such-file.nii.gz", "t1w.nii.gz", "--threads", "3"])
         ["prepare", "missing", "--output", "out"],
     ],
 )
-def test_a_missing_folder_is_said_to_be_missing(
+def test_a_missing_folder_is_reported_as_missing(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

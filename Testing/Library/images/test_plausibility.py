@@ -27,17 +27,17 @@ MISTAKES: dict[str, Callable[[], NDArray[np.number]]] = {
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
-def test_what_is_no_scan_is_called_by_its_name(kind: str) -> None:
+def test_masks_label_maps_noise_and_ramps_are_recognized(kind: str) -> None:
     assert resembles(MISTAKES[kind]()) == kind
 
 
-def test_label_maps_of_tissue_are_told_from_scans() -> None:
+def test_tissue_maps_are_recognized_and_bundled_scans_are_plausible() -> None:
     assert resembles(read_volume(sample_scan("sri24_tissue")).array) == "a label map"
     for name in ("sri24_PDw", "sri24_T1w", "ms_patient04_T2w"):
         assert resembles(read_volume(sample_scan(name)).array) is None
 
 
-def test_a_scan_in_noise_of_few_bits_or_enlarged_is_a_scan(head: Volume) -> None:
+def test_noisy_coarsely_quantized_and_enlarged_scans_are_plausible(head: Volume) -> None:
     noise = np.random.default_rng(0).normal(0, 150, head.array.shape)
     assert resembles(head.array + noise) is None
     assert resembles((head.array / 10).astype(np.uint8)) is None

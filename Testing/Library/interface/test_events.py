@@ -42,7 +42,7 @@ PROGRESS = json.loads(to_line(EVENTS[5]))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=repr)
-def test_an_event_is_read_from_its_line_as_it_was(event: Event) -> None:
+def test_events_survive_the_round_trip_through_a_line(event: Event) -> None:
     line = to_line(event)
     assert "\n" not in line
     assert parse(line) == event
@@ -61,12 +61,12 @@ def test_an_event_is_read_from_its_line_as_it_was(event: Event) -> None:
     ],
     ids=lambda line: str(line)[:40],
 )
-def test_a_line_of_anything_else_is_no_event(line: object) -> None:
+def test_lines_that_are_no_events_are_ignored(line: object) -> None:
     assert parse(line if isinstance(line, str) else json.dumps(line)) is None
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(-0.5, 0.0), (1.5, 1.0), (float("nan"), 0.0)])
-def test_a_share_of_the_work_is_read_as_one_between_0_and_1(fraction: float, expected: float) -> None:
+def test_parsed_progress_fractions_are_clipped_to_0_and_1(fraction: float, expected: float) -> None:
     progress = parse(json.dumps({**PROGRESS, "fraction": fraction}))
     assert isinstance(progress, Progress)
     assert progress.fraction == expected
@@ -94,7 +94,7 @@ def _caught(code: str) -> BaseException:
     ],
     ids=repr,
 )
-def test_an_exception_is_told_in_one_sentence_and_by_its_kind(error: BaseException, kind: ErrorKind) -> None:
+def test_exceptions_become_errors_of_one_sentence_and_the_right_kind(error: BaseException, kind: ErrorKind) -> None:
     event = failure(error)
     assert event.kind is kind
     assert event.message.endswith(".") and "\n" not in event.message

@@ -5,7 +5,7 @@ import pytest
 from LMIDiffusionLib.interface.progress import Clock
 
 
-def test_the_fraction_is_that_of_all_samples_though_planes_have_different_numbers_of_them() -> None:
+def test_progress_counts_samples_of_planes_with_different_numbers_of_samples() -> None:
     clock = Clock(slices=30, steps=2, samples=10 * 3 + 20 * 1)
     fractions = []
     for batch, samples in ((10, 3), (20, 1)):
@@ -15,7 +15,7 @@ def test_the_fraction_is_that_of_all_samples_though_planes_have_different_number
     assert fractions == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0])
 
 
-def test_a_batch_that_begins_anew_does_not_go_back() -> None:
+def test_progress_does_not_fall_when_a_batch_is_restarted() -> None:
     clock = Clock(slices=8, steps=1, samples=16)
     clock.begin(8, samples=2)
     before = clock.step().fraction

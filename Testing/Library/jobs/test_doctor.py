@@ -37,7 +37,7 @@ def own(tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return folder
 
 
-def test_a_whole_installation_translates_and_names_what_it_has(own: Path) -> None:
+def test_doctor_reports_a_working_installation(own: Path) -> None:
     diagnosis = diagnose()
     assert diagnosis.problem == ""
     assert re.fullmatch(r"yes: one slice in [\d.]+ s on \w+", rows(diagnosis, "What works")["translate"])
@@ -62,7 +62,7 @@ def test_a_missing_optional_package_is_named_with_its_remedy_and_translation_sti
     assert works["translate-cohort"] == works["prepare, train, benchmark"] == "yes"
 
 
-def test_damaged_and_replaced_checkpoints_are_told_from_whole_ones(own: Path) -> None:
+def test_doctor_reports_damaged_and_replaced_checkpoints(own: Path) -> None:
     whole = own / "mine.safetensors"
     content = whole.read_bytes()
     (own / "cut.safetensors").write_bytes(content[:-100])
@@ -79,7 +79,7 @@ def test_damaged_and_replaced_checkpoints_are_told_from_whole_ones(own: Path) ->
     assert checkpoints["mine"].startswith("T1w, 2 mm, readable")
 
 
-def test_a_damaged_default_checkpoint_is_the_reason_why_nothing_works(
+def test_doctor_reports_a_damaged_default_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(resources.resource("SampleData"), tmp_path / "SampleData")
@@ -95,7 +95,7 @@ def test_a_damaged_default_checkpoint_is_the_reason_why_nothing_works(
     assert re.search(r"translate +no: .*damaged or truncated", shown)
 
 
-def test_without_pytorch_it_says_so_and_ends_with_2(own: Path) -> None:
+def test_doctor_without_pytorch_exits_with_status_2(own: Path) -> None:
     code = """
 import sys
 class Blocker:
@@ -117,14 +117,14 @@ main(["doctor"])
     assert re.search(r"mine +T1w, 2 mm, its header is readable", done.stdout)
 
 
-def test_checkpoints_of_the_users_own_go_by_their_names(own: Path) -> None:
+def test_user_checkpoints_are_found_by_name_and_bundled_ones_come_first(own: Path) -> None:
     assert resources.checkpoint_path("mine") == own / "mine.safetensors"
     shutil.copy(own / "mine.safetensors", own / f"{resources.DEFAULT_CHECKPOINT}.safetensors")
     bundled = resources.bundled_checkpoints()[resources.DEFAULT_CHECKPOINT]
     assert resources.checkpoint_path(resources.DEFAULT_CHECKPOINT) == bundled
 
 
-def test_what_is_asked_for_is_what_the_project_installs() -> None:
+def test_doctor_checks_the_dependencies_of_pyproject() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     lists = dict(re.findall(r"^(dependencies|cohort|train|brain) = \[(.*?)\]$", project, re.MULTILINE | re.DOTALL))
     lists["train"] += lists["cohort"]

@@ -50,7 +50,7 @@ def _job(folder: Path, **options: Any) -> TranslationJob:
     return TranslationJob(source, output, str(checkpoint), processor=Processor("cpu"), options=chosen)
 
 
-def test_a_chosen_dicom_series_is_translated_into_the_formats_of_the_outputs(
+def test_a_dicom_series_is_translated_like_the_same_nifti_scan_into_any_output_format(
     job: TranslationJob, head: Volume, tmp_path: Path
 ) -> None:
     """As the same scan is that comes from NIfTI, and in the same place."""
@@ -72,7 +72,7 @@ def test_a_chosen_dicom_series_is_translated_into_the_formats_of_the_outputs(
         assert_same_in_space(from_dicom, from_nifti)
 
 
-def test_an_output_that_appears_during_the_run_is_kept_and_the_result_too(job: TranslationJob, tmp_path: Path) -> None:
+def test_a_file_that_appears_at_the_output_path_during_the_run_is_kept(job: TranslationJob, tmp_path: Path) -> None:
     listener = _Listener(rival=job.output)
     job.run(listener)
     (notice,) = (event for event in listener.events if isinstance(event, Notice))
@@ -96,7 +96,7 @@ def test_where_no_head_is_found_nothing_is_written(
     assert not job.output.exists()
 
 
-def test_a_label_map_as_source_is_translated_with_a_word(job: TranslationJob, head: Volume, tmp_path: Path) -> None:
+def test_a_label_map_as_source_is_translated_with_a_notice(job: TranslationJob, head: Volume, tmp_path: Path) -> None:
     write_volume(
         tmp_path / "scan.nii",
         head.with_array(np.digitize(head.array.astype(float), [150, 500, 900, 1500]).astype(np.int16)),

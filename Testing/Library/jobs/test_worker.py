@@ -55,7 +55,7 @@ def _serve(*lines: str) -> tuple[list[Event], subprocess.CompletedProcess[str]]:
     return [event for event in map(parse, done.stdout.splitlines()) if event is not None], done
 
 
-def test_results_are_those_of_processes_of_their_own_to_the_byte(folder: Path) -> None:
+def test_worker_results_are_byte_identical_to_those_of_translate(folder: Path) -> None:
     jobs = {"a.nii": ("scan.nii", "--samples", "2"), "b.nii": ("gap.nii", "--seed", "5"), "c.nii": ("scan.nii",)}
     requests = [_arguments(folder, source, output, *more) for output, (source, *more) in jobs.items()]
     requests[2:2] = [_arguments(folder, "missing.nii", "d.nii")]
@@ -99,7 +99,7 @@ def _is_there(process: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes there are")
 @pytest.mark.parametrize("moment", ["idle", "busy"])
-def test_it_ends_when_its_parent_is_killed_and_leaves_no_half_written_file(folder: Path, moment: str) -> None:
+def test_a_worker_exits_when_its_parent_is_killed_and_leaves_no_partial_file(folder: Path, moment: str) -> None:
     job = _arguments(folder, "scan.nii", "out.nii", *(("--steps", "2000") if moment == "busy" else ()))
     awaited = "progress" if moment == "busy" else "ended"
     script = f"""
@@ -154,13 +154,13 @@ def _fail(arguments: list[str]) -> Any:
     raise UserError("No such job.")
 
 
-def test_it_waits_ten_minutes_for_each_request(folder: Path) -> None:
+def test_a_worker_waits_ten_minutes_for_each_request(folder: Path) -> None:
     requests = _Requests(2)
     Server(_Listener(), _fail).run(requests)
     assert requests.patience == [IDLE_SECONDS] * 3 == [600.0] * 3
 
 
-def test_once_a_gpu_has_been_used_it_says_so_and_soon_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_has_used_a_gpu_reports_it_and_waits_only_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("LMIDiffusionLib.jobs.worker.select_device", lambda name: torch.device("cuda"))
     listener, requests = _Listener(), _Requests(1)
     Server(listener, lambda arguments: TranslationJob(Path("none"), Path("out.nii"), "none")).run(requests)
@@ -168,7 +168,7 @@ def test_once_a_gpu_has_been_used_it_says_so_and_soon_ends(monkeypatch: pytest.M
     assert requests.patience[0] == 600.0 and requests.patience[1] < 10.0
 
 
-def test_waiting_ends_where_nothing_comes_and_where_nothing_can_come() -> None:
+def test_waiting_for_a_request_ends_on_timeout_and_at_the_end_of_the_stream() -> None:
     reading, writing = os.pipe()
     requests = Requests(io.FileIO(reading))
     os.write(writing, b"one\ntw")
@@ -181,7 +181,7 @@ def test_waiting_ends_where_nothing_comes_and_where_nothing_can_come() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_waiting_process_ends_on_a_signal_without_a_word() -> None:
+def test_an_idle_worker_exits_silently_on_a_signal() -> None:
     with subprocess.Popen(
         _SERVE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT
     ) as process:
@@ -194,7 +194,7 @@ def test_a_waiting_process_ends_on_a_signal_without_a_word() -> None:
     assert (process.returncode, said) == (143, b"")
 
 
-def test_a_checkpoint_is_kept_while_its_file_is_the_same_and_read_anew_where_it_is_not(
+def test_a_cached_checkpoint_is_reloaded_when_its_file_changes(
     folder: Path, tiny_checkpoint: Checkpoint
 ) -> None:
     path, cache = folder / "tiny.safetensors", CheckpointCache()
@@ -209,7 +209,7 @@ def test_a_checkpoint_is_kept_while_its_file_is_the_same_and_read_anew_where_it_
     assert cache.load(str(path)) is second
 
 
-def test_a_checkpoint_that_is_gone_or_damaged_is_refused_each_time(folder: Path) -> None:
+def test_a_missing_or_damaged_checkpoint_is_refused_every_time(folder: Path) -> None:
     path, cache = folder / "tiny.safetensors", CheckpointCache()
     cache.load(str(path))
     path.write_bytes(path.read_bytes()[:-100])

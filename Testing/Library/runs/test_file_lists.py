@@ -47,7 +47,7 @@ def rows(folder: Path, data: str | bytes) -> list[tuple[str, str, str | None]]:
         'source,target,mask\n"a.nii.gz","b.nii.gz","m.nii.gz"\n c.nii , d.nii\n',
     ],
 )
-def test_every_way_of_writing_a_list_gives_the_same_rows(folder: Path, data: str | bytes) -> None:
+def test_lists_in_any_dialect_give_the_same_rows(folder: Path, data: str | bytes) -> None:
     assert rows(folder, data) == [("a.nii.gz", "b.nii.gz", "m.nii.gz"), ("c.nii", "d.nii", None)]
 
 
@@ -56,12 +56,12 @@ def test_names_with_accents_are_read_in_any_encoding(folder: Path, encoding: str
     assert rows(folder, "ü.nii,d.nii\n".encode(encoding)) == [("ü.nii", "d.nii", None)]
 
 
-def test_a_quoted_name_may_hold_the_separator(folder: Path) -> None:
+def test_a_quoted_cell_may_contain_the_separator(folder: Path) -> None:
     (folder / "a,b.nii").touch()
     assert rows(folder, 'source,target\n"a,b.nii",d.nii\n') == [("a,b.nii", "d.nii", None)]
 
 
-def test_bad_rows_are_named_by_line_and_do_not_stop_the_others(folder: Path) -> None:
+def test_unusable_rows_are_reported_by_line_and_the_others_are_read(folder: Path) -> None:
     path = folder / "list.csv"
     path.write_text("# pairs\nsource,target\na.nii.gz,b.nii.gz\na.nii.gz\n\na.nii.gz,lost.nii\nc.nii,d.nii\n")
     listed = read_file_list(path, required=("source", "target"))
@@ -95,7 +95,7 @@ def test_a_missing_or_binary_list_is_refused(folder: Path) -> None:
         read_file_list(folder / "binary.csv", required=("source",))
 
 
-def test_pairs_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
+def test_pairs_with_equal_file_names_get_distinct_names(tmp_path: Path) -> None:
     lines = []
     for subject in ("s1", "s2"):
         (tmp_path / subject).mkdir()

@@ -27,19 +27,19 @@ def fine() -> Tensor:
     return planes[30:60:10, :, :64, :80] / planes.max() * 0.9
 
 
-def test_detail_brings_the_source_itself_and_its_negative_nearer_than_interpolation(fine: Tensor) -> None:
+def test_guided_upsampling_of_the_source_and_its_negative_beats_interpolation(fine: Tensor) -> None:
     for image in (fine.clamp(0, 1), (0.9 - fine).clamp(0, 1)):
         guided = guided_upsampling(shrink(image), shrink(fine), fine)
         plain = enlarge(shrink(image))
         assert (guided - image).abs().mean() < 0.6 * (plain - image).abs().mean()
 
 
-def test_an_image_that_does_not_follow_the_guide_is_interpolated(fine: Tensor) -> None:
+def test_an_image_unrelated_to_the_guide_is_interpolated(fine: Tensor) -> None:
     flat = torch.full_like(shrink(fine), 0.4)
     torch.testing.assert_close(guided_upsampling(flat, shrink(fine), fine), torch.full_like(fine, 0.4))
 
 
-def test_a_guide_without_detail_leaves_plain_interpolation(fine: Tensor) -> None:
+def test_upsampling_with_a_smooth_guide_is_plain_interpolation(fine: Tensor) -> None:
     images = shrink(fine).clamp(0, 1)
     result = guided_upsampling(images, torch.full_like(images, 0.3), torch.full_like(fine, 0.3))
     torch.testing.assert_close(result, enlarge(images))

@@ -64,7 +64,7 @@ def thin(head_on: HeadMaker, centred: Centred) -> Volume:
         (3.3, 4, 1),
     ],
 )
-def test_slices_of_a_sample_lie_no_farther_apart_than_a_pixel_is_wide_and_each_is_drawn_in_some_sample(
+def test_interleaved_slices_are_at_most_a_pixel_apart_and_each_is_generated_in_some_sample(
     head: Volume, spacing: float, samples: int, step: int
 ) -> None:
     affine = np.diag([2.0, 2.0, spacing, 1.0])
@@ -77,7 +77,7 @@ def test_slices_of_a_sample_lie_no_farther_apart_than_a_pixel_is_wide_and_each_i
         assert all(below <= index <= above and (above - below) * spacing <= 2.01 for below, above in around)
 
 
-def test_half_of_all_slices_of_half_the_thickness_are_drawn(method: Counting, thin: Volume) -> None:
+def test_each_sample_generates_half_of_the_slices_of_half_the_thickness(method: Counting, thin: Volume) -> None:
     translate(thin, method, TranslationOptions(samples=4))
     count = len(SlicedVolume.from_volume(thin, pixel_size=2.0).head_slices())
     for indices in method.drawn.values():
@@ -87,9 +87,7 @@ def test_half_of_all_slices_of_half_the_thickness_are_drawn(method: Counting, th
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_a_part_of_the_slices_in_any_batches_is_that_part_of_the_whole(
-    method: Counting, thin: Volume, samples: int
-) -> None:
+def test_interleaved_slices_do_not_depend_on_range_or_batch_size(method: Counting, thin: Volume, samples: int) -> None:
     options = TranslationOptions(samples=samples)
     whole = translate(thin, method, options)
     for chosen, size in (((17, 18), 8), ((10, 21), 1), ((11, 20), 3)):
@@ -102,7 +100,7 @@ def test_a_part_of_the_slices_in_any_batches_is_that_part_of_the_whole(
             np.testing.assert_allclose(part.uncertainty.array[inside], whole.uncertainty.array[inside], atol=1e-4)
 
 
-def test_what_is_not_drawn_is_close_to_what_would_have_been(method: Counting, thin: Volume) -> None:
+def test_interpolated_slices_are_closer_to_generated_ones_than_neighbors_are(method: Counting, thin: Volume) -> None:
     source = SlicedVolume.from_volume(thin, pixel_size=2.0)
     indices = source.head_slices()[4:-4]
     options = TranslationOptions(samples=2)

@@ -42,7 +42,7 @@ def method(tiny_checkpoint: Checkpoint) -> LMIDiffusion:
 
 class TestPlanes:
     @pytest.mark.parametrize("plane", PLANES)
-    def test_slices_of_a_plane_are_those_of_the_turned_array_in_every_orientation(
+    def test_slices_of_a_plane_equal_the_permuted_array_in_every_orientation(
         self, plane: str, orientations: Orientations
     ) -> None:
         array = np.random.default_rng(0).normal(size=(21, 19, 18)).astype(np.float32)
@@ -52,14 +52,14 @@ class TestPlanes:
             np.testing.assert_array_equal(grid.slices(volume.array)[:, 0].numpy(), expected)
             np.testing.assert_array_equal(grid.volume(grid.plane_slices(volume.array)), volume.array)
 
-    def test_a_source_cut_anew_shows_the_same_volume_on_the_same_scale(self, tall: Volume) -> None:
+    def test_another_plane_shows_the_same_volume_on_the_same_scale(self, tall: Volume) -> None:
         source = SlicedVolume.from_volume(tall, pixel_size=2.0)
         coronal = source.in_plane("coronal")
         assert coronal.slices.shape == (40, 1, 36, 52)
         np.testing.assert_array_equal(coronal.grid.volume(coronal.plane_slices), source.scaled)
         assert coronal.otsu == source.otsu
 
-    def test_the_head_is_that_of_the_axial_slices_in_every_plane(self) -> None:
+    def test_all_planes_use_the_head_outline_of_the_axial_slices(self) -> None:
         volume = read_volume(sample_scan("ms_patient04_T2w"))
         source = SlicedVolume.from_volume(volume, pixel_size=2.0)
         coronal = source.in_plane("coronal")
@@ -78,26 +78,26 @@ class TestCuts:
         found = share_samples(source, source.head_slices(), tuple(PLANES), TranslationOptions(**options))
         return [(source.in_plane(cut.plane).grid.slice_count, cut.samples) for cut in found]
 
-    def test_every_other_sample_is_axial_and_the_other_planes_take_turns(self, tall: Volume) -> None:
+    def test_samples_alternate_between_axial_and_the_other_planes(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=1) == [(52, 1)]
         assert self._planes_of(tall, samples=2) == [(52, 1), (40, 1)]
         assert self._planes_of(tall, samples=7) == [(52, 4), (40, 2), (36, 1)]
 
-    def test_a_scan_of_thick_slices_is_drawn_in_their_plane_first(self, head_on: HeadMaker, centred: Centred) -> None:
+    def test_the_first_sample_of_a_thick_slice_scan_is_in_its_own_plane(
+        self, head_on: HeadMaker, centred: Centred
+    ) -> None:
         sagittal = head_on((20, 60, 60), centred((20, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(sagittal, samples=1) == [(20, 1)]
         assert self._planes_of(sagittal, samples=4) == [(20, 2), (60, 1), (60, 1)]
 
-    def test_a_slab_of_thick_slices_is_not_cut_across(self, head_on: HeadMaker, centred: Centred) -> None:
+    def test_a_thick_slice_slab_is_sampled_in_its_own_plane_alone(self, head_on: HeadMaker, centred: Centred) -> None:
         slab = head_on((8, 60, 60), centred((8, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(slab, samples=4) == [(8, 4)]
         thin_slab = head_on((20, 60, 60), centred((20, 60, 60), (2.0, 2.0, 2.0)))
         assert self._planes_of(thin_slab, samples=4) == [(20, 4)]
 
     @pytest.mark.parametrize("spacing", [0.95, 1.25, 2.0])
-    def test_isotropic_scans_count_as_axial_however_they_lie(
-        self, head_on: HeadMaker, centred: Centred, spacing: float
-    ) -> None:
+    def test_oblique_isotropic_scans_count_as_axial(self, head_on: HeadMaker, centred: Centred, spacing: float) -> None:
         shape = (round(84 / spacing), round(84 / spacing), round(104 / spacing))
         affine = centred(shape, (spacing, spacing, spacing))
         array = head_on(shape, affine).array
@@ -106,11 +106,11 @@ class TestCuts:
             source = SlicedVolume.from_volume(Volume(array, turned.astype(np.float64)), pixel_size=2.0)
             assert share_samples(source, [0], tuple(PLANES), TranslationOptions(samples=2))[0].plane == "axial"
 
-    def test_a_range_of_slices_is_drawn_in_the_axial_plane_alone(self, tall: Volume) -> None:
+    def test_a_slice_range_uses_the_axial_plane_alone(self, tall: Volume) -> None:
         assert self._planes_of(tall, samples=3, slices=(20, 30)) == [(52, 3)]
 
     @pytest.mark.parametrize(("count", "spacing", "planes"), [(52, 2.0, 3), (49, 2.0, 1), (20, 5.5, 3), (20, 6.5, 1)])
-    def test_low_and_thick_volumes_are_drawn_in_their_own_plane_alone(
+    def test_low_and_thick_volumes_are_sampled_in_their_own_plane_alone(
         self, head_on: HeadMaker, centred: Centred, count: int, spacing: float, planes: int
     ) -> None:
         shape = (36, 40, count)
@@ -118,7 +118,7 @@ class TestCuts:
 
 
 class TestTranslation:
-    def test_it_is_the_mean_of_the_planes_samples_and_its_uncertainty_their_spread(
+    def test_mean_and_uncertainty_are_those_of_the_samples_of_all_planes(
         self, tall: Volume, method: LMIDiffusion
     ) -> None:
         options = TranslationOptions(samples=4)
@@ -142,7 +142,7 @@ class TestTranslation:
         deviation = np.std(volumes, 0, ddof=1)
         np.testing.assert_allclose(result.uncertainty.array[everywhere], deviation[everywhere], atol=1e-5)
 
-    def test_it_overlays_the_source_in_the_48_orientations(
+    def test_multiplanar_translations_of_the_48_orientations_are_equal(
         self, tall: Volume, method: LMIDiffusion, orientations: Orientations
     ) -> None:
         expected = translate(tall, method).volume.array
@@ -160,7 +160,9 @@ class TestTranslation:
         assert fractions == sorted(set(fractions))
         assert fractions[-1] == pytest.approx(1)
 
-    def test_a_network_of_one_plane_is_asked_for_no_other(self, tall: Volume, tiny_checkpoint: Checkpoint) -> None:
+    def test_a_network_trained_on_one_plane_samples_only_that_plane(
+        self, tall: Volume, tiny_checkpoint: Checkpoint
+    ) -> None:
         seen: set[tuple[int, ...]] = set()
 
         class Watched(LMIDiffusion):

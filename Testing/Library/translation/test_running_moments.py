@@ -21,7 +21,7 @@ def test_groups_merge_to_the_mean_and_deviation_of_all_samples() -> None:
     np.testing.assert_allclose(moments.deviation(), samples.std(0, ddof=1), rtol=1e-5)
 
 
-def test_a_voxel_without_samples_in_a_group_keeps_what_it_has() -> None:
+def test_merging_a_group_without_samples_in_a_voxel_leaves_the_voxel_unchanged() -> None:
     moments = RunningMoments(*np.zeros((3, 2), np.float32))
     for count, mean in (([1, 0], [0.5, 0]), ([0, 1], [0, 0.7])):
         moments.merge(RunningMoments(*(np.array(each, np.float32) for each in (count, mean, [0, 0]))))

@@ -10,7 +10,7 @@ from LMIDiffusionLib.translation.guided_upsampling import to_plane_pixels
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 
-def test_detail_comes_back_along_the_axis_that_is_finer_even_if_the_other_is_coarser() -> None:
+def test_guided_upsampling_restores_detail_along_the_finer_axis_of_anisotropic_pixels() -> None:
     """Sagittal slices of 4 mm show an axial one by pixels of 4 x 0.5 mm."""
     fine = np.random.default_rng(0).random((20, 120, 30))
     array = np.pad(0.4 + 0.5 * ndimage.gaussian_filter1d(fine, 1.0, 1), ((4, 4), (20, 20), (2, 2)))
@@ -25,7 +25,7 @@ def test_detail_comes_back_along_the_axis_that_is_finer_even_if_the_other_is_coa
     assert errors[0] < 0.7 * errors[1]
 
 
-def test_air_without_noise_is_left_as_it_is() -> None:
+def test_noise_free_air_is_unchanged() -> None:
     array = np.pad(np.full((30, 36, 20), 80.0, np.float32), ((8, 8), (8, 8), (0, 0)))
     source = SlicedVolume.from_volume(Volume(array, affine_of((2.0, 2.0, 2.0))), pixel_size=2.0)
     result = source.with_air(torch.full((2, 1, 46, 52), 0.3), [3, 4])

@@ -34,14 +34,14 @@ def is_mirrored(number: int) -> bool:
     return bool(shown[0, 0, 0, 0] == 0)
 
 
-def test_one_of_four_samples_sees_the_source_as_it_is_and_the_first_is_not_mirrored() -> None:
+def test_one_of_four_views_is_the_unchanged_source_and_the_first_is_not_mirrored() -> None:
     ramp = torch.linspace(0, 1, 1001)
     assert [number for number in range(4) if torch.equal(tone(number), ramp)] == [3]
     assert not is_mirrored(0)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_air_stays_dark_and_brighter_tissue_is_never_made_the_darker(number: int) -> None:
+def test_intensity_curves_are_increasing_and_keep_air_dark(number: int) -> None:
     toned = tone(number)
     assert toned[0] == 0
     assert toned[-1] > 0.5
@@ -50,13 +50,13 @@ def test_air_stays_dark_and_brighter_tissue_is_never_made_the_darker(number: int
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_view_is_the_toned_source_mirrored_from_left_to_right_or_not(number: int) -> None:
+def test_a_view_applies_its_curve_and_its_left_right_flip(number: int) -> None:
     toned = torch.from_numpy(np.interp(SLICES, np.linspace(0, 1, 1001), tone(number)))
     expected = toned.flip(LEFT_TO_RIGHT) if is_mirrored(number) else toned
     torch.testing.assert_close(sample_view(number).apply(SLICES).double(), expected, atol=2e-2, rtol=0)
 
 
-def test_four_samples_see_four_contrasts_and_eight_see_each_of_them_mirrored_once() -> None:
+def test_eight_views_are_four_contrasts_each_mirrored_once() -> None:
     tones = [tuple(tone(number).tolist()) for number in NUMBERS]
     assert len(set(tones[:4])) == 4
     assert tones[:4] == tones[4:]
@@ -66,7 +66,7 @@ def test_four_samples_see_four_contrasts_and_eight_see_each_of_them_mirrored_onc
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_unflipped_denoiser_answers_in_the_orientation_of_the_source(number: int) -> None:
+def test_the_unflipped_denoiser_returns_the_orientation_of_the_source(number: int) -> None:
     view, noise = sample_view(number), torch.randn(2, 1, 24, 16, generator=torch.Generator().manual_seed(1))
     shown = view.apply(SLICES)
     denoise = view.unflipped(lambda noisy, sigma: shown * noisy + sigma)

@@ -128,9 +128,7 @@ def test_the_translation_depends_on_the_source(method: LMIDiffusion, head: Volum
     assert np.abs(image(method, mirrored, slices=MIDDLE) - middle).max() > 0.1
 
 
-def test_the_checkpoint_in_use_may_have_another_kernel(
-    tiny_checkpoint: Checkpoint, head: Volume, middle: Array
-) -> None:
+def test_the_lmi_kernel_of_the_checkpoint_is_used(tiny_checkpoint: Checkpoint, head: Volume, middle: Array) -> None:
     other = dataclasses.replace(tiny_checkpoint, condition=Condition(kernel=HistogramKernel(bins=8)))
     assert np.abs(image(LMIDiffusion(other, device=CPU), head, slices=MIDDLE) - middle).max() > 0.01
 
@@ -203,7 +201,7 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
 
 
 @pytest.mark.parametrize("cut", [(1, 1, 1, 1), (1, 2, 1, 2), (0, 1, 1, 2)])
-def test_an_odd_size_is_translated_as_if_its_margin_were_there(
+def test_padding_to_the_stride_equals_a_margin_of_zeros(
     method: LMIDiffusion, head: Volume, cut: tuple[int, int, int, int]
 ) -> None:
     """The padding to the network's stride is a margin of zeros, and what is cut off afterwards is that very margin."""
@@ -232,7 +230,7 @@ def test_a_left_handed_file_is_translated_as_the_canonical_volume_and_keeps_its_
 
 
 @pytest.mark.parametrize("shape", [(40, 7, 20), (7, 48, 20)])
-def test_a_volume_too_thin_is_refused(method: LMIDiffusion, head: Volume, shape: tuple[int, ...]) -> None:
+def test_a_too_thin_volume_is_refused(method: LMIDiffusion, head: Volume, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="too thin"):
         run(method, Volume(head.array[tuple(slice(n) for n in shape)], head.affine))
 
@@ -249,7 +247,7 @@ def test_the_batch_size_changes_nothing(method: LMIDiffusion, head: Volume, samp
 
 
 @pytest.mark.parametrize("chosen", [(0, 20), (9, 10), (3, 8), (12, 20)])
-def test_a_range_of_slices_is_that_part_of_the_whole_and_zero_elsewhere(
+def test_a_slice_range_equals_the_whole_translation_inside_and_zero_elsewhere(
     method: LMIDiffusion, head: Volume, whole: Array, chosen: tuple[int, int]
 ) -> None:
     expected = np.zeros_like(head.array)
@@ -275,7 +273,7 @@ def test_translation_leaves_the_global_random_state_alone(method: LMIDiffusion, 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_equal_slices_are_translated_alike(method: LMIDiffusion, head: Volume) -> None:
+def test_equal_slices_get_equal_translations(method: LMIDiffusion, head: Volume) -> None:
     same = head.with_array(np.repeat(head.array[..., 10:11], 20, axis=2))
     result = image(method, same, slices=(9, 11), sampler="euler-maruyama", samples=2)
     np.testing.assert_allclose(result[..., 9], result[..., 10], atol=1e-5)
@@ -343,7 +341,7 @@ def test_air_has_the_level_of_the_source_without_its_noise_and_is_certain(method
     assert (spread[inside] > 0).mean() > 0.9
 
 
-def test_samples_differ_and_the_first_is_the_single_one(method: LMIDiffusion, head: Volume) -> None:
+def test_samples_differ_and_the_first_equals_a_single_sample(method: LMIDiffusion, head: Volume) -> None:
     samples = samples_of(method, head, samples=3)
     torch.testing.assert_close(samples[:1], samples_of(method, head))
     for first, second in ((0, 1), (0, 2), (1, 2)):
@@ -390,9 +388,7 @@ def test_every_estimate_is_steered_by_the_maps_of_the_source_and_of_the_slice_so
 
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 2.0])
-def test_another_guidance_makes_a_difference(
-    method: LMIDiffusion, head: Volume, middle: Array, guidance: float
-) -> None:
+def test_guidance_changes_the_translation(method: LMIDiffusion, head: Volume, middle: Array, guidance: float) -> None:
     assert np.abs(image(method, head, slices=MIDDLE, guidance=guidance) - middle).mean() > 0.001
 
 
@@ -420,7 +416,7 @@ def test_the_default_options_are_those_of_the_default_preset() -> None:
     assert options.samples == PRESETS[DEFAULT_PRESET].samples
 
 
-def test_what_is_asked_for_overrides_the_preset_and_another_sampler_takes_its_own_steps() -> None:
+def test_options_override_the_preset_and_another_sampler_takes_its_own_steps() -> None:
     assert TranslationOptions.from_preset("best", samples=3, steps=7) == TranslationOptions(steps=7, samples=3)
     other = TranslationOptions.from_preset("best", sampler="euler-maruyama")
     assert other.solver()[1] == SAMPLERS["euler-maruyama"].default_steps
@@ -456,7 +452,7 @@ def test_invalid_options_are_refused_in_one_sentence(options: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("chosen", [(-1, 5), (5, 5), (7, 5), (0, 21), (20, 21), (25, 30)])
-def test_a_range_of_slices_outside_the_volume_is_refused_with_the_right_one(
+def test_a_slice_range_outside_the_volume_is_refused_with_the_valid_range(
     method: LMIDiffusion, head: Volume, chosen: tuple[int, int]
 ) -> None:
     with pytest.raises(UserError, match="0:20") as refusal:
@@ -473,7 +469,7 @@ def head_areas(head: Volume) -> NDArray[np.float64]:
     return np.asarray((head.array > 0.7 * threshold_otsu(head.array)).sum((0, 1)) * 4.0)
 
 
-def test_slices_without_head_are_zero_and_neither_translated_nor_counted(
+def test_slices_without_head_are_zero_and_skipped(
     method: LMIDiffusion, head: Volume, whole: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     areas = head_areas(head)
@@ -490,7 +486,7 @@ def test_noise_in_the_background_does_not_count_as_head(head: Volume) -> None:
     assert source_of(head.with_array(noisy)).head_slices() == source_of(head).head_slices()
 
 
-def test_a_range_without_head_is_refused_at_once(method: LMIDiffusion, head: Volume) -> None:
+def test_a_slice_range_without_head_is_refused(method: LMIDiffusion, head: Volume) -> None:
     progress: list[Progress] = []
     with pytest.raises(UserError, match="No head was found"):
         image(method, head, slices=(0, 1), on_progress=progress.append)
@@ -505,7 +501,7 @@ class Cancelled(Exception):
 
 
 @pytest.mark.parametrize("at", [1, 7, 18])
-def test_an_exception_at_any_step_ends_it_there_and_leaves_no_thread_or_state(
+def test_an_exception_in_the_progress_callback_stops_the_translation_and_leaves_no_thread_or_state(
     method: LMIDiffusion, head: Volume, middle: Array, at: int
 ) -> None:
     threads = set(threading.enumerate())
@@ -523,7 +519,7 @@ def test_an_exception_at_any_step_ends_it_there_and_leaves_no_thread_or_state(
     np.testing.assert_array_equal(image(method, head, slices=MIDDLE), middle)
 
 
-def test_progress_is_told_after_every_step(method: LMIDiffusion, head: Volume) -> None:
+def test_progress_is_reported_after_every_step(method: LMIDiffusion, head: Volume) -> None:
     seen: list[Progress] = []
     run(method, head, seen.append, samples=2, slices=MIDDLE, batch_size=2)
     assert len(seen) == STEPS * 2 * 2
@@ -576,7 +572,7 @@ def test_out_of_memory_halves_the_batch_and_changes_no_result(
     assert fractions[-1] == pytest.approx(1)
 
 
-def test_out_of_memory_half_way_through_a_batch_starts_it_anew_and_progress_never_falls(
+def test_out_of_memory_within_a_batch_restarts_it_without_progress_falling(
     method: LMIDiffusion, head: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = image(method, head, slices=(7, 12), samples=2, batch_size=4)
@@ -591,7 +587,7 @@ def test_out_of_memory_half_way_through_a_batch_starts_it_anew_and_progress_neve
 
 
 @OUT_OF_MEMORY
-def test_out_of_memory_for_a_single_slice_is_told_to_the_user(
+def test_out_of_memory_with_a_single_slice_is_a_user_error(
     method: LMIDiffusion, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     batches = counted(monkeypatch, lambda batch, call: error)
@@ -603,7 +599,7 @@ def test_out_of_memory_for_a_single_slice_is_told_to_the_user(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), ValueError("memory"), KeyboardInterrupt()])
-def test_any_other_error_passes_through(
+def test_errors_other_than_out_of_memory_propagate(
     method: LMIDiffusion, head: Volume, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     batches = counted(monkeypatch, lambda batch, call: error)
@@ -627,7 +623,7 @@ NO_MPS = pytest.mark.skipif(torch.backends.mps.is_available(), reason="this mach
         pytest.param("mps", marks=NO_MPS),
     ],
 )
-def test_a_device_that_is_not_there_is_refused_in_one_sentence(name: str) -> None:
+def test_a_missing_device_is_refused_in_one_sentence(name: str) -> None:
     with pytest.raises(UserError) as refusal:
         select_device(name)
     message = str(refusal.value)
