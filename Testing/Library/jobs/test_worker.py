@@ -194,9 +194,7 @@ def test_an_idle_worker_exits_silently_on_a_signal() -> None:
     assert (process.returncode, said) == (143, b"")
 
 
-def test_a_cached_checkpoint_is_reloaded_when_its_file_changes(
-    folder: Path, tiny_checkpoint: Checkpoint
-) -> None:
+def test_a_cached_checkpoint_is_reloaded_when_its_file_changes(folder: Path, tiny_checkpoint: Checkpoint) -> None:
     path, cache = folder / "tiny.safetensors", CheckpointCache()
     first = cache.load(str(path))
     assert cache.load(str(path)) is first
