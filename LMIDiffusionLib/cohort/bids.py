@@ -10,7 +10,7 @@ from typing import Any
 from .. import __version__
 from ..errors import UserError
 from ..images.files import NIFTI_ENDINGS, stem
-from .scans import FAILURES, FIGURES, LOGS, PAGE, Scan
+from .scans import FAILURES, FIGURES, LOGS, PAGE, VOLUMES, Scan
 
 DESCRIPTION = "dataset_description.json"
 SUFFIXES = ("PDw", "T2w", "FLAIR")
@@ -30,7 +30,8 @@ contrast of the source stands in the entity `acq`; all else is in the JSON file 
 
 These volumes have been computed, not measured. They are for research, not for diagnosis or treatment.
 
-`{PAGE}` shows every scan; `{FAILURES}`, if there is one, names those that could not be translated.
+`{PAGE}` shows every scan; `{VOLUMES}` has the volumes of all labels; `{FAILURES}`, if there is one, names those
+that could not be translated.
 """
 
 
@@ -64,6 +65,10 @@ def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
     paths = [path for folder in ("sub-*/anat", "sub-*/ses-*/anat") for path in root.glob(f"{folder}/sub-*")]
     names = [(path, _Name.from_path(path)) for path in sorted(paths) if path.name.endswith(NIFTI_ENDINGS)]
     found = [(path, name) for path, name in names if name.suffix in suffixes and name.get("part") in _MAGNITUDES]
+    for suffix in choice.suffixes or ():
+        if suffix not in {name.suffix for _, name in found}:
+            known = ", ".join(sorted({name.suffix for _, name in names if name.suffix})) or "none"
+            raise UserError(f"There is no scan with the suffix {suffix} to translate; there are those of {known}.")
     participants = _labels(choice.participants, "sub", [name for _, name in found])
     sessions = _labels(choice.sessions, "ses", [name for _, name in found])
     scans = [
@@ -148,7 +153,7 @@ def derivatives_files(source: Path) -> dict[str, str]:
         "SourceDatasets": [{"URL": link}],
         "DatasetLinks": {_RAW: link},
     }
-    ignored = (PAGE, FAILURES, FIGURES, LOGS)
+    ignored = (PAGE, FAILURES, VOLUMES, FIGURES, LOGS)
     return {
         DESCRIPTION: json.dumps(description, indent=2) + "\n",
         "README.md": _README,

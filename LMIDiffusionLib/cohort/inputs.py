@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
 from ..images.files import VOLUME_ENDINGS, stem
 from ..runs.file_lists import read_file_list
 from .bids import Choice, find_bids_scans, is_data_set
+from .left_out import reason_to_leave_out
 from .scans import Scan
 
 
@@ -24,21 +26,24 @@ class Cohort:
         is_bids: true for a BIDS data set.
         scans: all scans that were found, chosen or not.
         problems: name and reason of each entry that cannot be used.
+        left_out: name and reason of each file of a folder that is no scan to translate.
     """
 
     root: Path
     is_bids: bool
     scans: list[Scan]
     problems: list[tuple[str, str]]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
-def find_cohort(source: str, output: Path, choice: Choice = Choice()) -> Cohort:
+def find_cohort(source: str, output: Path, choice: Choice = Choice(), *, target: str = "") -> Cohort:
     """Find the scans of a folder, a pattern such as `scans/*/T2w.nii.gz`, a CSV file, or a BIDS data set.
 
     Args:
         source: folder, pattern, file or data set.
         output: folder of the results, which is skipped where it lies in the input.
         choice: part of a BIDS data set.
+        target: modality that is made; scans of it and label maps are left out of a folder.
 
     Raises:
         UserError: there is no scan, or the choice cannot be made.
@@ -54,14 +59,25 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice()) -> Cohort:
             " give the folder with its dataset_description.json."
         )
     if path.is_dir():
-        cohort = _of_files(path, _volumes_below(path, output))
+        cohort = _of_folder(path, output, target)
     elif path.is_file() and not path.name.endswith(VOLUME_ENDINGS):
         cohort = _of_list(path)
     else:
         cohort = _of_files(_fixed_folder(path), _matches(source, output))
+    if cohort.left_out and not cohort.scans:
+        raise UserError(f"{source} holds no scans but label maps and {target} scans; name them by a pattern.")
     if not cohort.scans:
         raise UserError(f"No scan was found in {source}; give a folder with files {', '.join(VOLUME_ENDINGS)}.")
     return _distinct(cohort)
+
+
+def _of_folder(folder: Path, output: Path, target: str) -> Cohort:
+    """Take the volumes of a folder, except those whose names say that they are no scans to translate."""
+    files = sorted(_volumes_below(folder, output))
+    reasons = {path: reason_to_leave_out(path, target) for path in files}
+    cohort = _of_files(folder, (path for path, reason in reasons.items() if reason is None))
+    left_out = [(_below(folder, path), reason) for path, reason in reasons.items() if reason is not None]
+    return dataclasses.replace(cohort, left_out=left_out)
 
 
 def _of_files(root: Path, files: Iterable[Path]) -> Cohort:
@@ -143,4 +159,4 @@ def _distinct(cohort: Cohort) -> Cohort:
         other = first.setdefault(scan.stem, scan)
         if other is not scan:
             problems.append((scan.name, f"Its results would overwrite those of {other.name}; rename one of them."))
-    return Cohort(cohort.root, cohort.is_bids, [*first.values()], [*cohort.problems, *problems])
+    return dataclasses.replace(cohort, scans=[*first.values()], problems=[*cohort.problems, *problems])

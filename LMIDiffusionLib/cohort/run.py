@@ -17,14 +17,15 @@ from ..images.files import atomic_path, intended
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
 from ..runs.distributed import check_shared_device, kept_failure, launch, share
+from ..segmentation.volume_table import volume_table
 from .bids import check_derivatives, derivatives_files
 from .inputs import Cohort
 from .pipeline import Pipeline
 from .progress_bar import progress_bar
 from .qc_page import qc_page
-from .scans import FAILURES, PAGE, Outputs
+from .scans import FAILURES, PAGE, VOLUMES, Outputs
 from .settings import CohortSettings
-from .sidecar import State, state
+from .sidecar import State, read_summary, state
 
 _HEARTBEAT = 0.2  # seconds
 _ATTEMPTS = 5
@@ -65,7 +66,7 @@ class _Plan:
 
 
 def translate_cohort(options: CohortOptions) -> CohortReport | None:
-    """Translate the chosen scans that have no results yet, and write qc.html and failures.csv.
+    """Translate the chosen scans that have no results yet, and write qc.html, volumes.csv and failures.csv.
 
     Returns:
         The outcome in the first process, None in all others.
@@ -171,6 +172,8 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> Cohort
     lost = {name for name, _ in listed}
     done = [outputs for outputs in every if outputs.scan.name not in lost and outputs.are_complete()]
     _write(options.output / PAGE, qc_page(done, listed))
+    volumes = volume_table((outputs.scan.name, read_summary(outputs).volumes) for outputs in done)
+    _write(options.output / VOLUMES, volumes)
     text = io.StringIO()
     csv.writer(text).writerows([("scan", "reason"), *listed])
     path = options.output / FAILURES

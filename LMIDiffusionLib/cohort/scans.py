@@ -7,7 +7,7 @@ from pathlib import Path
 
 FIGURES, LOGS = "figures", "logs"
 """Folders of the output besides those that mirror the input."""
-PAGE, FAILURES = "qc.html", "failures.csv"
+PAGE, FAILURES, VOLUMES = "qc.html", "failures.csv", "volumes.csv"
 """Files of the output about the whole cohort."""
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ..jobs.translation_job import TranslationJob
 
 SUMMARY = "Translate one scan and segment the result."
-EXAMPLE = "lmidiffusion translate flair.nii.gz t1w.nii.gz --segmentation tissues.nii.gz --find-brain"
+EXAMPLE = (
+    "lmidiffusion translate flair.nii.gz t1w.nii.gz --segmentation tissues.nii.gz --find-brain --volumes volumes.csv"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--uncertainty", type=Path, metavar="PATH", help="write the standard deviation over the samples"
     )
+    result.add_argument(
+        "--volumes", type=Path, metavar="PATH", help="write a table of the volumes of classes or tissues (.csv)"
+    )
     result.add_argument("--overwrite", action="store_true", help="replace existing files")
     result.add_argument("--events", action="store_true", help="print one JSON object per line, for other programs")
     add_verbosity(result)
@@ -79,6 +84,7 @@ def job_of(parsed: argparse.Namespace) -> TranslationJob:
         mask=FOUND if parsed.find_brain else parsed.mask,
         clusters=parsed.clusters,
         uncertainty=parsed.uncertainty,
+        volumes=parsed.volumes,
         processor=Processor(parsed.device, parsed.precision),
         overwrite=parsed.overwrite,
         options=sampling(parsed, parsed.slices),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "Translate and segment all scans of a folder, a list or a BIDS data set."
 EXAMPLE = "lmidiffusion translate-cohort bids/ derivatives/ --suffix T2w FLAIR --find-brain"
+
+_LEFT_OUT = "label maps, or scans of the target modality; --dry-run lists them, a quoted pattern takes them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="intensity classes without a brain (default: the most that the checkpoint knows)",
     )
     result.add_argument("--overwrite", action="store_true", help="redo finished scans")
+    result.add_argument(
+        "--dry-run", action="store_true", help="list what would be translated and what is left out, and stop"
+    )
     add_verbosity(result)
     hardware = add_sampling(parser)
     hardware.add_argument("--precision", choices=PRECISIONS, default="auto", help="as for translate")
@@ -61,14 +68,15 @@ def _add_choice(group: argparse._ArgumentGroup) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..cohort import Choice, CohortOptions, find_cohort, translate_cohort
+    from ..cohort import Choice, CohortOptions, dry_run, find_cohort, translate_cohort
     from ..cohort.settings import CohortSettings
     from ..errors import UserError
+    from ..model.checkpoint import load_checkpoint
 
     labels = (parsed.participant_label, parsed.session_label, parsed.suffix)
-    cohort = find_cohort(
-        parsed.input, parsed.output, Choice(*(None if each is None else tuple(each) for each in labels))
-    )
+    choice = Choice(*(None if each is None else tuple(each) for each in labels))
+    modality = load_checkpoint(parsed.checkpoint).modality
+    cohort = find_cohort(parsed.input, parsed.output, choice, target=modality)
     if parsed.level is not None and not cohort.is_bids:
         raise UserError(f"{parsed.input} is no BIDS data set; give one, or leave out {parsed.level}.")
     options = CohortOptions(
@@ -82,7 +90,21 @@ def run(parsed: argparse.Namespace) -> None:
         nodes=parsed.nodes,
         overwrite=parsed.overwrite,
     )
-    _tell(translate_cohort(options), parsed.output)
+    if parsed.dry_run:
+        _print_plan(dry_run(options, modality))
+        return
+    report = translate_cohort(options)
+    if report is not None and cohort.left_out:
+        print(f"{len(cohort.left_out)} files were left out: {_LEFT_OUT}.", file=sys.stderr)
+    _tell(report, parsed.output)
+
+
+def _print_plan(plan: Iterable[tuple[str, str]]) -> None:
+    actions: Counter[str] = Counter()
+    for name, action in plan:
+        print(f"{name}: {action}")
+        actions[action.partition(":")[0]] += 1
+    print("; ".join(f"{count} {action}" for action, count in actions.items()))
 
 
 def _tell(report: CohortReport | None, output: Path) -> None:

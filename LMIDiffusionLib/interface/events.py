@@ -49,6 +49,7 @@ class Result:
         uncertainty: the standard deviation over samples; None if it was not asked for.
         classes: of the segmentation.
         seconds: duration of the whole job.
+        volumes: the table of volumes; None if it was not asked for.
     """
 
     output: Path
@@ -56,6 +57,7 @@ class Result:
     uncertainty: Path | None
     classes: tuple[ClassVolume, ...]
     seconds: float
+    volumes: Path | None = None
 
 
 class ErrorKind(Enum):
@@ -176,6 +178,7 @@ def _result(fields: dict[str, Any]) -> Result:
         uncertainty=_path(fields["uncertainty"]),
         classes=tuple(classes),
         seconds=float(fields["seconds"]),
+        volumes=_path(fields.get("volumes")),
     )
 
 

@@ -62,7 +62,7 @@ class TerminalReporter:
 
 
 def _print_summary(result: Result) -> None:
-    for path in filter(None, (result.output, result.segmentation, result.uncertainty)):
+    for path in filter(None, (result.output, result.segmentation, result.uncertainty, result.volumes)):
         print(f"Wrote {path}")
     for each in result.classes:
         print(f"  {each.label} {each.name:<13} {each.milliliters:9.1f} ml")

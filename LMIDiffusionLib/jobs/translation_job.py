@@ -18,10 +18,13 @@ from ..interface.events import Result, Stage
 from ..interface.notices import Notice, NoticeKind
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import Processor, select_device, select_precision
+from ..segmentation.volume_table import volume_table
 from ..translation.lmi_diffusion import LMIDiffusion
 from ..translation.options import TranslationOptions
 from ..translation.scan_pipeline import FOUND, ScanResult, ScanSettings, SegmentationSettings, translate_scan
 from .reporting import Reporter
+
+_OUTPUTS = ("output", "segmentation", "uncertainty", "volumes")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class TranslationJob:
         mask: brain mask, or `FOUND` to find the brain in the translation; makes tissues of the classes.
         clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
         uncertainty: file of the standard deviation over samples; None for no such file.
+        volumes: CSV file of the volumes of classes or tissues; None for no such file.
         processor: device and precision.
         overwrite: replace existing files.
         options: of the translation.
@@ -48,6 +52,7 @@ class TranslationJob:
     mask: Path | Literal["found"] | None = None
     clusters: int | None = None
     uncertainty: Path | None = None
+    volumes: Path | None = None
     processor: Processor = Processor()
     overwrite: bool = False
     options: TranslationOptions = TranslationOptions()
@@ -68,7 +73,7 @@ class TranslationJob:
         precision = select_precision(self.processor.precision, device)
         reporter.report(Stage.LOADING)
         checkpoint = load(self.checkpoint)
-        segmentation = None if self.segmentation is None else SegmentationSettings(self.mask, self.clusters)
+        segmentation = SegmentationSettings(self.mask, self.clusters) if self._is_segmented else None
         settings = ScanSettings(checkpoint, self.options, segmentation)
         translator = LMIDiffusion(checkpoint, device=device, precision=precision)
         result = translate_scan(self.source, translator, settings, report=reporter.report)
@@ -76,30 +81,36 @@ class TranslationJob:
         job = self._at_free_paths(reporter)
         job._write(result)
         seconds = time.monotonic() - start
-        reporter.report(Result(job.output, job.segmentation, job.uncertainty, result.volumes, seconds))
+        reporter.report(Result(job.output, job.segmentation, job.uncertainty, result.volumes, seconds, job.volumes))
         return result
+
+    @property
+    def _is_segmented(self) -> bool:
+        return self.segmentation is not None or self.volumes is not None
 
     def _check(self) -> None:
         """Find what cannot work before the checkpoint is loaded."""
-        if self.mask is not None and self.segmentation is None:
+        if self.mask is not None and not self._is_segmented:
             option = "--find-brain" if self.mask == FOUND else "--mask"
             raise UserError(f"A mask only serves the segmentation; add --segmentation, or leave out {option}.")
-        if self.clusters is not None and self.segmentation is None:
+        if self.clusters is not None and not self._is_segmented:
             raise UserError("The number of clusters only serves the segmentation; add --segmentation.")
         if self.uncertainty is not None and self.options.samples < 2:
             raise UserError("The uncertainty is the spread of several samples; add --samples 2 or more.")
         outputs = [path for path in (self.output, self.segmentation, self.uncertainty) if path is not None]
-        named = [path.resolve() for path in (self.source, self.mask, *outputs) if isinstance(path, Path)]
+        named = [path.resolve() for path in (self.source, self.mask, self.volumes, *outputs) if isinstance(path, Path)]
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:
             check_output(path, overwrite=self.overwrite, endings=VOLUME_ENDINGS)
+        if self.volumes is not None:
+            check_output(self.volumes, overwrite=self.overwrite, endings=(".csv",))
 
     def _at_free_paths(self, reporter: Reporter) -> TranslationJob:
         """Return this job with other names for outputs that have appeared since it began, so that nothing is lost."""
         if self.overwrite:
             return self
-        free = {name: _free(getattr(self, name), reporter) for name in ("output", "segmentation", "uncertainty")}
+        free = {name: _free(getattr(self, name), reporter) for name in _OUTPUTS}
         return dataclasses.replace(self, **free)
 
     def _write(self, result: ScanResult) -> None:
@@ -113,6 +124,9 @@ class TranslationJob:
             with contextlib.ExitStack() as stack:
                 for path, volume in files.items():
                     save_volume(stack.enter_context(atomic_path(path)), volume)
+                if self.volumes is not None:
+                    table = volume_table([(str(self.source), result.volumes)])
+                    stack.enter_context(atomic_path(self.volumes)).write_text(table, encoding="utf-8")
         except OSError as error:
             message = f"The result cannot be written ({error.strerror}); free space or choose another folder."
             raise UserError(message) from error

@@ -261,13 +261,14 @@ def test_a_dicom_folder_becomes_a_table_of_volumes_as_the_tutorial_says(
     monkeypatch.setattr("LMIDiffusionLib.jobs.demo.sample_scan", lambda name: thick)
     _follow_twice(page)
     shown = _without_numbers(capsys.readouterr().out)
-    (printed,) = (text for language, text in blocks(page) if language == "text")
+    printed, table = (text for language, text in blocks(page) if language == "text")
     assert _without_numbers(printed) <= shown
+    assert _without_numbers(table) == _without_numbers((place / "volumes.csv").read_text())
     translation, source = lmi.read_volume("t1w.nii.gz"), lmi.read_volume(thick)
     assert _corners(translation) == _corners(source)
     with (place / "volumes.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert 300 < float(row["gray matter"]) < 1000
+        volumes = {row["name"]: float(row["milliliters"]) for row in csv.DictReader(file)}
+    assert 300 < volumes["grey matter"] < 1000
     assert (place / "check.png").stat().st_size > 10_000
 
 

@@ -1,0 +1,89 @@
+"""What a cohort takes of a folder, what it leaves out, and the table of volumes."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CohortRun
+
+from LMIDiffusionLib.cohort import find_cohort
+from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
+
+
+@pytest.fixture
+def folder(thin_scan: Volume, tmp_path: Path) -> Path:
+    """Two scans, and what usually lies beside them."""
+    place = tmp_path / "in"
+    place.mkdir()
+    for name in ("anna_FLAIR", "ben-T2w", "anna_T1w", "anna_mask", "ben_dlmuse", "ben_t1"):
+        write_volume(place / f"{name}.nii.gz", thin_scan)
+    return place
+
+
+def test_label_maps_and_the_target_modality_are_left_out_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    cohort = find_cohort(str(folder), tmp_path / "out", target="T1w")
+    assert [scan.name for scan in cohort.scans] == ["anna_FLAIR.nii.gz", "ben-T2w.nii.gz"]
+    assert [name for name, _ in cohort.left_out] == [
+        *("anna_T1w.nii.gz", "anna_mask.nii.gz", "ben_dlmuse.nii.gz", "ben_t1.nii.gz"),
+    ]
+
+
+def test_a_pattern_takes_whatever_it_names(folder: Path, tmp_path: Path) -> None:
+    cohort = find_cohort(f"{folder}/*_T1w.nii.gz", tmp_path / "out", target="T1w")
+    assert [scan.name for scan in cohort.scans] == ["anna_T1w.nii.gz"]
+
+
+def test_a_dry_run_lists_what_would_be_done_and_writes_nothing(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert run_cohort(f"{folder}/ben*", output) == 0
+    before = sorted(output.rglob("*"))
+    capsys.readouterr()
+    assert run_cohort(folder, output, "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "anna_FLAIR.nii.gz: translate" in lines
+    assert "ben-T2w.nii.gz: finished" in lines
+    assert "ben_dlmuse.nii.gz: left out: It is named as a label map." in lines
+    assert lines[-1] == "1 translate; 1 finished; 4 left out"
+    assert run_cohort(folder, output, "--dry-run", "--seed", "7") == 0
+    assert "ben-T2w.nii.gz: finished with other settings or files; needs --overwrite" in capsys.readouterr().out
+    assert sorted(output.rglob("*")) == before
+
+
+def test_volumes_of_all_scans_stand_in_one_table_and_agree_with_the_label_maps(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    assert run_cohort(folder, output) == 0
+    with (output / "volumes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["scan"] for row in rows} == {"anna_FLAIR.nii.gz", "ben-T2w.nii.gz"}
+    labels = read_volume(output / "ben-T2w_desc-kmeans_dseg.nii.gz")
+    voxel = abs(np.linalg.det(labels.affine[:3, :3])) / 1000
+    for row in rows:
+        if row["scan"] == "ben-T2w.nii.gz":
+            counted = (labels.array == int(row["label"])).sum() * voxel
+            assert float(row["milliliters"]) == pytest.approx(counted, abs=2e-3)
+
+
+def test_names_in_the_table_are_no_formulas(thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_volume(tmp_path / "in" / "=1+1_T2w.nii.gz", thin_scan)
+    assert run_cohort(tmp_path / "in", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "volumes.csv").read_text().splitlines()[1].startswith("'=1+1_T2w.nii.gz,1,")
+
+
+def test_every_suffix_that_matches_nothing_is_refused(
+    thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    anatomy = raw / "sub-01" / "anat"
+    anatomy.mkdir(parents=True)
+    (raw / "dataset_description.json").write_text(json.dumps({"Name": "Raw", "BIDSVersion": "1.9.0"}))
+    write_volume(anatomy / "sub-01_FLAIR.nii.gz", thin_scan)
+    assert run_cohort(raw, tmp_path / "out", "--suffix", "FLAIR", "FLARE") == 2
+    assert "no scan with the suffix FLARE" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
