@@ -1,8 +1,9 @@
-"""Turns an MR volume of the head into one of another contrast, and segments it, in a process beside Slicer."""
+"""Slicer module that translates MR volumes of the head to another contrast and segments them."""
 
 import sys
 
 import slicer
+from LMIDiffusionSlicer.Base.Paths import SUBJECT_HIERARCHY_PLUGIN
 from LMIDiffusionSlicer.Logic.LMIDiffusionLogic import LMIDiffusionLogic
 from LMIDiffusionSlicer.Logic.SelfTest import LMIDiffusionTest
 from LMIDiffusionSlicer.Panel.Panel import Panel
@@ -11,6 +12,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 
+_DOCUMENTATION = "https://github.com/lmidiffusion/SlicerLMIDiffusion/blob/main/docs/slicer.md"
 # Slicer looks for these by name.
 __all__ = ["LMIDiffusion", "LMIDiffusionLogic", "LMIDiffusionTest", "LMIDiffusionWidget"]
 
@@ -27,7 +29,7 @@ class LMIDiffusion(ScriptedLoadableModule):
             " segments it. The model has been trained on T1w scans alone. Choose a source volume and press Translate;"
             " the sample scan is a good first try. For research only: a translation may miss lesions or invent them,"
             " and must not be used for diagnosis or treatment."
-        )
+        ) + _('<p>See the <a href="{address}">documentation</a>.</p>').format(address=_DOCUMENTATION)
         self.parent.acknowledgementText = _(
             "An independent implementation of: Wang Z, Yang Y, Chen Y, Yuan T, Sermesant M, Delingette H, Wu O."
             " Mutual Information Guided Diffusion for Zero-Shot Cross-Modality Medical Image Translation. IEEE"
@@ -36,9 +38,14 @@ class LMIDiffusion(ScriptedLoadableModule):
         )
         slicer.app.connect("startupCompleted()", SampleScans.registerSamples)
 
+    def setup(self):
+        """Offer *Translate with LMIDiffusion* in the subject hierarchy; Slicer calls this once, at its start."""
+        plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
+        plugin.setPythonSource(SUBJECT_HIERARCHY_PLUGIN)
+
 
 class LMIDiffusionWidget(ScriptedLoadableModuleWidget):
-    """What Slicer calls; `Panel` is what the user sees."""
+    """Shell that Slicer calls; `Panel` is the panel itself."""
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -50,7 +57,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget):
         self.panel = Panel(self.ui, self.logic, isShown=lambda: self.parent.isEntered)
 
     def cleanup(self):
-        """Called when the application quits and before the module is loaded again."""
+        """End all that runs, before the application quits or the module is loaded again."""
         self.panel.close()
 
     def enter(self):

@@ -134,3 +134,32 @@ def _references(value: Any) -> int:
     import sys
 
     return sys.getrefcount(value)
+
+
+@pytest.fixture
+def extensions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What has been downloaded and restarted; questions are asked."""
+    done: list[str] = []
+    model = type(slicer.app.extensionsManagerModel())
+    monkeypatch.setattr(model, "download", lambda self, name: bool(done.append(name)) or True)
+    monkeypatch.setattr(type(slicer.app), "restart", lambda self: done.append("restart"))
+    host.setTesting(False)
+    yield done
+    host.setTesting(True)
+    slicer.app.extensionsManagerModel()._installed.clear()
+
+
+def test_installing_an_extension_asks_before_and_after(extensions: list[str]) -> None:
+    model = slicer.app.extensionsManagerModel()
+    host.answerNext(qt.QMessageBox.No)
+    assert not model.installExtensionFromServer("One")
+    assert extensions == []
+    host.answerNext(qt.QMessageBox.Yes)
+    host.answerNext(qt.QMessageBox.Yes)
+    assert model.installExtensionFromServer("One")
+    assert extensions == ["One", "restart"]
+    assert model.isExtensionInstalled("One")
+    model.interactive = False
+    assert model.installExtensionFromServer("Two", False)
+    model.interactive = True
+    assert extensions == ["One", "restart", "Two"]

@@ -106,3 +106,18 @@ def test_views_survive_closing_the_scene() -> None:
     load()
     host.view2D().fit()
     assert host.view2D().pixels().max() > 100
+
+
+def test_linked_views_scroll_together_and_others_do_not() -> None:
+    load()
+    red, yellow = (host.view2D(name) for name in ("Red", "Yellow"))
+    before = yellow.node.GetOrientation()
+    yellow.node.SetOrientation("Axial")
+    for is_linked, expected in ((True, 12.0), (False, 12.0)):
+        for view in (red, yellow):
+            view.logic.GetSliceCompositeNode().SetLinkedControl(is_linked)
+        red.logic.StartSliceNodeInteraction(slicer.vtkMRMLSliceNode.SliceToRASFlag)
+        red.node.SetSliceOffset(12.0 if is_linked else 24.0)
+        red.logic.EndSliceNodeInteraction()
+        assert yellow.node.GetSliceOffset() == expected
+    yellow.node.SetOrientation(before)

@@ -1,9 +1,13 @@
 """The stand-ins of CTK and qMRML widgets, on the real scene."""
 
 import ctk
+import host
+import numpy as np
 import pytest
 import qt
 import slicer
+
+LABELS = "vtkMRMLLabelMapVolumeNode"
 
 
 @pytest.fixture
@@ -101,3 +105,109 @@ def test_a_path_edit_tells_of_paths_that_its_filters_accept_and_of_the_change_to
         edit.currentPath = text
     assert paths == ["a.png", "b.jpg"]
     assert validities == [False, True, False]
+
+
+@pytest.fixture
+def path_edit() -> ctk.ctkPathLineEdit:
+    slicer.app.userSettings().clear()
+    edit = ctk.ctkPathLineEdit()
+    edit.nameFilters = ["Checkpoints (*.safetensors)"]
+    edit.settingKey = "LMIDiffusion/Paths"
+    return edit
+
+
+def test_adding_a_path_to_the_history_tells_of_it_again(path_edit) -> None:
+    paths = []
+    path_edit.connect("currentPathChanged(QString)", paths.append)
+    for path in ("/a.safetensors", "/b.safetensors", "", "/b.safetensors"):
+        path_edit.currentPath = path
+        path_edit.addCurrentPathToHistory()
+    assert paths[:3] == ["/a.safetensors", "/b.safetensors", "/b.safetensors"]
+    assert paths[3:] == ["/a.safetensors", "/b.safetensors"], "CTK takes the path out of its list and puts it back"
+    assert path_edit.currentPath == "/b.safetensors"
+
+
+def test_a_slot_that_adds_to_the_history_whatever_it_hears_calls_itself_without_end(path_edit) -> None:
+    path_edit.connect("currentPathChanged(QString)", lambda path: path_edit.addCurrentPathToHistory())
+    for path in ("/a.safetensors", "", "/a.safetensors"):
+        path_edit.currentPath = path
+    assert any(isinstance(error, RecursionError) for _, error, _ in host.slotErrors())
+    host.slotErrors().clear()
+
+
+def test_a_new_path_edit_shows_the_path_used_last(path_edit) -> None:
+    path_edit.currentPath = "/a.safetensors"
+    path_edit.addCurrentPathToHistory()
+    other = ctk.ctkPathLineEdit()
+    other.settingKey = "LMIDiffusion/Paths"
+    assert other.currentPath == "/a.safetensors"
+
+
+def test_a_path_stays_spelled_as_it_was_written(path_edit) -> None:
+    path_edit.currentPath = "/folder//./a.safetensors"
+    assert path_edit.currentPath == "/folder//./a.safetensors"
+
+
+def test_a_button_box_takes_no_flags_when_it_is_made() -> None:
+    with pytest.raises(TypeError, match="setStandardButtons"):
+        qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+    box = qt.QDialogButtonBox()
+    box.setStandardButtons(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+    assert box.button(qt.QDialogButtonBox.Ok) is not None
+
+
+def dialog() -> tuple[qt.QDialog, qt.QDialogButtonBox]:
+    found = qt.QDialog()
+    box = qt.QDialogButtonBox(found)
+    box.setStandardButtons(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+    box.connect("accepted()", found.accept)
+    box.connect("rejected()", found.reject)
+    return found, box
+
+
+def test_a_dialog_ends_by_a_click_in_it_and_by_nothing_else() -> None:
+    for button, result in ((qt.QDialogButtonBox.Ok, 1), (qt.QDialogButtonBox.Cancel, 0)):
+        shown, box = dialog()
+        host.answerNext(lambda _, box=box, button=button: box.button(button).click())
+        assert shown.exec() == result
+    for answer, reason in ((1, "clicking"), (lambda shown: 1, "returns"), (lambda shown: None, "left the dialog")):
+        host.answerNext(answer)
+        with pytest.raises((TypeError, RuntimeError), match=reason):
+            dialog()[0].exec()
+
+
+def test_a_message_box_is_answered_by_a_button_that_it_has() -> None:
+    box = qt.QMessageBox()
+    box.setStandardButtons(qt.QMessageBox.Ok | qt.QMessageBox.Cancel)
+    host.answerNext(qt.QMessageBox.Cancel)
+    assert box.exec() == qt.QMessageBox.Cancel
+    host.answerNext(qt.QMessageBox.Yes)
+    with pytest.raises(ValueError, match="has no button"):
+        box.exec()
+
+
+def segmentation() -> slicer.vtkMRMLSegmentationNode:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def test_show_3d_needs_a_segment_and_sets_what_each_kind_of_view_shows() -> None:
+    button, node = slicer.qMRMLSegmentationShow3DButton(), segmentation()
+    button.setSegmentationNode(node)
+    assert not button.enabled
+    cube = slicer.util.addVolumeFromArray(np.pad(np.ones((4, 4, 4), np.uint8), 2), nodeClassName=LABELS)
+    slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(cube, node)
+    assert button.enabled and not button.checked
+    button.click()
+    names = slicer.vtkSegmentationConverter
+    display = node.GetDisplayNode()
+    surfaces, labels = names.GetClosedSurfaceRepresentationName(), names.GetBinaryLabelmapRepresentationName()
+    assert display.GetPreferredDisplayRepresentationName3D() == surfaces
+    assert display.GetPreferredDisplayRepresentationName2D() == labels
+    segment = node.GetSegmentation().GetNthSegment(0)
+    smooth = segment.GetRepresentation(surfaces).GetBounds()
+    button.menu().actions()[0].setChecked(False)
+    assert segment.GetRepresentation(surfaces).GetBounds() != smooth
+    button.click()
+    assert not node.GetSegmentation().ContainsRepresentation(surfaces)

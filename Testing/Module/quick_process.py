@@ -20,7 +20,7 @@ _MILLISECONDS = 20
 @contextlib.contextmanager
 def quick_runs(logic: Any) -> Iterator[None]:
     """Meanwhile the logic's runs end at once."""
-    workers = package("Worker.WorkerPool").Workers(QuickProcess)
+    workers = package("Worker.WorkerPool").WorkerPool(QuickProcess)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logic, "_workers", workers)
         yield

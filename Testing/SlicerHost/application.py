@@ -37,6 +37,7 @@ class qSlicerApplication(qt.QObject):
         self._makeLogics()
         self._makeDataIO()
         subject_hierarchy.install(self._scene)
+        subject_hierarchy.installPlugins()
         modules.install(self._logics)
         self._moduleManager = modules.ModuleManager()
         self._ioManager = files.CoreIOManager()
@@ -156,6 +157,9 @@ class qSlicerApplication(qt.QObject):
 
     def userSettings(self) -> Any:
         return qt.QSettings()
+
+    def restart(self) -> None:
+        raise NotImplementedError("The host does not restart: replace this function in the test")
 
     def close(self) -> None:
         """Remove the folders that the host has made."""

@@ -1,6 +1,6 @@
 """The CTK widgets that panels use, with the properties and signals of the CTK classes of these names."""
 
-import fnmatch
+import re
 from typing import Any
 
 import qt
@@ -181,40 +181,66 @@ class ctkSliderWidget(qt.QWidget):
 
 @qt.standIn
 class ctkPathLineEdit(qt.QWidget):
-    """Tells of a path only while the name filters accept it; `validInputChanged` tells when they begin or cease to."""
+    """An editable list of the paths used before. Its text is told as it is written, only while the filters accept it.
+
+    As in CTK, `addCurrentPathToHistory` takes the text out of the list and puts it on top without blocking signals, so
+    that `currentPathChanged` comes with other texts and then with this one; and a `settingKey` fills the list at once
+    and chooses the path used last.
+    """
 
     currentPathChanged = qt.Signal(str)
     validInputChanged = qt.Signal(bool)
     # ctkPathLineEdit::Filter
     Dirs, Files, Readable, Writable = 0x001, 0x002, 0x010, 0x020
+    _MAXIMUM_HISTORY = 5
+    _DEEPEST = 20  # CTK goes on until the stack is full
 
     def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._filters, self._nameFilters, self._settingKey = 0, [], ""
-        self._history, self._isValid = [], True
+        self._isValid, self._depth, self._isLost = True, 0, False
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._lineEdit = qt.QLineEdit()
+        self._comboBox = qt.QComboBox()
+        self._comboBox.setEditable(True)
+        self._comboBox.setInsertPolicy(qt.QComboBox.NoInsert)
+        self._comboBox.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+        self._lineEdit = self._comboBox.lineEdit()
+        self._validator = qt.QRegularExpressionValidator(self)
+        self._setNameFilters([])
+        self._lineEdit.setValidator(self._validator)
         self._button = qt.QToolButton()
         self._button.setText("...")
-        layout.addWidget(self._lineEdit)
+        layout.addWidget(self._comboBox)
         layout.addWidget(self._button)
         self._lineEdit.textChanged.connect(self._onText)
         self._button.clicked.connect(self.browse)
 
     def _onText(self, text: str) -> None:
-        wasValid, self._isValid = self._isValid, self._accepts(text)
+        if self._isLost:
+            return
+        self._depth += 1
+        try:
+            if self._depth > self._DEEPEST:
+                self._isLost = True
+                raise RecursionError("The path edit's signal leads to itself without end; Slicer would crash here")
+            self._tell()
+        finally:
+            self._depth -= 1
+            self._isLost = self._isLost and self._depth > 0
+
+    def _tell(self) -> None:
+        wasValid, self._isValid = self._isValid, self._lineEdit.hasAcceptableInput()
         if self._isValid:
-            self.currentPathChanged.emit(text)
+            self.currentPathChanged.emit(self.currentPath)
         if self._isValid != wasValid:
             self.validInputChanged.emit(self._isValid)
 
-    def _accepts(self, text: str) -> bool:
-        """By the patterns in the brackets of the name filters, as `Images (*.png *.jpg)` has them."""
-        patterns = [each for filters in self._nameFilters for each in filters.partition("(")[2].rstrip(")").split()]
-        return not patterns or any(fnmatch.fnmatchcase(text, each) for each in patterns)
+    def comboBox(self) -> Any:
+        return self._comboBox
 
     def browse(self) -> None:
+        """A file dialog of Qt gives slashes on every system."""
         path = qt.QFileDialog.getOpenFileName(self, "Select a file to open", self.currentPath, self._nameFilters)
         if path:
             self.setCurrentPath(path)
@@ -225,22 +251,56 @@ class ctkPathLineEdit(qt.QWidget):
     def addCurrentPathToHistory(self) -> None:
         if not self._settingKey:
             raise RuntimeError("A path edit keeps its history under its settingKey, and this one has none")
-        self._history = [self.currentPath, *(each for each in self._history if each != self.currentPath)]
-        qt.QSettings().setValue(self._settingKey, self._history)
+        path = self.currentPath
+        if not path:
+            return
+        qt.QSettings().setValue(self._settingKey, [path, *(each for each in self._stored() if each != path)])
+        index = self._comboBox.findText(path)
+        if index >= 0:
+            self._comboBox.removeItem(index)
+        while self._comboBox.count >= self._MAXIMUM_HISTORY:
+            self._comboBox.removeItem(self._comboBox.count - 1)
+        self._comboBox.insertItem(0, path)
+        self._comboBox.setCurrentIndex(0)
+
+    def retrieveHistory(self) -> None:
+        path = self.currentPath
+        wasBlocked = self.blockSignals(True)
+        self._comboBox.clear()
+        for each in self._stored()[: self._MAXIMUM_HISTORY]:
+            self._comboBox.addItem(each)
+        if path:
+            self.setCurrentPath(path)
+        self.blockSignals(wasBlocked)
+        if not path:
+            self._comboBox.setCurrentIndex(0)
+
+    def _stored(self) -> list[str]:
+        found = qt.QSettings().value(self._settingKey) or []
+        return [found] if isinstance(found, str) else list(found)
 
     def _setFilters(self, filters: int) -> None:
         self._filters = filters
 
     def _setNameFilters(self, filters: list[str]) -> None:
         self._nameFilters = list(filters)
+        extensions = [each for text in self._nameFilters for each in re.findall(r"\*\.(\w+)", text)]
+        pattern = "|".join(rf".*\.{extension}?$" for extension in extensions)
+        self._validator.setRegularExpression(qt.QRegularExpression(f"({pattern})" if pattern else ".+"))
 
     def _setSettingKey(self, key: str) -> None:
         self._settingKey = key
+        self.retrieveHistory()
 
     currentPath = qt.Property(str, lambda self: self._lineEdit.text, setCurrentPath)
     filters = qt.Property(int, lambda self: self._filters, _setFilters)
     nameFilters = qt.Property("QStringList", lambda self: self._nameFilters, _setNameFilters)
     settingKey = qt.Property(str, lambda self: self._settingKey, _setSettingKey)
+
+
+@qt.standIn
+class ctkMenuButton(qt.QPushButton):
+    """A button with an arrow beside it that opens its menu; a click on the rest is a click."""
 
 
 @qt.standIn
@@ -263,7 +323,7 @@ _WIDGETS = {
     each.__name__: each
     for each in (
         *(ctkCollapsibleButton, ctkCollapsibleGroupBox, ctkSliderWidget),
-        *(ctkPathLineEdit, ctkComboBox, ctkMessageBox),
+        *(ctkPathLineEdit, ctkComboBox, ctkMenuButton, ctkMessageBox),
     )
 }
 qt.QUiLoader.customClasses.update(_WIDGETS)

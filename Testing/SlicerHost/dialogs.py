@@ -15,7 +15,12 @@ _answers: deque[Any] = deque()
 
 
 def answerNext(answer: Any) -> None:
-    """What the next dialog returns; a function is called with the dialog, or with what its static function got."""
+    """Answer the next dialog.
+
+    A message box is answered by the standard button that is clicked, or by a function that is given the box and returns
+    that button. Another dialog is given to a function, which must end it as a person would, by clicking in it. What
+    has no widgets (a menu, a static function of Qt) returns the answer.
+    """
     _answers.append(answer)
 
 
@@ -29,16 +34,38 @@ def clear() -> None:
 
 def install() -> None:
     """Make every function of Qt that waits for a person take its answer from here."""
-    for kind in (qt.QDialog, qt.QMenu):
-        kind.exec = kind.exec_ = _execute
+    qt.QDialog.exec = qt.QDialog.exec_ = _execute
+    qt.QMessageBox.exec = qt.QMessageBox.exec_ = _executeMessageBox
+    qt.QMenu.exec = qt.QMenu.exec_ = lambda menu, *_arguments: _answer(f"QMenu {menu.title}", menu)
     for name, functions in _STATIC.items():
         for function in functions:
             setattr(getattr(qt, name), function, staticmethod(_staticFunction(f"{name}.{function}")))
 
 
-def _execute(dialog: Any, *_arguments: Any) -> Any:
-    texts = [getattr(dialog, name, "") for name in ("windowTitle", "text")]
-    return _answer(f"{type(dialog).__name__} {' / '.join(filter(None, texts))}", dialog)
+def _execute(dialog: Any, *_arguments: Any) -> int:
+    answer = _take(f"{type(dialog).__name__} {dialog.windowTitle}")
+    if not callable(answer):
+        raise TypeError("A dialog is ended by clicking in it: give answerNext a function that does so")
+    dialog.show()
+    if answer(dialog) is not None:
+        raise TypeError("A dialog is ended by clicking in it, not by what the answer returns")
+    if dialog.visible:
+        dialog.hide()
+        raise RuntimeError(f"The answer has left the dialog '{dialog.windowTitle}' open: nothing in it was clicked")
+    return int(dialog.result())
+
+
+def _executeMessageBox(box: Any, *_arguments: Any) -> int:
+    answer = _take(f"{type(box).__name__} {box.windowTitle} / {box.text}")
+    box.show()
+    wanted = answer(box) if callable(answer) else answer
+    if box.visible:
+        button = box.button(wanted)
+        if button is None:
+            box.hide()
+            raise ValueError(f"The box '{box.text}' has no button {wanted}")
+        button.click()
+    return int(box.result())
 
 
 def _staticFunction(name: str) -> Any:
@@ -49,7 +76,11 @@ def _staticFunction(name: str) -> Any:
 
 
 def _answer(question: str, *arguments: Any) -> Any:
+    answer = _take(question)
+    return answer(*arguments) if callable(answer) else answer
+
+
+def _take(question: str) -> Any:
     if not _answers:
         raise NotImplementedError(f"Nobody answers this dialog (see host.answerNext): {question}")
-    answer = _answers.popleft()
-    return answer(*arguments) if callable(answer) else answer
+    return _answers.popleft()

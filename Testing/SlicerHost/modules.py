@@ -96,6 +96,47 @@ def install(logics: dict[str, Any]) -> None:
     slicer.modules = sys.modules["slicer.modules"] = types.ModuleType("slicer.modules")
     for name, logic in logics.items():
         setattr(slicer.modules, name.lower(), Module(name, logic))
+    editor = slicer.modules.segmenteditor = Module("SegmentEditor")
+    editor._representation = qSlicerSegmentEditorWidget()
+    slicer.util.selectModule = _selectModule
+
+
+@qt.standIn
+class qSlicerSegmentEditorWidget(qMRMLWidget):
+    """The panel of the Segment Editor, as far as others use it: the node that says what is edited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._editor = None
+
+    def enter(self) -> None:
+        """The application makes the editor's node when the user first sees it."""
+        if self._editor is None:
+            self._editor = types.SimpleNamespace(parameterSetNode=None)
+        node = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = slicer.vtkMRMLSegmentEditorNode()
+            node.SetSingletonTag("SegmentEditor")
+            node = slicer.mrmlScene.AddNode(node)
+        self._editor.parameterSetNode = node
+
+    def exit(self) -> None:
+        pass
+
+    def self(self) -> Any:
+        return self._editor
+
+
+def _selectModule(module: str) -> None:
+    """In place of `slicer.util.selectModule`, which wants a main window: leave all other panels and enter this one."""
+    name = module if isinstance(module, str) else module.name
+    found = getattr(slicer.modules, name.lower(), None)
+    if not isinstance(found, Module):
+        raise RuntimeError(f"There is no module {name}")
+    for each in vars(slicer.modules).values():
+        if isinstance(each, Module) and each._representation is not None and each is not found:
+            each._representation.exit()
+    found.widgetRepresentation().enter()
 
 
 def load(path: Path) -> Module:
@@ -110,7 +151,10 @@ def load(path: Path) -> Module:
     specification.loader.exec_module(python)
     module = Module(name, path=str(path))
     setattr(slicer.modules, name.lower(), module)
-    setattr(slicer.modules, f"{name}Instance", getattr(python, name)(module))
+    instance = getattr(python, name)(module)
+    setattr(slicer.modules, f"{name}Instance", instance)
+    if hasattr(instance, "setup"):
+        instance.setup()
     module._representation = qSlicerScriptedLoadableModuleWidget(name)
     module._representation.reload()
     return module

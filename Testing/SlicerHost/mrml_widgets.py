@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import ctk
 import qt
 import slicer
+import vtk
 
 
 @qt.standIn
@@ -201,24 +203,37 @@ def _label(kind: str) -> str:
 
 
 @qt.standIn
-class qMRMLSegmentationShow3DButton(qt.QPushButton):
-    """Makes and shows closed surfaces of a segmentation, or removes them; is down while there are any."""
+class qMRMLSegmentationShow3DButton(ctk.ctkMenuButton):
+    """Makes and shows closed surfaces of a segmentation, or removes them; is down while there are any.
+
+    It can be pressed while there is a segment, and sets which representation 2D and 3D views show. Its menu turns the
+    smoothing of surfaces on and off.
+    """
 
     def __init__(self, parent: Any = None):
         super().__init__(parent)
-        self._segmentation, self._observation = None, None
+        self._segmentation, self._observations = None, []
         self.text = "Show 3D"
         self.setCheckable(True)
+        menu = qt.QMenu("Show 3D", self)
+        self._smoothing = menu.addAction("Surface smoothing")
+        self._smoothing.setCheckable(True)
+        self._smoothing.toggled.connect(self._onSmoothing)
+        self.setMenu(menu)
         self.setEnabled(False)
         self.toggled.connect(self._onToggled)
 
     def setSegmentationNode(self, segmentation: Any) -> None:
-        if self._segmentation is not None:
-            self._segmentation.RemoveObserver(self._observation)
-        self._segmentation = segmentation
+        if self._segmentation is segmentation:
+            return
+        for observation in self._observations:
+            self._segmentation.RemoveObserver(observation)
+        self._segmentation, self._observations = segmentation, []
         if segmentation is not None:
-            event = slicer.vtkSegmentation.ContainedRepresentationNamesModified
-            self._observation = segmentation.AddObserver(event, self._onSegmentation)
+            kinds = slicer.vtkSegmentation
+            events = (vtk.vtkCommand.ModifiedEvent, kinds.SegmentAdded, kinds.SegmentRemoved)
+            events += (kinds.ContainedRepresentationNamesModified,)
+            self._observations = [segmentation.AddObserver(event, self._onSegmentation) for event in events]
         self._update()
 
     def segmentationNode(self) -> Any:
@@ -228,20 +243,48 @@ class qMRMLSegmentationShow3DButton(qt.QPushButton):
         self._update()
 
     def _update(self) -> None:
-        self.setEnabled(self._segmentation is not None)
-        self.setChecked(self._segmentation is not None and self._hasSurfaces())
+        segmentation = None if self._segmentation is None else self._segmentation.GetSegmentation()
+        if segmentation is None:
+            self.setEnabled(False)
+            return
+        isSource = segmentation.GetSourceRepresentationName() == _surfaces()
+        self.setEnabled(segmentation.GetNumberOfSegments() > 0 and not isSource)
+        for widget, isDown in ((self, self._hasSurfaces()), (self._smoothing, self._smoothingFactor() >= 0)):
+            wasBlocked = widget.blockSignals(True)
+            widget.setChecked(isDown)
+            widget.blockSignals(wasBlocked)
 
     def _hasSurfaces(self) -> bool:
-        name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-        return bool(self._segmentation.GetSegmentation().ContainsRepresentation(name))
+        return bool(self._segmentation.GetSegmentation().ContainsRepresentation(_surfaces()))
+
+    def _smoothingFactor(self) -> float:
+        return float(self._segmentation.GetSegmentation().GetConversionParameter(_SMOOTHING) or 0)
+
+    def _onSmoothing(self, isOn: bool) -> None:
+        factor = (abs(self._smoothingFactor()) or 0.5) * (1 if isOn else -1)
+        self._segmentation.GetSegmentation().SetConversionParameter(_SMOOTHING, str(factor))
+        if self._hasSurfaces():
+            self._segmentation.GetSegmentation().CreateRepresentation(_surfaces(), True)
+            self._segmentation.Modified()
 
     def _onToggled(self, isDown: bool) -> None:
-        if self._segmentation is None or isDown == self._hasSurfaces():
+        if self._segmentation is None:
             return
-        if isDown:
-            self._segmentation.CreateClosedSurfaceRepresentation()
-        else:
-            self._segmentation.RemoveClosedSurfaceRepresentation()
+        segmentation, display = self._segmentation.GetSegmentation(), self._segmentation.GetDisplayNode()
+        if not isDown:
+            segmentation.RemoveRepresentation(_surfaces())
+        elif segmentation.CreateRepresentation(_surfaces()) and display is not None:
+            display.SetPreferredDisplayRepresentationName3D(_surfaces())
+            labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+            if segmentation.ContainsRepresentation(labelmap):
+                display.SetPreferredDisplayRepresentationName2D(labelmap)
+
+
+_SMOOTHING = "Smoothing factor"
+
+
+def _surfaces() -> str:
+    return slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 
 
 for _class in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentationShow3DButton):

@@ -276,7 +276,20 @@ def _installConventions():
     QObject.name = property(lambda self: self.objectName, lambda self, name: self.setObjectName(name))
 
 
+def _refuseFlagsOfButtonBoxes():
+    """PythonQt takes or-ed buttons for the orientation of another overload, and makes a box without any button."""
+    construct = QtWidgets.QDialogButtonBox.__init__
+
+    def refuse(self, *arguments, **options):
+        if any(isinstance(each, int) for each in arguments):
+            raise TypeError("PythonQt reads this number as an orientation: use setStandardButtons")
+        construct(self, *arguments, **options)
+
+    QtWidgets.QDialogButtonBox.__init__ = refuse
+
+
 _installConventions()
+_refuseFlagsOfButtonBoxes()
 
 
 class QUiLoader(QtUiTools.QUiLoader):

@@ -1,7 +1,15 @@
-"""Items in the real subject hierarchy. In the application, Qt plugins make them for the nodes that users see."""
+"""Items in the real subject hierarchy, and its plugins in Python.
 
+In the application, Qt plugins make the items for the nodes that users see.
+"""
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 import vtk
 
@@ -40,3 +48,72 @@ def _addItem(scene: Any, node: Any) -> None:
     items = hierarchy(scene)
     if not items.GetItemByDataNode(node):
         items.CreateItem(items.GetSceneItemID(), node)
+
+
+class AbstractScriptedSubjectHierarchyPlugin:
+    """Base class of plugins; Slicer has it in the package SubjectHierarchyPlugins."""
+
+    def __init__(self, scriptedPlugin: Any):
+        self.scriptedPlugin = scriptedPlugin
+        qSlicerSubjectHierarchyPluginHandler.instance().registerPlugin(scriptedPlugin)
+
+
+@qt.standIn
+class qSlicerSubjectHierarchyScriptedPlugin(qt.QObject):
+    """Loads a plugin by the path of its file, as a module of its own, and asks it by the names of its methods."""
+
+    name = qt.Property(str, lambda self: self.objectName, lambda self, name: self.setObjectName(name))
+
+    def setPythonSource(self, path: str) -> bool:
+        if not isinstance(path, str) or not path.endswith(".py"):
+            return False
+        name = Path(path).stem
+        className = name if name.endswith("SubjectHierarchyPlugin") else f"{name}SubjectHierarchyPlugin"
+        specification = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        self._plugin = getattr(module, className)(self)
+        return True
+
+
+@qt.standIn
+class qSlicerSubjectHierarchyPluginHandler(qt.QObject):
+    _instance = None
+
+    @classmethod
+    def instance(cls) -> Any:
+        if cls._instance is None:
+            cls._instance = cls()
+        return cls._instance
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._plugins: list[Any] = []
+        self._item = 0
+
+    def registerPlugin(self, plugin: Any) -> bool:
+        """A plugin of the same name is registered once."""
+        if not plugin.name or any(each.name == plugin.name for each in self._plugins):
+            return False
+        self._plugins.append(plugin)
+        return True
+
+    def currentItem(self) -> int:
+        return self._item
+
+    def contextMenu(self, item: int) -> dict[str, Any]:
+        """Not in the application, where the tree view shows it: the visible actions for an item, by their texts."""
+        self._item = item
+        actions = [action for each in self._plugins for action in each._plugin.itemContextMenuActions()]
+        for action in actions:
+            action.visible = False
+        for each in self._plugins:
+            each._plugin.showContextMenuActionsForItem(item)
+        return {action.text: action for action in actions if action.visible}
+
+
+def installPlugins() -> None:
+    for each in (qSlicerSubjectHierarchyScriptedPlugin, qSlicerSubjectHierarchyPluginHandler):
+        setattr(slicer, each.__name__, each)
+    package = sys.modules["SubjectHierarchyPlugins"] = types.ModuleType("SubjectHierarchyPlugins")
+    package.AbstractScriptedSubjectHierarchyPlugin = AbstractScriptedSubjectHierarchyPlugin

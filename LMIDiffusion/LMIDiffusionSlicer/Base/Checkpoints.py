@@ -1,4 +1,4 @@
-"""Checkpoints by name or path, and what they say of themselves."""
+"""Checkpoints by name or path, and their descriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from .Errors import TranslationError
 
 
 def resolveCheckpoint(nameOrPath: str) -> Path:
-    """File of a checkpoint by its name in the list or by path; empty for the default."""
+    """Return the file of a checkpoint, named as in the list or by its path; an empty name is the default.
+
+    :raises TranslationError: there is no such checkpoint.
+    """
     name = nameOrPath or DEFAULT_CHECKPOINT
     path = known_checkpoints().get(name, Path(name))
     if path == Path():
@@ -29,7 +32,7 @@ def resolveCheckpoint(nameOrPath: str) -> Path:
 
 
 def labelOf(name: str, path: Path) -> str:
-    """What a checkpoint makes and of what, in words; its name where it says nothing of itself."""
+    """Return the modality, pixel size and condition maps of a checkpoint in words; its name if it does not tell."""
     try:
         metadata, header = read_metadata(path), read_header(path)
         maps = [_mapNames()[each] for each in metadata["condition"]["maps"] if each in _mapNames()]
@@ -47,7 +50,7 @@ def _mapNames() -> dict[str, str]:
 
 
 def readSummary(path: Path) -> CheckpointHeader:
-    """What a checkpoint says of itself; it takes neither PyTorch nor safetensors to read it.
+    """Read the description in a checkpoint, for which neither PyTorch nor safetensors is needed.
 
     :raises TranslationError: it is none, or damaged.
     """
@@ -55,3 +58,17 @@ def readSummary(path: Path) -> CheckpointHeader:
         return read_header(path)
     except UserError as error:
         raise TranslationError(str(error)) from error
+
+
+def describe(summary: CheckpointHeader) -> str:
+    """Return the description of a checkpoint in a few lines."""
+    return "\n".join(
+        (
+            _("Makes {modality} with pixels of {size:g} mm.").format(
+                modality=summary.modality, size=summary.pixel_size
+            ),
+            _("Trained on: {data}.").format(data=summary.training_data or _("unknown data")),
+            _("License: {license}.").format(license=summary.licence or _("unknown")),
+            _("Segments tissues inside a brain mask.") if summary.knows_tissues else _("Takes no brain mask."),
+        )
+    )

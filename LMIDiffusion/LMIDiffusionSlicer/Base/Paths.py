@@ -12,6 +12,7 @@ import slicer
 from .. import LIBRARY_FOLDER
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
+SUBJECT_HIERARCHY_PLUGIN = str(MODULE_FOLDER / "LMIDiffusionSlicer" / "Panel" / "LMIDiffusionSubjectHierarchyPlugin.py")
 
 
 def resourcePath(*parts: str) -> Path:

@@ -66,7 +66,7 @@ class SegmentStyle(Enum):
     FILLED = "filled"
 
     def label(self) -> str:
-        return {SegmentStyle.OUTLINES: _("Outlines"), SegmentStyle.FILLED: _("Filled and outlined")}[self]
+        return {SegmentStyle.OUTLINES: _("Outlines"), SegmentStyle.FILLED: _("Filled")}[self]
 
 
 @dataclass(frozen=True)

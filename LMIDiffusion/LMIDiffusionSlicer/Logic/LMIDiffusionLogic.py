@@ -1,7 +1,8 @@
-"""Translates volumes, with or without the panel."""
+"""Translation of volumes, with or without the panel."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,11 +16,10 @@ from ..Scene.ParameterNode import LMIDiffusionParameterNode, dropUnknownChoices
 from ..Scene.Request import TranslationRequest
 from ..Scene.Results import TranslationResult
 from ..Worker.Progress import Progress
-from ..Worker.WorkerPool import Workers
+from ..Worker.WorkerPool import WorkerPool
 from .TranslationRun import Outcome, TranslationRun
 
 _IS_SET = "LMIDiffusion.isSet"
-_WORKERS = Workers()
 
 
 class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
@@ -33,12 +33,12 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
       result = logic.translate(slicer.util.loadVolume("flair.nii.gz"), samples=8)
       slicer.util.exportNode(result.volume, "t1w.nii.gz")
 
-    :param workers: the processes that translate; all logics of the application share one that waits for work.
+    :param workers: processes that translate; by default all logics of the application share one that waits for work.
     """
 
-    def __init__(self, *, workers: Workers = _WORKERS):
+    def __init__(self, *, workers: WorkerPool | None = None):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._workers = workers
+        self._workers = _sharedWorkers() if workers is None else workers
         self._run: TranslationRun | None = None
         self._wrapper: LMIDiffusionParameterNode | None = None
 
@@ -47,7 +47,7 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
         return self._run is not None and self._run.isActive
 
     def getParameterNode(self) -> LMIDiffusionParameterNode:
-        """The one of the scene; it lives on when the scene is closed, and its wrapper with it."""
+        """Return the scene's parameters; node and wrapper live on when the scene is closed."""
         node = super().getParameterNode()
         dropUnknownChoices(node)
         if self._wrapper is None or self._wrapper.parameterNode is not node:
@@ -58,7 +58,7 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
         return self._wrapper
 
     def readParametersAnew(self) -> None:
-        """After a scene has been loaded: the wrapper keeps what it read, also that a node was not loaded yet."""
+        """Read the parameters again after a scene has been loaded; the wrapper remembers nodes that were missing."""
         self.getParameterNode().parameterNode.Modified()
 
     def translate(
@@ -130,3 +130,8 @@ class LMIDiffusionLogic(ScriptedLoadableModuleLogic):
     def endWorker(self) -> None:
         """End the process that waits for the next translation; harmless if there is none."""
         self._workers.end()
+
+
+@functools.cache
+def _sharedWorkers() -> WorkerPool:
+    return WorkerPool()

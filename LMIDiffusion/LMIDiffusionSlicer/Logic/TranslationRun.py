@@ -20,12 +20,12 @@ from ..Base.Dependencies import describe, missingPackages
 from ..Base.Errors import TranslationCancelled, TranslationError
 from ..Base.RunFolder import makeFolder, removeFolder
 from ..Scene.Request import TranslationRequest
-from ..Scene.ResultLoader import publish
+from ..Scene.ResultLoader import loadResult as loadFiles
 from ..Scene.Results import TranslationResult
 from ..Worker.Command import requestLine, shownCommand, translateArguments, withNodeNames
 from ..Worker.FailureMessages import whyFailed
 from ..Worker.Progress import Progress
-from ..Worker.WorkerPool import Worker, Workers
+from ..Worker.WorkerPool import Worker, WorkerPool
 
 _LOG_LINES = 1000
 _DETAIL_LINES = 40
@@ -34,12 +34,12 @@ _BATCH_MILLISECONDS = 100
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request: a result or an error; `doubts` are sentences about its source and mask."""
+    """The end of a request: a result with notices about its source and mask, or an error."""
 
     request: TranslationRequest
     result: TranslationResult | None = None
     error: TranslationError | None = None
-    doubts: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class RunState(Enum):
@@ -60,7 +60,7 @@ class TranslationRun:
     A request that fails does not end the others.
 
     :param workers: give the process, and keep it for the next run when it has worked through all requests.
-    :param publishResult: makes nodes of a request's files.
+    :param loadResult: makes nodes of a request's files.
     :param onProgress: called with each `Progress`.
     :param inputs: nodes whose deletion ends the run; the sources of the requests if not given.
     :param onFinished: called with the `Outcome` of every request, once all have been worked through.
@@ -72,8 +72,8 @@ class TranslationRun:
         self,
         requests: Sequence[TranslationRequest],
         *,
-        workers: Workers,
-        publishResult: Callable[[TranslationRequest, Path, events.Result], TranslationResult] = publish,
+        workers: WorkerPool,
+        loadResult: Callable[[TranslationRequest, Path, events.Result], TranslationResult] = loadFiles,
         inputs: Sequence[slicer.vtkMRMLNode] | None = None,
         onProgress: Callable[[Progress], None] | None = None,
         onFinished: Callable[[list[Outcome]], None] | None = None,
@@ -84,14 +84,14 @@ class TranslationRun:
         self.outcomes: list[Outcome] = []
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
         self._requests = tuple(requests)
-        self._workers, self._publishResult = workers, publishResult
+        self._workers, self._loadResult = workers, loadResult
         self._onProgress, self._onFinished = onProgress or _ignore, onFinished or _ignore
         self._onCancelled, self._onLog = onCancelled or _ignore, onLog or _ignore
         self._inputs = [request.sourceVolume for request in requests] if inputs is None else list(inputs)
         self._startTime = time.monotonic()
         self._progress = Progress(count=len(self._requests))
         self._heard: dict[int, events.Result | events.Error] = {}
-        self._doubts: dict[int, list[str]] = {}
+        self._notices: dict[int, list[str]] = {}
         self._worker: Worker | None = None
         self._arguments: list[list[str]] = []
         self._folder: Path | None = None
@@ -130,8 +130,7 @@ class TranslationRun:
         """Run the event loop until the end; the application's end cancels the run."""
         if self.isActive:
             self._loop = qt.QEventLoop()
-            # Its name depends on the version of Qt.
-            (self._loop.exec if hasattr(self._loop, "exec") else self._loop.exec_)()
+            self._loop.exec()
             self._loop = None
             self.cancel()
 
@@ -205,7 +204,7 @@ class TranslationRun:
             self._onJobEnded(event)
         elif isinstance(event, notices.Notice):
             self._addToLog(event.message)
-            self._doubts.setdefault(self._progress.number, []).append(event.message)
+            self._notices.setdefault(self._progress.number, []).append(event.message)
         else:
             self._heard[self._progress.number] = event
             if isinstance(event, events.Error):
@@ -266,8 +265,8 @@ class TranslationRun:
         try:
             if not isinstance(event, events.Result):
                 raise TranslationError(self._inWordsOf(number, whyFailed(event, code, self.log)))
-            doubts = tuple(self._inWordsOf(number, doubt) for doubt in self._doubts.get(number, ()))
-            return Outcome(request, self._publishResult(request, self._folderOf(number), event), doubts=doubts)
+            notices = tuple(self._inWordsOf(number, notice) for notice in self._notices.get(number, ()))
+            return Outcome(request, self._loadResult(request, self._folderOf(number), event), notices=notices)
         except TranslationError as error:
             return Outcome(request, error=self._withDetails(error))
         except Exception as error:

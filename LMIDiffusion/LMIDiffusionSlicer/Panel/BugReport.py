@@ -1,4 +1,4 @@
-"""A report for the developers: what was used and what happened, without a path or a name of a person, scan or file."""
+"""A report for the developers, without a path or a name of a person, scan or file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LAST_LINES = 40
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/](?:[^\s\"'<>|,;:]+[\\/])*[^\s\"'<>|,;:]*")
 
 
-def report(request: TranslationRequest, log: Iterable[str]) -> str:
-    """Versions, device, checkpoint, options, geometry of the source and the end of the log."""
+def bugReport(request: TranslationRequest, log: Iterable[str]) -> str:
+    """Return versions, checkpoint, options, geometry of the source and the end of the log."""
     lines = [f"LMIDiffusion {LMIDiffusionLib.__version__}", _system(), _versions()]
     lines += [f"checkpoint: {_checkpoint(request)}", f"options: {_options(request)}"]
     if request.sourceVolume is not None and request.sourceProblem() is None:
@@ -66,7 +66,7 @@ def _options(request: TranslationRequest) -> str:
 
 
 def _anonymous(text: str) -> str:
-    """Folders that may hold spaces go first, then all other paths, then names of nodes."""
+    """Replace folders, which may hold spaces, then all other paths, then names of nodes."""
     folders = {str(folder) for folder in (Path.home(), slicer.app.temporaryPath, LIBRARY_FOLDER, MODULE_FOLDER)}
     for folder in sorted(folders, key=len, reverse=True):
         text = text.replace(folder, "/folder")

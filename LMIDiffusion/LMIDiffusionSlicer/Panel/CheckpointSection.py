@@ -1,4 +1,4 @@
-"""The panel's list of checkpoints, the path of one that is not in it, and what the chosen one says of itself."""
+"""The panel's list of models, the path of one that is not in it, downloads, and the description of the chosen one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from slicer.i18n import tr as _
 from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader, Offer, read_offer
 from LMIDiffusionLib.interface.resources import DEFAULT_CHECKPOINT, known_checkpoints, user_checkpoint_folder
 
-from ..Base.Checkpoints import labelOf, readSummary, resolveCheckpoint
+from ..Base.Checkpoints import describe, labelOf, readSummary, resolveCheckpoint
 from ..Base.Errors import TranslationError
 from ..Worker.Download import Download
+from .DownloadsDialog import DownloadsDialog
 
 
 class CheckpointSection:
@@ -26,6 +27,7 @@ class CheckpointSection:
         self._showMessage = showMessage
         self._parameterNode = None
         self._isPathValid = True
+        self._isKeepingPath = False
         self._download: Download | None = None
         self._watcher = qt.QFileSystemWatcher(ui.checkpointComboBox)
         self._watcher.connect("directoryChanged(QString)", lambda folder: self.refresh())
@@ -33,7 +35,7 @@ class CheckpointSection:
         # Not by its name in the parameter node, which writes an empty path as a dot.
         ui.checkpointPathLineEdit.connect("currentPathChanged(QString)", self._onPathChanged)
         ui.checkpointPathLineEdit.connect("validInputChanged(bool)", self._onPathIsValid)
-        ui.checkpointFolderButton.connect("clicked()", self._onOpenFolder)
+        ui.checkpointManageButton.connect("clicked()", self._onManage)
         ui.checkpointDownloadButton.connect("clicked()", self._onDownload)
 
     def setParameterNode(self, parameterNode) -> None:
@@ -62,41 +64,40 @@ class CheckpointSection:
         return self._parameterNode.checkpoint
 
     def summary(self) -> CheckpointHeader:
-        """
+        """Read the description in the chosen checkpoint.
+
         :raises TranslationError: there is no such checkpoint, or it is damaged.
         """
         return readSummary(resolveCheckpoint(self.chosen()))
 
     def update(self) -> None:
-        """Show what the parameter node says."""
+        """Show the choice that the parameter node holds."""
         combo, isFile = self._ui.checkpointComboBox, self._parameterNode.useCheckpointFile
         name = "" if isFile else self._parameterNode.checkpoint or DEFAULT_CHECKPOINT
         combo.setCurrentIndex(combo.findData(name))
-        self._ui.checkpointPathLineEdit.setEnabled(isFile)
-        path = self._parameterNode.checkpointFile
-        self._showPath("" if path == Path() else str(path))
-        self._ui.checkpointSummaryLabel.text = self._describe()
+        for widget in (self._ui.checkpointPathLabel, self._ui.checkpointPathLineEdit):
+            widget.setVisible(isFile)
+        self._showPath(self._parameterNode.checkpointFile)
+        self._showDescription()
         self._ui.checkpointDownloadButton.setVisible(self._offer() is not None)
         self._ui.checkpointDownloadButton.setEnabled(self._download is None)
 
-    def _showPath(self, path: str) -> None:
+    def _showPath(self, path: Path) -> None:
         edit = self._ui.checkpointPathLineEdit
         # Writing what is there already would move the cursor; a text that is no path yet is left to the user.
-        if edit.currentPath != path and (path or self._isPathValid):
-            edit.currentPath = path
+        isEmpty = path == Path()
+        if Path(edit.currentPath) != path and not (isEmpty and not self._isPathValid):
+            edit.currentPath = "" if isEmpty else str(path)
 
-    def _describe(self) -> str:
+    def _showDescription(self) -> None:
+        """The description is a tool tip; a problem is read at once."""
         try:
-            summary = self.summary()
+            description, problem = describe(self.summary()), ""
         except TranslationError as error:
-            return str(error)
-        return _("Makes {modality} of {size:g} mm pixels; trained on {data}; licence {licence}; {masks}.").format(
-            modality=summary.modality,
-            size=summary.pixel_size,
-            data=summary.training_data or _("unknown data"),
-            licence=summary.licence or _("unknown"),
-            masks=_("knows tissues inside a brain mask") if summary.knows_tissues else _("takes no brain mask"),
-        )
+            description = problem = str(error)
+        self._ui.checkpointComboBox.toolTip = description
+        self._ui.checkpointProblemLabel.text = problem
+        self._ui.checkpointProblemLabel.setVisible(bool(problem))
 
     def _fillList(self) -> None:
         combo = self._ui.checkpointComboBox
@@ -125,23 +126,30 @@ class CheckpointSection:
         if name:
             self._parameterNode.checkpoint = name
 
+    def keepPath(self) -> None:
+        """Offer the chosen file again in later sessions. CTK tells of other paths and none while it sorts its list."""
+        if self._parameterNode is not None and self._parameterNode.useCheckpointFile:
+            self._isKeepingPath = True
+            self._ui.checkpointPathLineEdit.addCurrentPathToHistory()
+            self._isKeepingPath = False
+
     def _onPathChanged(self, path: str) -> None:
-        if self._parameterNode is not None:
+        # CTK tells of a path as it is written, pathlib writes it in its own way: compare paths, not texts.
+        isNew = self._parameterNode is not None and Path(path) != self._parameterNode.checkpointFile
+        if isNew and not self._isKeepingPath:
             self._parameterNode.checkpointFile = Path(path)
-            if Path(path).is_file():
-                self._ui.checkpointPathLineEdit.addCurrentPathToHistory()
 
     def _onPathIsValid(self, isValid: bool) -> None:
         """A text that cannot be a checkpoint is told by this signal alone, and is no choice."""
         self._isPathValid = isValid
-        if not isValid and self._parameterNode is not None:
+        if not isValid and self._parameterNode is not None and not self._isKeepingPath:
             self._parameterNode.checkpointFile = Path()
 
-    def _onOpenFolder(self) -> None:
-        folder: Path = user_checkpoint_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
+    def _onManage(self) -> None:
+        DownloadsDialog(self._ui.checkpointManageButton).show()
         self.refresh()
+        if self._parameterNode is not None:
+            self._replaceMissing()
 
     def _offer(self) -> Offer | None:
         try:

@@ -1,4 +1,4 @@
-"""Progress and time in words."""
+"""Progress, times and outcomes as text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
 
 
 def summaryText(outcomes: list[Outcome]) -> str:
-    """How many of several volumes are done, and which failed why."""
+    """Tell how many of several volumes are done, which failed, and why."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     text = _("{done} of {count} volumes done.").format(done=len(outcomes) - len(failed), count=len(outcomes))
     for outcome in failed:

@@ -1,4 +1,4 @@
-"""Installing what is missing when it is first needed, after asking."""
+"""Installation of missing packages when they are first needed, after one question."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from ..Base import Dependencies
 from ..Base.Errors import TranslationError
+from ..Worker.PackageInstaller import installPackages
 
 
 class Installation:
@@ -27,7 +28,7 @@ class Installation:
         self._log = log
 
     def ensure(self, *, optional: Sequence[str] = (), onChanged: Callable[[], None]) -> bool:
-        """Whether all packages are there, once the user was asked and they were installed if need be.
+        """Install missing packages if the user agrees, and tell whether all are there.
 
         :param optional: requirements besides those of every translation.
         :param onChanged: called when `isActive` has changed.
@@ -52,13 +53,14 @@ class Installation:
         if not self._confirm(
             _(
                 "LMIDiffusion needs PyTorch. The extension PyTorch chooses the build that fits this computer. Install"
-                " the extension and restart Slicer now? Save your work first; then press Translate again."
+                " the extension and restart Slicer now? Save your work first; after the restart, press Translate again."
             )
         ):
             self._showMessage(_("Nothing was installed; the translation needs the extension PyTorch."))
             return
         Dependencies.installTorchExtension()
         self._showMessage(_("The extension PyTorch is installed. Restart Slicer and press Translate again."))
+        slicer.util.restart()
 
     def _install(self, missing: list[Dependencies.Package], onChanged: Callable[[], None]) -> None:
         self._showMessage(_("Installing Python packages, which can take minutes; the log shows how far it is..."))
@@ -66,19 +68,19 @@ class Installation:
         try:
             onChanged()
             self._endWorker()
-            Dependencies.install(missing, self._log)
+            installPackages(missing, self._log)
         finally:
             self.isActive = False
 
     def _isUsable(self, installed: list[Dependencies.Package]) -> bool:
-        """Whether Slicer can go on: not with a package half of which is of another version."""
+        """Tell whether Slicer can go on: not with a package that was replaced while it was in use."""
         stale = ", ".join(package.name for package in Dependencies.inUse(installed))
         if stale:
             self._showMessage(_("Restart Slicer: {packages} were in use while replaced.").format(packages=stale))
         return not stale
 
     def _confirm(self, question: str) -> bool:
-        """In testing mode nobody is there to answer."""
+        """Ask the user; in testing mode nobody is there to answer."""
         return not slicer.app.testingEnabled() and slicer.util.confirmOkCancelDisplay(
             question, windowTitle=_("LMIDiffusion")
         )

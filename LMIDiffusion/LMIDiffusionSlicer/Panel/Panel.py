@@ -1,4 +1,4 @@
-"""The panel: what the user chooses, read from the scene and kept in it."""
+"""The panel: sections that show the parameters of the scene and change them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from collections.abc import Callable
 
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..Base.Presets import PRESETS, Preset, Quality
 from ..Logic.LMIDiffusionLogic import LMIDiffusionLogic
-from ..Scene import Geometry, SampleScans
+from ..Scene import Geometry
 from ..Scene.ParameterNode import LMIDiffusionParameterNode
 from ..Scene.Request import TranslationRequest
-from ..Scene.Sequences import SourceSequence
 from .CheckpointSection import CheckpointSection
 from .DeviceSection import DeviceSection
+from .InputSection import InputSection
+from .OutputSection import OutputSection
+from .QualitySection import QualitySection
 from .ResultSection import ResultSection
 from .RunSection import RunSection
-
-_OUTPUTS = ("outputVolume", "outputSegmentation", "uncertaintyVolume")
 
 
 class Panel(VTKObservationMixin):
     """
     :param ui: the widgets of `LMIDiffusion.ui` by name.
-    :param isShown: whether the user has the module open.
+    :param isShown: tells whether the user has the module open.
     """
 
     def __init__(self, ui, logic: LMIDiffusionLogic, *, isShown: Callable[[], bool]):
@@ -37,43 +35,44 @@ class Panel(VTKObservationMixin):
         self._isShown = isShown
         self._guiTag = None
         self._isUpdating = False
-        self._lostOutputs: list[str] = []
-        self._preset: Quality | None = None
-        result = ResultSection(ui)
-        self.run = RunSection(ui, logic, result, request=self.request)
+        result = ResultSection(ui, isShown=isShown)
+        self.run = RunSection(ui, logic, result, request=self.request, onStarted=lambda: self._checkpoints.keepPath())
         self._checkpoints = CheckpointSection(ui, self.run.showMessage)
-        self._devices = DeviceSection(ui, self.run.showMessage)
-        self._sections = (self._checkpoints, self._devices, result, self.run)
-        self._connect()
+        devices = DeviceSection(ui, self.run.showMessage)
+        inputs = InputSection(ui, isUpdating=lambda: self._isUpdating)
+        # In the order of their updates: the first set what the others show.
+        self._sections = (QualitySection(), inputs, OutputSection(ui), self._checkpoints, devices, result, self.run)
+        self._observeScene()
         if isShown():  # it has been loaded again
             self.enter()
 
-    def _connect(self) -> None:
+    def _observeScene(self) -> None:
         scene = slicer.mrmlScene
         for event in (scene.StartCloseEvent, scene.StartImportEvent):
             self.addObserver(scene, event, self._onSceneStart)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._onSceneEnd)
-        # The first before the selectors, the second after them: they turn to another node when theirs is removed.
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved, priority=1.0)
-        self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved, priority=-1.0)
-        self.ui.sampleButton.connect("clicked()", self._onSample)
-        self.ui.brainMaskSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onMaskChosen)
 
     def close(self) -> None:
         self.logic.cancel()
         self.logic.endWorker()
-        self._devices.stop()
-        self._checkpoints.stop()
         self._setParameterNode(None)
+        for section in self._sections:
+            section.stop()
         self.removeObservers()
 
     def enter(self) -> None:
-        """The user opens the module: read the scene, and choose a source if there is none yet."""
+        """Read the scene when the user opens the module, and choose a source if there is none yet."""
         self._connectScene()
         if self.parameterNode.sourceVolume is None:
             self.parameterNode.sourceVolume = _firstVolume()
         self._checkpoints.refresh()
+        self._onParametersChanged()  # a result that has come meanwhile is shown now
+
+    def chooseSource(self, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Choose a source as if in the panel's list."""
+        self._connectScene()
+        self.parameterNode.sourceVolume = volume
 
     def _connectScene(self) -> None:
         if self.parameterNode is None:
@@ -90,16 +89,6 @@ class Panel(VTKObservationMixin):
         elif self.logic.isRunning:  # its result will need the parameter node
             self._connectScene()
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAboutToBeRemoved(self, _caller, _event, node) -> None:
-        if self.parameterNode is not None:
-            self._lostOutputs = [name for name in _OUTPUTS if self.parameterNode.getValue(name) is node]
-
-    def _onNodeRemoved(self, _caller, _event) -> None:
-        for name in self._lostOutputs if self.parameterNode is not None else ():
-            self.parameterNode.setValue(name, None)
-        self._lostOutputs = []
-
     def _setParameterNode(self, parameterNode: LMIDiffusionParameterNode | None) -> None:
         if self.parameterNode is not None:
             self.parameterNode.disconnectGui(self._guiTag)
@@ -109,7 +98,6 @@ class Panel(VTKObservationMixin):
         for section in self._sections:
             section.setParameterNode(parameterNode)
         if parameterNode is not None:
-            self._preset = parameterNode.quality
             self._guiTag = parameterNode.connectParametersToGui(self._widgetsByParameter())
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
             self._onParametersChanged()
@@ -124,25 +112,17 @@ class Panel(VTKObservationMixin):
             return
         self._isUpdating = True
         try:
-            self._applyPreset()
             self._limitSlices()
-            self._update()
+            for section in self._sections:
+                section.update()
         finally:
             self._isUpdating = False
-
-    def _applyPreset(self) -> None:
-        """A newly chosen preset sets what it stands for; setting that by hand makes the preset Custom."""
-        node = self.parameterNode
-        preset = PRESETS.get(node.quality)
-        if preset is not None and node.quality != self._preset:
-            node.sampler, node.steps, node.samples = preset.sampler, preset.steps, preset.samples
-        elif preset is not None and preset != Preset(node.sampler, node.steps, node.samples):
-            node.quality = Quality.CUSTOM
-        self._preset = node.quality
 
     def _limitSlices(self) -> None:
         """Keep the slice range inside the volume and in order; at first it is the whole volume."""
         node = self.parameterNode
+        for spinBox in (self.ui.firstSliceSpinBox, self.ui.lastSliceSpinBox):
+            spinBox.setEnabled(node.limitSlices)
         if self.request().sourceProblem() is not None:
             return
         last = Geometry.axialSliceCount(node.sourceVolume) - 1
@@ -153,40 +133,8 @@ class Panel(VTKObservationMixin):
         node.firstSlice = min(node.firstSlice, last)
         node.lastSlice = min(max(node.firstSlice, node.lastSlice), last)
 
-    def _update(self) -> None:
-        """Show what the parameter node says."""
-        node, request = self.parameterNode, self.request()
-        for section in self._sections:
-            section.update()
-        self.ui.volumeInfoLabel.text = request.sourceProblem() or Geometry.describeVolume(request.sourceVolume)
-        self.ui.brainMaskSelector.setCurrentNode(node.brainMask)
-        self.ui.findBrainCheckBox.setEnabled(node.brainMask is None)
-        self.ui.clustersComboBox.setEnabled(node.brainMask is None and not node.findBrain)
-        self.ui.uncertaintySelector.setEnabled(node.uncertainty)
-        self.ui.firstSliceSpinBox.setEnabled(node.limitSlices)
-        self.ui.lastSliceSpinBox.setEnabled(node.limitSlices)
-        self._showFrames()
-        self._nameNewOutputs()
-
-    def _showFrames(self) -> None:
-        source = SourceSequence.of(self.parameterNode.sourceVolume)
-        self.ui.allFramesCheckBox.setVisible(source is not None)
-        if source is not None:
-            self.ui.allFramesCheckBox.text = _("All {count} frames of the sequence").format(count=source.frameCount)
-
-    def _nameNewOutputs(self) -> None:
-        """What the selectors create is named after the source."""
-        source = self.parameterNode.sourceVolume
-        name = "" if source is None else _("{source} translated").format(source=source.GetName())
-        for selector, what in (
-            (self.ui.outputVolumeSelector, name),
-            (self.ui.outputSegmentationSelector, _("{name} segmentation").format(name=name)),
-            (self.ui.uncertaintySelector, _("{name} uncertainty").format(name=name)),
-        ):
-            selector.baseName = what if name else ""
-
     def request(self) -> TranslationRequest:
-        """What the panel is set to."""
+        """Return the request that the panel is set to."""
         node = self.parameterNode
         return TranslationRequest(
             node.sourceVolume,
@@ -207,19 +155,8 @@ class Panel(VTKObservationMixin):
             batchSize=node.batchSize or None,
         )
 
-    def _onMaskChosen(self, mask) -> None:
-        if self.parameterNode is not None and not self._isUpdating:
-            self.parameterNode.brainMask = mask
-
-    def _onSample(self) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The sample scan could not be loaded."), waitCursor=True):
-            volume, mask = SampleScans.loadPDwSample()
-            self.parameterNode.sourceVolume = volume
-            self.parameterNode.brainMask = mask
-            slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
-
 
 def _firstVolume():
-    """The first that can be a source: label maps, vector and diffusion volumes are scalar volumes to the scene too."""
+    """Return the first plain image: label maps, vector and diffusion volumes are scalar volumes to the scene too."""
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     return next((volume for volume in volumes if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)

@@ -2,44 +2,72 @@
 
 from __future__ import annotations
 
-import qt
+from collections.abc import Callable
+
 import slicer
 from slicer.i18n import tr as _
 
 from ..Base.Presets import SegmentStyle, ViewMode
-from ..Scene.Results import SOURCE_ROLE, TABLE_ROLE, doubtsAbout
+from ..Scene.Results import SOURCE_ROLE, TABLE_ROLE, TranslationResult, noticesOf
 from ..Scene.Views import Arrangement, SliceViews
+from .VolumesTable import VolumesTable
 
 
 class ResultSection:
-    def __init__(self, ui):
+    """
+    :param isShown: tells whether the user has the module open. Views are left alone while another one is.
+    """
+
+    def __init__(self, ui, *, isShown: Callable[[], bool]):
         self._ui = ui
+        self._isShown = isShown
         self._parameterNode = None
+        self._table = VolumesTable(ui)
         self._views = SliceViews()
         self._arrangement: Arrangement | None = None
         self._style: tuple[str, float, SegmentStyle] | None = None
-        ui.volumesTable.verticalHeader().setVisible(False)
+        self._waiting: slicer.vtkMRMLSegmentationNode | None = None
+        ui.editSegmentsButton.connect("clicked()", self._onEditSegments)
 
     def setParameterNode(self, parameterNode) -> None:
         self._parameterNode = parameterNode
+        self._waiting = None
         # A scene that was loaded brings its own views along.
         self._arrangement = None if parameterNode is None else self._wantedArrangement()
 
-    def showNew(self) -> None:
-        """Show a result that has just come, whatever the views show."""
+    def showNew(self, result: TranslationResult) -> None:
+        """Show a result that has just come, now or when the user comes back to the module."""
+        node = self._parameterNode
+        before = node.resultSegmentation
+        if before is not None and before is not result.segmentation and before.GetDisplayNode() is not None:
+            before.GetDisplayNode().SetVisibility(False)  # its outlines would lie over the new ones
+        result.segmentation.GetDisplayNode().SetVisibility(self._isShown())
+        self._waiting = None if self._isShown() else result.segmentation
         self._arrangement = None
         self._ui.resultCollapsibleButton.collapsed = False
+        node.resultVolume, node.resultSegmentation = result.volume, result.segmentation
         self.update()
 
+    def stop(self) -> None:
+        pass
+
     def update(self) -> None:
-        """Show what the parameter node says; views are left alone unless it asks for something new."""
+        """Show the result that the parameter node holds; views are left alone unless it asks for something new."""
         segmentation = self._parameterNode.resultSegmentation
         self._ui.resultCollapsibleButton.setEnabled(self._parameterNode.resultVolume is not None)
         self._ui.show3DButton.setSegmentationNode(segmentation)
-        self._showTable(None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE))
-        self._showDoubts()
+        self._ui.editSegmentsButton.setEnabled(segmentation is not None)
+        self._table.show(None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE))
+        self._showNotices()
         self._showStyle(segmentation)
         self._ui.translationOpacitySlider.setEnabled(self._parameterNode.viewMode == ViewMode.BLENDED)
+        if self._isShown():
+            self._showInViews()
+
+    def _showInViews(self) -> None:
+        if self._waiting is not None and self._waiting.GetDisplayNode() is not None:
+            self._waiting.GetDisplayNode().SetVisibility(True)
+        self._waiting = None
         wanted = self._wantedArrangement()
         if wanted is not None and wanted != self._arrangement:
             self._views.show(wanted)
@@ -59,11 +87,11 @@ class ResultSection:
         )
         return arrangement.swapped() if node.swapped else arrangement
 
-    def _showDoubts(self) -> None:
+    def _showNotices(self) -> None:
         translation = self._parameterNode.resultVolume
-        doubts = "" if translation is None else doubtsAbout(translation)
-        self._ui.doubtsLabel.setVisible(bool(doubts))
-        self._ui.doubtsLabel.text = _("Look at the source: {doubts}").format(doubts=doubts) if doubts else ""
+        notices = "" if translation is None else noticesOf(translation)
+        self._ui.noticesLabel.setVisible(bool(notices))
+        self._ui.noticesLabel.text = _("Look at the source: {notices}").format(notices=notices) if notices else ""
 
     def _showStyle(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
         node, display = self._parameterNode, None if segmentation is None else segmentation.GetDisplayNode()
@@ -73,26 +101,8 @@ class ResultSection:
             display.SetVisibility2DFill(node.segmentStyle is SegmentStyle.FILLED)
         self._style = wanted
 
-    def _showTable(self, table: slicer.vtkMRMLTableNode | None) -> None:
-        widget = self._ui.volumesTable
-        widget.setRowCount(0 if table is None else table.GetNumberOfRows())
-        widget.setColumnCount(2 if table is None else table.GetNumberOfColumns())
-        if table is None:
-            widget.setHorizontalHeaderLabels([_("Segment"), _("Volume [mL]")])
-            return
-        isNarrow = widget.columnCount <= 2
-        widget.horizontalHeader().setSectionResizeMode(
-            qt.QHeaderView.Stretch if isNarrow else qt.QHeaderView.ResizeToContents
-        )
-        widget.setHorizontalHeaderLabels([table.GetColumnName(column) for column in range(widget.columnCount)])
-        for row in range(widget.rowCount):
-            for column in range(widget.columnCount):
-                widget.setItem(row, column, qt.QTableWidgetItem(_shortened(table.GetCellText(row, column))))
-
-
-def _shortened(text: str) -> str:
-    """Numbers with one decimal."""
-    try:
-        return f"{float(text):.1f}"
-    except ValueError:
-        return text
+    def _onEditSegments(self) -> None:
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().parameterSetNode
+        editor.SetAndObserveSegmentationNode(self._parameterNode.resultSegmentation)
+        editor.SetAndObserveSourceVolumeNode(self._parameterNode.resultVolume)

@@ -1,4 +1,4 @@
-"""The panel's buttons that translate, and what is seen of a run: progress, messages, errors, log."""
+"""The panel's buttons that translate, and the progress, messages, errors and log of a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..Logic.LMIDiffusionLogic import LMIDiffusionLogic
 from ..Logic.TranslationRun import Outcome
 from ..Scene import Settings, Views
 from ..Scene.Request import TranslationRequest
-from ..Scene.Results import TranslationResult, keepDoubts
-from ..Scene.Sequences import SequencePublisher, SourceSequence
+from ..Scene.Results import SOURCE_ROLE, TranslationResult, keepNotices
+from ..Scene.Sequences import SequenceLoader, SourceSequence
 from ..Worker.Progress import Progress
-from .BatchDialog import SeveralDialog
-from .BugReport import report
+from .BatchDialog import BatchDialog
+from .BugReport import bugReport
 from .Formatting import duration, progressText, summaryText
 from .Installation import Installation
 from .ResultSection import ResultSection
@@ -25,17 +25,25 @@ from .ResultSection import ResultSection
 
 class RunSection:
     """
-    :param request: what the panel is set to.
-    :param result: shows what has been made.
+    :param result: shows new results.
+    :param request: returns the request that the panel is set to.
+    :param onStarted: called when a translation has started.
     """
 
     def __init__(
-        self, ui, logic: LMIDiffusionLogic, result: ResultSection, *, request: Callable[[], TranslationRequest]
+        self,
+        ui,
+        logic: LMIDiffusionLogic,
+        result: ResultSection,
+        *,
+        request: Callable[[], TranslationRequest],
+        onStarted: Callable[[], None],
     ):
         self._ui = ui
         self._logic = logic
         self._result = result
         self._request = request
+        self._onStarted = onStarted
         self._parameterNode = None
         self.installation = Installation(self.showMessage, ui.logTextEdit.appendPlainText, endWorker=logic.endWorker)
         ui.translateButton.connect("clicked()", self._onTranslateOrCancel)
@@ -44,20 +52,25 @@ class RunSection:
         ui.detailsButton.connect("clicked()", self._onDetails)
         ui.copyReportButton.connect("clicked()", self._onCopyReport)
         ui.detailsButton.setVisible(False)
-        ui.hintLabel.setVisible(not Settings.isHintKnown())
         self._showRunning(False)
 
     def setParameterNode(self, parameterNode) -> None:
         self._parameterNode = parameterNode
 
+    def stop(self) -> None:
+        pass
+
     def update(self) -> None:
-        """Turn the buttons on or off."""
+        """Turn the buttons on or off, and show the hint to new users."""
         problem, isRunning = self._request().problem(), self._logic.isRunning
         isReady = problem is None and not self.installation.isActive
         self._ui.translateButton.text = _("Cancel") if isRunning else _("Translate")
         self._ui.translateButton.enabled = isRunning or isReady
         self._ui.previewButton.enabled = isReady and not isRunning
         self._ui.severalButton.enabled = not isRunning and not self.installation.isActive
+        isNew = not Settings.isHintKnown()
+        self._ui.hintLabel.setVisible(isNew)
+        self._ui.sampleButton.setVisible(isNew or self._parameterNode.sourceVolume is None)
         if isRunning:
             self._ui.translateButton.toolTip = _("End the translation; nothing is kept of it.")
         else:
@@ -75,7 +88,7 @@ class RunSection:
             slicer.util.errorDisplay(str(error), **({"detailedText": error.details} if error.details else {}))
 
     def _onTranslateOrCancel(self) -> None:
-        source = SourceSequence.of(self._parameterNode.sourceVolume) if self._parameterNode.allFrames else None
+        source = SourceSequence.showing(self._parameterNode.sourceVolume) if self._parameterNode.allFrames else None
         if self._logic.isRunning:
             self._logic.cancel()
         elif source is not None:
@@ -91,8 +104,8 @@ class RunSection:
             return
         request = dataclasses.replace(
             self._request(),
-            outputVolume=node.previewVolume,
-            outputSegmentation=node.previewSegmentation,
+            outputVolume=_ofSource(node.previewVolume, node.sourceVolume),
+            outputSegmentation=_ofSource(node.previewSegmentation, node.sourceVolume),
             uncertainty=False,
             findBrain=False,
             slices=(index, index + 1),
@@ -100,12 +113,12 @@ class RunSection:
         self._start([request], lambda outcomes: self._onOutcome(outcomes[0], self._keepPreview))
 
     def _onSeveral(self) -> None:
-        volumes = SeveralDialog(self._ui.severalButton, lambda volume: self._requestFor(volume).problem()).choose()
+        volumes = BatchDialog(self._ui.severalButton, lambda volume: self._requestFor(volume).problem()).choose()
         if volumes:
             self._start([self._requestFor(volume) for volume in volumes], self._onSeveralFinished)
 
     def _requestFor(self, volume: slicer.vtkMRMLScalarVolumeNode) -> TranslationRequest:
-        """The panel's settings for one of several volumes; the brain mask is that of the panel's source."""
+        """Return the panel's settings for one of several volumes; the brain mask is for the panel's source alone."""
         isSource = volume is self._parameterNode.sourceVolume
         return dataclasses.replace(
             self._request(),
@@ -120,14 +133,14 @@ class RunSection:
 
     def _translateFrames(self, source: SourceSequence) -> None:
         try:
-            requests, publisher = source.requests(self._request()), SequencePublisher(source, self._request())
+            requests, loader = source.requests(self._request()), SequenceLoader(source, self._request())
         except TranslationError as error:
             self.showError(error)
             return
         self._start(
             requests,
-            lambda outcomes: self._onFramesFinished(outcomes, publisher),
-            publishResult=publisher.collect,
+            lambda outcomes: self._onFramesFinished(outcomes, loader),
+            loadResult=loader.collect,
             inputs=[source.volume, source.sequence, source.browser],
         )
 
@@ -151,15 +164,20 @@ class RunSection:
             self.showError(error)
         else:
             Settings.remember(self._parameterNode)
+            self._onStarted()
             self._showRunning(True)
 
     def _installPackages(self, requests: Sequence[TranslationRequest]) -> bool:
-        """Whether all packages are there. Installing runs the event loop: no button may start anything meanwhile."""
+        """Tell whether all packages are there. While they are installed, no button may start anything."""
         optional = sorted({each for request in requests for each in request.optionalPackages()})
         try:
-            return self.installation.ensure(optional=optional, onChanged=self.update)
+            return self.installation.ensure(optional=optional, onChanged=self._onInstalling)
         finally:
             self.update()
+
+    def _onInstalling(self) -> None:
+        self._ui.logCollapsibleButton.collapsed = False
+        self.update()
 
     def _onProgress(self, progress: Progress) -> None:
         self.showMessage(progressText(progress))
@@ -173,29 +191,29 @@ class RunSection:
             self.showError(outcome.error)
             return
         keep(outcome.result)
-        keepDoubts(outcome.result.volume, outcome.doubts)
+        keepNotices(outcome.result.volume, outcome.notices)
         self._show(outcome.result)
         self.showMessage(_("Done in {time}.").format(time=duration(outcome.result.seconds)))
 
     def _onSeveralFinished(self, outcomes: list[Outcome]) -> None:
         done = [outcome for outcome in outcomes if outcome.error is None]
         for outcome in done:
-            keepDoubts(outcome.result.volume, outcome.doubts)
+            keepNotices(outcome.result.volume, outcome.notices)
         if done:
             self._show(done[-1].result)
         self._showRunning(False)
         self.showMessage(summaryText(outcomes))
         self._ui.detailsButton.setVisible(len(done) < len(outcomes))
 
-    def _onFramesFinished(self, outcomes: list[Outcome], publisher: SequencePublisher) -> None:
+    def _onFramesFinished(self, outcomes: list[Outcome], loader: SequenceLoader) -> None:
         failed = next(((n, each.error) for n, each in enumerate(outcomes, 1) if each.error is not None), None)
         if failed is not None:
             message = _("Frame {number} failed, so that nothing was kept: {reason}")
             error = TranslationError(message.format(number=failed[0], reason=failed[1]), failed[1].details)
             self.showError(error)
             return
-        result = publisher.publish()
-        keepDoubts(result.volume, (doubt for outcome in outcomes for doubt in outcome.doubts))
+        result = loader.publish([notice for outcome in outcomes for notice in outcome.notices])
+        self._keep(result)
         self._show(result)
         self.showMessage(_("{count} frames done in {time}.").format(count=len(outcomes), time=duration(result.seconds)))
 
@@ -210,26 +228,24 @@ class RunSection:
         self._parameterNode.previewSegmentation = result.segmentation
 
     def _show(self, result: TranslationResult) -> None:
-        before = self._parameterNode.resultSegmentation
-        if before is not None and before is not result.segmentation and before.GetDisplayNode() is not None:
-            before.GetDisplayNode().SetVisibility(False)  # its outlines would lie over the new ones
-        result.segmentation.GetDisplayNode().SetVisibility(True)
-        self._parameterNode.resultVolume = result.volume
-        self._parameterNode.resultSegmentation = result.segmentation
-        self._result.showNew()
-        self._showRunning(False)
         Settings.hintIsKnown()
-        self._ui.hintLabel.setVisible(False)
+        self._result.showNew(result)
+        self._showRunning(False)
 
     def _onDetails(self) -> None:
         self._ui.logCollapsibleButton.collapsed = False
 
     def _onCopyReport(self) -> None:
         lines = self._ui.logTextEdit.toPlainText().splitlines()
-        slicer.app.clipboard().setText(report(self._request(), [*lines, self._ui.statusLabel.text]))
+        slicer.app.clipboard().setText(bugReport(self._request(), [*lines, self._ui.statusLabel.text]))
         self.showMessage(_("The report is on the clipboard; read it before you send it."))
 
     def _showRunning(self, isRunning: bool) -> None:
         self._ui.progressBar.setVisible(isRunning)
         if self._parameterNode is not None:
             self.update()
+
+
+def _ofSource(node, source):
+    """Return a preview again if it is of this source; another source gets one of its own."""
+    return node if node is not None and node.GetNodeReference(SOURCE_ROLE) is source else None

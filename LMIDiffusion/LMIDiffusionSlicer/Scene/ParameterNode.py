@@ -50,7 +50,7 @@ class LMIDiffusionParameterNode:
     viewMode: ViewMode = ViewMode.BLENDED
     swapped: bool = False
     translationOpacity: _Share = 1.0
-    segmentStyle: SegmentStyle = SegmentStyle.OUTLINES
+    segmentStyle: SegmentStyle = SegmentStyle.FILLED
     segmentationOpacity: _Share = 1.0
     # What the Result part shows: the last translation or preview.
     resultVolume: vtkMRMLScalarVolumeNode

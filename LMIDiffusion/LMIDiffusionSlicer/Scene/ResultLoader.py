@@ -1,4 +1,4 @@
-"""Files of a result to nodes."""
+"""Loading the files of a result into nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .Request import TranslationRequest
 from .Results import TABLE_ROLE, OutputNodes, TranslationResult, fillSegmentation, fillTable, fillVolume
 
 
-def publish(request: TranslationRequest, folder: Path, event: events.Result) -> TranslationResult:
+def loadResult(request: TranslationRequest, folder: Path, event: events.Result) -> TranslationResult:
     """Read all files, then fill the nodes.
 
     :raises TranslationError: a file is missing or does not fit; no node has been made or changed then.
@@ -29,11 +29,11 @@ def publish(request: TranslationRequest, folder: Path, event: events.Result) -> 
     name = resultName(request)
     with OutputNodes(source) as outputs:
         volume = outputs.node("vtkMRMLScalarVolumeNode", request.outputVolume, name)
-        fillVolume(volume, source, array, upperLevel=1.0, description=_description(request))
+        fillVolume(volume, source, array, upperLevel=1.0, description=describeTranslation(request))
         segmentation = outputs.node(
             "vtkMRMLSegmentationNode", request.outputSegmentation, _("{name} segmentation").format(name=name)
         )
-        fillSegmentation(segmentation, source, volume, labels, event.classes)
+        fillSegmentation(segmentation, source, labels, event.classes)
         uncertainty = None if spread is None else _fillUncertainty(outputs, request, spread, name)
         table = outputs.node(
             "vtkMRMLTableNode", segmentation.GetNodeReference(TABLE_ROLE), _("{name} volumes").format(name=name)
@@ -48,19 +48,20 @@ def _fillUncertainty(outputs: OutputNodes, request: TranslationRequest, spread: 
         "vtkMRMLScalarVolumeNode", request.outputUncertainty, _("{name} uncertainty").format(name=name)
     )
     upperLevel = float(spread.max()) or 1.0
-    fillVolume(volume, request.sourceVolume, spread, upperLevel=upperLevel, description=_description(request))
+    fillVolume(volume, request.sourceVolume, spread, upperLevel=upperLevel, description=describeTranslation(request))
     return volume
 
 
 def resultName(request: TranslationRequest) -> str:
-    """Name of a translation that gets a node of its own."""
+    """Return the name of a translation that gets a node of its own."""
     name = _("{source} as {modality}").format(
         source=request.sourceVolume.GetName(), modality=request.summary().modality
     )
     return name if request.slices is None else _("{name} (part)").format(name=name)
 
 
-def _description(request: TranslationRequest) -> str:
+def describeTranslation(request: TranslationRequest) -> str:
+    """Return how a translation was made, for the description of its node."""
     return _(
         "Made by LMIDiffusion from {source}: {sampler}, {steps} steps, {samples} samples, seed {seed}."
         " For research only."

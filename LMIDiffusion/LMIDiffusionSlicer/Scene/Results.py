@@ -1,4 +1,4 @@
-"""The result of a run as nodes: volumes, segmentation and table, where a user of Slicer expects them."""
+"""Results of a run as nodes: volumes, segmentation and table, where a user of Slicer expects them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface.events import ClassVolume
 
-# Lead from a translated volume to its source and from a segmentation to its table, also in a scene that was loaded.
+# References from each result to its source and from a segmentation to its table, also in a scene that was loaded.
 SOURCE_ROLE = "LMIDiffusion.source"
 TABLE_ROLE = "LMIDiffusion.table"
-_DOUBTS = "LMIDiffusion.doubts"
+_NOTICES = "LMIDiffusion.notices"
+_AUTOMATIC = "LMIDiffusion.automatic"
+# Fill of segments in slice views, through which the image is seen.
+_FILL_OPACITY = 0.35
+# In 3D, whatever encloses the brain must be seen through.
+_SHELL_OPACITY = 0.2
 
 _TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
@@ -24,9 +29,11 @@ _ANATOMICAL_STRUCTURE = "SCT^123037004^Anatomical Structure"
 
 @dataclass(frozen=True)
 class _Tissue:
-    """`code` of SNOMED CT, and the colors that Slicer gives it."""
+    """A tissue inside the brain mask: its SNOMED CT code, and a color of its own.
 
-    name: str
+    Slicer's colors of gray and white matter cannot be told apart as outlines.
+    """
+
     code: str
     color: tuple[int, int, int]
 
@@ -36,19 +43,19 @@ class _Tissue:
         return "~".join(entry)
 
 
-# By the names that the library gives to the classes inside a brain mask.
+# Keys: the library's names of the classes inside a brain mask.
 _TISSUES = {
-    "CSF": _Tissue("CSF", "SCT^65216001^Cerebrospinal Fluid", (85, 188, 255)),
-    "grey matter": _Tissue("gray matter", "SCT^389081007^Gray Matter", (200, 200, 235)),
-    "white matter": _Tissue("white matter", "SCT^389080008^White Matter", (250, 250, 210)),
+    "CSF": _Tissue("SCT^65216001^Cerebrospinal Fluid", (64, 160, 255)),
+    "grey matter": _Tissue("SCT^389081007^Gray Matter", (240, 90, 80)),
+    "white matter": _Tissue("SCT^389080008^White Matter", (255, 225, 100)),
 }
-# Of the intensity classes, the darkest first; neighbors must be told apart on a grey image.
-_CLASS_COLORS = ((60, 60, 60), (68, 119, 170), (34, 136, 51), (204, 187, 68), (238, 102, 119))
+# Colors of the intensity classes, the darkest class first; neighbors can be told apart on a gray image.
+_CLASS_COLORS = ((60, 60, 60), (64, 160, 255), (40, 180, 99), (255, 225, 100), (240, 90, 80))
 
 
 @dataclass(frozen=True)
 class TranslationResult:
-    """Nodes that a run has filled; `seconds` that the worker took."""
+    """Nodes that a run has filled, and the time that the worker took in seconds."""
 
     volume: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
@@ -57,18 +64,28 @@ class TranslationResult:
     seconds: float
 
 
-def keepDoubts(volume, doubts: Iterable[str]) -> None:
-    """Keep with a translated volume what was doubtful of its source, each sentence once."""
-    volume.SetAttribute(_DOUBTS, " ".join(dict.fromkeys(doubts)) or None)
+def keepNotices(volume, notices: Iterable[str]) -> None:
+    """Keep the notices about a source with its translation, each sentence once."""
+    volume.SetAttribute(_NOTICES, " ".join(dict.fromkeys(notices)) or None)
 
 
-def doubtsAbout(volume) -> str:
-    """What `keepDoubts` has kept; empty if there was nothing."""
-    return volume.GetAttribute(_DOUBTS) or ""
+def noticesOf(volume) -> str:
+    """Return the notices kept with a translation; empty if there are none."""
+    return volume.GetAttribute(_NOTICES) or ""
+
+
+def markAutomatic(node) -> None:
+    """Mark a node that no user has chosen, as `isAutomatic` reads it."""
+    node.SetAttribute(_AUTOMATIC, "yes")
+
+
+def isAutomatic(node) -> bool:
+    """Tell whether a run has created the node, so that the next source gets one of its own."""
+    return node is not None and node.GetAttribute(_AUTOMATIC) is not None
 
 
 class OutputNodes:
-    """Gives the nodes of a result; what it has created goes again if something fails on the way.
+    """Nodes of a result; those that it has created are removed if something fails on the way.
 
     A node that the user chose is reused, unless it has been deleted since.
     """
@@ -90,7 +107,9 @@ class OutputNodes:
         node = chosen
         if node is None or node.GetScene() is None:
             node = slicer.mrmlScene.AddNewNodeByClass(nodeClass, slicer.mrmlScene.GenerateUniqueName(name))
+            markAutomatic(node)
             self._created.append(node)
+        node.SetNodeReferenceID(SOURCE_ROLE, self._source.GetID())
         placeBeside(self._source, node)
         return node
 
@@ -118,19 +137,23 @@ def fillVolume(volume, source, array: np.ndarray, *, upperLevel: float, descript
     display = volume.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0, upperLevel)
-    volume.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
 
 
-def fillSegmentation(segmentationNode, source, translated, labels, classes: tuple[ClassVolume, ...]) -> None:
+def fillSegmentation(segmentationNode, source, labels, classes: tuple[ClassVolume, ...]) -> None:
     """Replace the segments by one for each class of a label map (a node outside the scene)."""
     fillSegments(segmentationNode, labels, classes)
+    placeSegmentation(segmentationNode, source, classes)
+
+
+def placeSegmentation(segmentationNode, source, classes: tuple[ClassVolume, ...]) -> None:
+    """Put a segmentation where its source lies, and show its segments."""
     segmentationNode.SetAndObserveTransformNodeID(source.GetTransformNodeID())
-    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(translated)
-    # Export as DICOM Segmentation looks for this reference.
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(source)
+    # The export as DICOM Segmentation reads the UIDs of this node: the source has some, the translation has none.
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    segmentationNode.SetNodeReferenceID(role, translated.GetID())
+    segmentationNode.SetNodeReferenceID(role, source.GetID())
     segmentationNode.CreateDefaultDisplayNodes()
-    hideAir(segmentationNode, classes)
+    _showSegments(segmentationNode.GetDisplayNode(), classes)
 
 
 def fillSegments(segmentationNode, labels, classes: tuple[ClassVolume, ...]) -> None:
@@ -166,24 +189,33 @@ def _segmentID(each: ClassVolume) -> str:
     return f"Segment_{each.label}"
 
 
-def hideAir(segmentationNode, classes: tuple[ClassVolume, ...]) -> None:
-    """The darkest intensity class holds the air around the head, which would cover the views."""
-    display = segmentationNode.GetDisplayNode()
+def _showSegments(display, classes: tuple[ClassVolume, ...]) -> None:
+    """Fill thinly in slice views, hide the air that would cover everything, and see through the shell in 3D."""
+    display.SetOpacity2DFill(_FILL_OPACITY)
+    visible = withoutAir(classes)
     for each in classes:
-        display.SetSegmentVisibility(_segmentID(each), each.name in _TISSUES or each.label > 1)
+        display.SetSegmentVisibility(_segmentID(each), each in visible)
+    for each in visible[:1]:
+        display.SetSegmentOpacity3D(_segmentID(each), _SHELL_OPACITY)
+
+
+def withoutAir(classes: tuple[ClassVolume, ...]) -> list[ClassVolume]:
+    """Return the classes but for the darkest of the intensity classes, which holds the air around the head."""
+    return [each for each in classes if each.name in _TISSUES or each.label > 1]
 
 
 def className(each: ClassVolume) -> str:
-    """As the segment is called."""
-    return _TISSUES[each.name].name if each.name in _TISSUES else each.name
+    """Return the name of the class's segment, translated."""
+    tissues = {"CSF": _("CSF"), "grey matter": _("gray matter"), "white matter": _("white matter")}
+    return tissues.get(each.name) or _("Class {number}").format(number=each.label)
 
 
 def fillTable(tableNode, classes: tuple[ClassVolume, ...]) -> None:
-    """Replace the rows by the volume of every class in milliliters."""
+    """Replace the rows by the volume of every class but the air, in milliliters."""
     names, volumes = vtk.vtkStringArray(), vtk.vtkDoubleArray()
     names.SetName(_("Segment"))
     volumes.SetName(_("Volume [mL]"))
-    for each in classes:
+    for each in withoutAir(classes):
         names.InsertNextValue(className(each))
         volumes.InsertNextValue(each.milliliters)
     tableNode.RemoveAllColumns()

@@ -1,8 +1,9 @@
-"""A source that is a frame of a sequence: all its frames, and the sequences that their translations become."""
+"""Sequences: the requests for all frames of one, and the sequences that their translations become."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,20 @@ from ..Base.Errors import TranslationError
 from ..Base.RunFolder import segmentationFile, translatedFile
 from .Geometry import arrayInOrderOf, readVolume
 from .Request import TranslationRequest
-from .ResultLoader import resultName
-from .Results import SOURCE_ROLE, TABLE_ROLE, TranslationResult, className, fillSegments, hideAir, placeBeside
+from .ResultLoader import describeTranslation, resultName
+from .Results import (
+    SOURCE_ROLE,
+    TABLE_ROLE,
+    TranslationResult,
+    className,
+    fillSegments,
+    isAutomatic,
+    keepNotices,
+    markAutomatic,
+    placeBeside,
+    placeSegmentation,
+    withoutAir,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class _Frame:
 
 
 class SourceSequence:
-    """The sequence that a volume shows a frame of."""
+    """A sequence, its browser, and the volume that shows one of its frames."""
 
     def __init__(self, volume: slicer.vtkMRMLScalarVolumeNode, browser: slicer.vtkMRMLSequenceBrowserNode):
         self.volume = volume
@@ -42,8 +55,8 @@ class SourceSequence:
         self.sequence = browser.GetSequenceNode(volume)
 
     @classmethod
-    def of(cls, volume: slicer.vtkMRMLScalarVolumeNode | None) -> SourceSequence | None:
-        """None if the volume belongs to no sequence of two frames or more."""
+    def showing(cls, volume: slicer.vtkMRMLScalarVolumeNode | None) -> SourceSequence | None:
+        """Return the sequence whose frame the volume is; None if there is none of two frames or more."""
         browser = None if volume is None else slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(volume)
         if browser is None or browser.GetSequenceNode(volume).GetNumberOfDataNodes() < 2:
             return None
@@ -54,7 +67,7 @@ class SourceSequence:
         return self.sequence.GetNumberOfDataNodes()
 
     def requests(self, request: TranslationRequest) -> list[TranslationRequest]:
-        """A request for each frame, which is outside the scene.
+        """Return a request for each frame; frames are nodes outside the scene.
 
         :raises TranslationError: what is asked for cannot be had of frames.
         """
@@ -71,12 +84,15 @@ class SourceSequence:
         return [dataclasses.replace(request, sourceVolume=frame, **none) for frame in frames]
 
 
-class SequencePublisher:
-    """Collects frames outside the scene; all of them become sequences, or none."""
+class SequenceLoader:
+    """Collects translated frames outside the scene, then makes sequences of all of them.
+
+    The chosen outputs of the request show the frames; what they showed of an earlier translation is replaced.
+    """
 
     def __init__(self, source: SourceSequence, request: TranslationRequest):
         self._source = source
-        self._name = resultName(dataclasses.replace(request, sourceVolume=source.volume))
+        self._request = dataclasses.replace(request, sourceVolume=source.volume)
         self._frames: list[_Frame] = []
 
     def collect(self, request: TranslationRequest, folder: Path, event: events.Result) -> None:
@@ -86,48 +102,75 @@ class SequencePublisher:
         labels = readVolume(segmentationFile(folder), "vtkMRMLLabelMapVolumeNode")
         self._frames.append(_Frame(frame, array.astype(np.float32), labels, event.classes, event.seconds))
 
-    def publish(self) -> TranslationResult:
-        """Make a sequence of volumes and one of segmentations, and show them by the browser of the source."""
-        volumes = self._sequence(self._name, [_volumeOf(frame) for frame in self._frames])
-        name = _("{name} segmentation").format(name=self._name)
-        segmentations = self._sequence(name, [_segmentationOf(frame) for frame in self._frames])
-        for sequence in (volumes, segmentations):
-            self._source.browser.AddSynchronizedSequenceNode(sequence)
-        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self._source.browser)
-        volume, segmentation = map(self._source.browser.GetProxyNode, (volumes, segmentations))
+    def publish(self, notices: Iterable[str]) -> TranslationResult:
+        """Make a sequence of volumes and one of segmentations, and show them by the browser of the source.
+
+        :param notices: kept with each frame, as a browser copies the attributes of the frame that it shows.
+        """
+        name = resultName(self._request)
+        volumes = [_volumeOf(frame) for frame in self._frames]
+        for each in volumes:
+            each.SetDescription(describeTranslation(self._request))
+            keepNotices(each, notices)
+        volume = self._show(name, self._request.outputVolume, volumes)
+        segmentation = self._show(
+            _("{name} segmentation").format(name=name),
+            self._request.outputSegmentation,
+            [_segmentationOf(frame) for frame in self._frames],
+        )
         self._present(volume, segmentation)
-        table = self._table()
+        table = segmentation.GetNodeReference(TABLE_ROLE) or _newNode(
+            "vtkMRMLTableNode", _("{name} volumes").format(name=name)
+        )
         segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
+        self._fillTable(table)
         seconds = sum(frame.seconds for frame in self._frames)
         return TranslationResult(volume, segmentation, None, table, seconds)
 
-    def _sequence(self, name: str, nodes: list) -> slicer.vtkMRMLSequenceNode:
+    def _show(self, name: str, chosen, frames: list):
+        """Return the node that shows one of the frames: the chosen one, or a new one."""
+        browser = self._source.browser
+        isChosen = chosen is not None and chosen.GetScene() is not None
+        sequence = browser.GetSequenceNode(chosen) if isChosen else None
+        if sequence is None:
+            sequence = _newNode("vtkMRMLSequenceNode", chosen.GetName() if isChosen else name)
+            browser.AddSynchronizedSequenceNode(sequence)
+        if isChosen:
+            browser.AddProxyNode(chosen, sequence, False)
+            browser.SetOverwriteProxyName(sequence, False)
+        for frame in frames if not isChosen or isAutomatic(chosen) else ():
+            markAutomatic(frame)
+        self._fill(sequence, frames)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+        return browser.GetProxyNode(sequence)
+
+    def _fill(self, sequence: slicer.vtkMRMLSequenceNode, frames: list) -> None:
         source = self._source.sequence
-        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", slicer.mrmlScene.GenerateUniqueName(name))
         sequence.SetIndexName(source.GetIndexName())
         sequence.SetIndexUnit(source.GetIndexUnit())
         sequence.SetIndexType(source.GetIndexType())
-        for number, node in enumerate(nodes):
-            sequence.SetDataNodeAtValue(node, source.GetNthIndexValue(number))
-        return sequence
+        values = [source.GetNthIndexValue(number) for number in range(len(frames))]
+        before = [sequence.GetNthIndexValue(number) for number in range(sequence.GetNumberOfDataNodes())]
+        for value, frame in zip(values, frames, strict=True):
+            sequence.SetDataNodeAtValue(frame, value)
+        for value in set(before) - set(values):
+            sequence.RemoveDataNodeAtValue(value)
 
     def _present(self, volume, segmentation) -> None:
         source = self._source.volume
-        volume.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
         for node in (volume, segmentation):
+            node.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
             node.SetAndObserveTransformNodeID(source.GetTransformNodeID())
             node.CreateDefaultDisplayNodes()
             placeBeside(source, node)
         display = volume.GetDisplayNode()
         display.AutoWindowLevelOff()
         display.SetWindowLevelMinMax(0, 1)
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        hideAir(segmentation, self._frames[0].classes)
+        placeSegmentation(segmentation, source, self._frames[0].classes)
 
-    def _table(self) -> slicer.vtkMRMLTableNode:
-        """A row for each frame, a column for each class."""
-        name = slicer.mrmlScene.GenerateUniqueName(_("{name} volumes").format(name=self._name))
-        table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    def _fillTable(self, table: slicer.vtkMRMLTableNode) -> None:
+        """Make a row for each frame and a column for each class."""
+        table.RemoveAllColumns()
         indices = vtk.vtkStringArray()
         unit = self._source.sequence.GetIndexUnit()
         name = self._source.sequence.GetIndexName() or _("Frame")
@@ -135,14 +178,17 @@ class SequencePublisher:
         for number in range(len(self._frames)):
             indices.InsertNextValue(self._source.sequence.GetNthIndexValue(number))
         table.AddColumn(indices)
-        for position, each in enumerate(self._frames[0].classes):
+        for each in withoutAir(self._frames[0].classes):
             column = vtk.vtkDoubleArray()
             column.SetName(_("{name} [mL]").format(name=className(each)))
             for frame in self._frames:
-                column.InsertNextValue(frame.classes[position].milliliters)
+                column.InsertNextValue(next(one.milliliters for one in frame.classes if one.label == each.label))
             table.AddColumn(column)
         placeBeside(self._source.volume, table)
-        return table
+
+
+def _newNode(nodeClass: str, name: str):
+    return slicer.mrmlScene.AddNewNodeByClass(nodeClass, slicer.mrmlScene.GenerateUniqueName(name))
 
 
 def _volumeOf(frame: _Frame) -> slicer.vtkMRMLScalarVolumeNode:

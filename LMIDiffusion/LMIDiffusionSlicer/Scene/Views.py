@@ -65,10 +65,11 @@ class SliceViews:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What side by side changes."""
+    """All that side by side changes."""
 
     arrangement: int | None
     rightToRAS: vtk.vtkMatrix4x4 | None
+    rightFieldOfView: tuple[float, float, float] | None
     linked: tuple[tuple[str, int], ...]
 
     @classmethod
@@ -78,6 +79,7 @@ class _Layout:
         return cls(
             arrangement=layout.GetViewArrangement() if layout is not None else None,
             rightToRAS=_copyOf(right.GetSliceToRAS()) if right is not None else None,
+            rightFieldOfView=tuple(right.GetFieldOfView()) if right is not None else None,
             linked=tuple((name, node.GetLinkedControl()) for name, node in composites if node is not None),
         )
 
@@ -89,6 +91,7 @@ class _Layout:
                 composite.SetLinkedControl(linked)
         if right is not None and self.rightToRAS is not None:
             _setPlane(right, self.rightToRAS)
+            right.SetFieldOfView(*self.rightFieldOfView)
         if layout is not None and self.arrangement is not None:
             layout.SetViewArrangement(self.arrangement)
 

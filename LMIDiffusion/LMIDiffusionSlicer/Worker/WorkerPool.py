@@ -67,7 +67,7 @@ def _circumstances() -> tuple[list[str], dict[str, str], dict[str, str]]:
     return workerCommand(), workerEnvironment(), installedVersions()
 
 
-class Workers:
+class WorkerPool:
     """Keeps one worker that has done its work, so that the next translation need not wait for PyTorch to be loaded.
 
     The kept one ends with the application, after ten minutes, or when packages have changed since it was started.

@@ -79,11 +79,9 @@ def test_of_several_volumes_a_bad_one_is_named_and_the_others_are_done(
     node.sourceVolume = head
     add_head("damaged")
 
-    def check_all(dialog: Any) -> int:
-        volumes = dialog.findChild(qt.QListWidget)
-        for row in range(volumes.count):
-            volumes.item(row).setCheckState(qt.Qt.Checked)
-        return int(qt.QDialog.Accepted)
+    def check_all(dialog: Any) -> None:
+        dialog.findChild(qt.QCheckBox).click()
+        dialog.findChild(qt.QDialogButtonBox).button(qt.QDialogButtonBox.Ok).click()
 
     host.answerNext(check_all)
     ui.severalButton.click()
@@ -108,13 +106,13 @@ def test_what_is_odd_about_a_scan_is_said_with_its_result_alone(
         ui.translateButton.click()
         host.waitUntil(lambda: not running(), PATIENCE)
         assert ui.statusLabel.text.startswith("Done in"), ui.statusLabel.text
-        text = ui.doubtsLabel.text
-        assert ui.doubtsLabel.isHidden() == (source is head)
+        text = ui.noticesLabel.text
+        assert ui.noticesLabel.isHidden() == (source is head)
         if source is padded:
             assert text.startswith("Look at the source: padded has 3 NaN or infinite voxels")
             assert "voxels of -1000 count as air" in text
     node.resultVolume = None
-    assert ui.doubtsLabel.isHidden()
+    assert ui.noticesLabel.isHidden()
 
 
 def test_without_a_mask_the_brain_is_found_in_the_translation(widget: Any, ui: Any) -> None:

@@ -59,7 +59,7 @@ def test_all_frames_become_sequences_with_the_same_index_values(ui: Any, chosen:
         assert (sequence.GetIndexName(), sequence.GetIndexUnit()) == ("time", "s")
     assert chosen.resultVolume.GetName() == "dynamic as T1w"
     assert ui.volumesTable.rowCount == 3
-    assert ui.volumesTable.columnCount == 6
+    assert ui.volumesTable.columnCount == 5
 
 
 def test_each_frame_holds_its_own_translation_where_its_source_lies(ui: Any, chosen: Any) -> None:
@@ -127,17 +127,21 @@ def test_one_frame_is_translated_where_all_are_not_asked_for(ui: Any, chosen: An
     assert chosen.outputVolume is chosen.resultVolume
 
 
-def _check(names: set[str]) -> Any:
-    """Answers the dialog by checking the volumes of these names and pressing its button."""
+def _button(dialog: Any, which: int) -> Any:
+    return dialog.findChild(qt.QDialogButtonBox).button(which)
 
-    def answer(dialog: Any) -> int:
+
+def _check(names: set[str]) -> Any:
+    """Answers the dialog by checking the volumes of these names and clicking its button."""
+
+    def answer(dialog: Any) -> None:
         volumes = dialog.findChild(qt.QListWidget)
         for row in range(volumes.count):
             item = volumes.item(row)
             if item.text() in names:
                 assert item.flags() & qt.Qt.ItemIsUserCheckable
                 item.setCheckState(qt.Qt.Checked)
-        return int(qt.QDialog.Accepted)
+        _button(dialog, qt.QDialogButtonBox.Ok).click()
 
     return answer
 
@@ -178,11 +182,11 @@ def test_a_volume_that_cannot_be_translated_cannot_be_checked(ui: Any, head: Any
     flat = slicer.util.addVolumeFromArray(np.ones((20, 40, 40), np.float32), None, "flat")
     seen: list[Any] = []
 
-    def answer(dialog: Any) -> int:
+    def answer(dialog: Any) -> None:
         volumes = dialog.findChild(qt.QListWidget)
         items = [volumes.item(row) for row in range(volumes.count)]
         seen.extend((item.text(), item.toolTip(), bool(item.flags() & qt.Qt.ItemIsEnabled)) for item in items)
-        return int(qt.QDialog.Rejected)
+        _button(dialog, qt.QDialogButtonBox.Cancel).click()
 
     host.answerNext(answer)
     ui.severalButton.click()
@@ -321,14 +325,14 @@ def test_the_brain_of_a_part_is_not_looked_for(ui: Any, head: Any, chosen: Any) 
     assert not ui.translateButton.enabled
 
 
-def test_segments_are_outlines_until_they_are_asked_to_be_filled(ui: Any, head: Any, chosen: Any) -> None:
+def test_segments_are_filled_until_outlines_alone_are_wanted(ui: Any, head: Any, chosen: Any) -> None:
     chosen.sourceVolume = head
     ui.translateButton.click()
     _finish()
     display = chosen.resultSegmentation.GetDisplayNode()
+    assert (display.GetVisibility2DFill(), display.GetVisibility2DOutline()) == (True, True)
+    ui.segmentStyleComboBox.currentText = "Outlines"
     assert (display.GetVisibility2DFill(), display.GetVisibility2DOutline()) == (False, True)
-    ui.segmentStyleComboBox.currentText = "Filled and outlined"
-    assert display.GetVisibility2DFill()
 
 
 def test_the_segments_of_the_result_before_do_not_lie_over_the_new_ones(ui: Any, head: Any, chosen: Any) -> None:

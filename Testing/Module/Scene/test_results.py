@@ -9,9 +9,9 @@ import slicer
 from conftest import add_head, fast_options, node_ids, package
 
 _TISSUES = {
-    "CSF": ("65216001", "Cerebrospinal Fluid", (85, 188, 255)),
-    "gray matter": ("389081007", "Gray Matter", (200, 200, 235)),
-    "white matter": ("389080008", "White Matter", (250, 250, 210)),
+    "CSF": ("65216001", "Cerebrospinal Fluid", (64, 160, 255)),
+    "gray matter": ("389081007", "Gray Matter", (240, 90, 80)),
+    "white matter": ("389080008", "White Matter", (255, 225, 100)),
 }
 
 
@@ -26,7 +26,9 @@ def _segments(node: Any) -> list[Any]:
     return [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
 
 
-def test_tissues_have_names_colors_and_codes_of_the_dicom_master_list(logic: Any, head: Any, checkpoint: Path) -> None:
+def test_tissues_have_codes_of_the_dicom_master_list_and_colors_of_their_own(
+    logic: Any, head: Any, checkpoint: Path
+) -> None:
     result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
     segments = _segments(result.segmentation)
     assert [segment.GetName() for segment in segments] == list(_TISSUES)
@@ -68,14 +70,14 @@ def test_without_a_mask_the_segments_are_intensity_classes_and_the_air_is_hidden
     assert visible == [False] + [True] * (chosen.value - 1)
 
 
-def test_the_table_holds_the_volumes_of_the_segments_in_millilitres(logic: Any, head: Any, checkpoint: Path) -> None:
+def test_the_table_holds_the_volumes_of_the_segments_in_milliliters(logic: Any, head: Any, checkpoint: Path) -> None:
     result = logic.translate(head, **fast_options(checkpoint))
-    assert result.table.GetNumberOfRows() == 5
-    for row in range(5):
-        mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{row + 1}", result.volume)
+    assert result.table.GetNumberOfRows() == 4, "air is no segment that anyone measures"
+    for row in range(4):
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{row + 2}", result.volume)
         milliliters = np.count_nonzero(mask) * 2.0**3 / 1000
         assert float(result.table.GetCellText(row, 1)) == pytest.approx(milliliters, abs=1e-3)
-        assert result.table.GetCellText(row, 0) == f"Class {row + 1}"
+        assert result.table.GetCellText(row, 0) == f"Class {row + 2}"
 
 
 def test_nodes_are_named_after_the_source_and_shown_from_zero_to_one(logic: Any, head: Any, checkpoint: Path) -> None:
@@ -110,12 +112,39 @@ def test_an_output_stays_in_the_folder_where_the_user_has_put_it(logic: Any, hea
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(output)) == folder
 
 
-def test_the_reference_geometry_of_the_segmentation_is_the_translated_volume(
+def _lab(color: tuple[float, ...]) -> np.ndarray:
+    """CIE L*a*b* of an sRGB color in [0, 1], by the white point D65."""
+    linear = np.where(np.array(color) <= 0.04045, np.array(color) / 12.92, ((np.array(color) + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    scaled = np.cbrt(to_xyz @ linear / np.array([0.9505, 1.0, 1.089]))
+    return np.array([116 * scaled[1] - 16, 500 * (scaled[0] - scaled[1]), 200 * (scaled[1] - scaled[2])])
+
+
+def test_colors_of_segments_differ_from_each_other_and_from_gray(logic: Any, head: Any, checkpoint: Path) -> None:
+    """By a CIE color difference of 40, far more than the 2 that can just be seen; Slicer's tissues differ by 16."""
+    for options in ({"brainMask": _mask_of(head)}, {}):
+        result = logic.translate(head, **options, **fast_options(checkpoint))
+        colors = [segment.GetColor() for segment in _segments(result.segmentation) if segment.GetName() != "Class 1"]
+        places = [_lab(color) for color in [*colors, (0.5, 0.5, 0.5)]]
+        differences = [np.linalg.norm(a - b) for n, a in enumerate(places) for b in places[:n]]
+        assert min(differences) > 40
+
+
+def test_segments_are_thinly_filled_and_the_shell_is_transparent_in_3d(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
+    display = result.segmentation.GetDisplayNode()
+    assert 0.3 <= display.GetOpacity2DFill() <= 0.4
+    assert display.GetOpacity2DOutline() == 1
+    shares = [display.GetSegmentOpacity3D(f"Segment_{n}") for n in (1, 2, 3)]
+    assert shares == [pytest.approx(0.2), 1, 1]
+
+
+def test_the_segmentation_refers_to_the_source_which_alone_has_uids_for_dicom_export(
     logic: Any, head: Any, checkpoint: Path
 ) -> None:
     result = logic.translate(head, **fast_options(checkpoint))
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    assert result.segmentation.GetNodeReference(role) is result.volume
+    assert result.segmentation.GetNodeReference(role) is head
     parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
     assert result.segmentation.GetSegmentation().GetConversionParameter(parameter)
 

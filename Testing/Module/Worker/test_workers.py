@@ -86,7 +86,7 @@ class _Noted(QuickProcess):
 @pytest.fixture
 def alive(logic: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Processes that are there, which answer at once."""
-    kept = package("Worker.WorkerPool").Workers(_Noted)
+    kept = package("Worker.WorkerPool").WorkerPool(_Noted)
     monkeypatch.setattr(logic, "_workers", kept)
     monkeypatch.setattr(_Noted, "alive", [], raising=False)
     yield _Noted.alive
