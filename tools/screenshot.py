@@ -1,7 +1,7 @@
-"""`python tools/screenshot.py FOLDER`: the panel beside the slice and 3D views, at every step of a translation.
+"""`python tools/screenshot.py FOLDER`: the panel beside slice and 3D views, at every step of a translation.
 
 Clicks through the job on the bundled scan with the bundled checkpoint, and draws FOLDER/1-first-run.png to
-8-error.png.
+8-error.png, each a full window.
 """
 
 import os
@@ -18,71 +18,147 @@ host.start()
 
 import qt
 import slicer
+from PIL import Image
 
-_PANEL_WIDTH, _VIEW_SIDE = 470, 400
+_PANEL_WIDTH, _HEIGHT = 480, 960
+_SLICE_SIZE, _SPACE_SIZE = (560, 464), (1120, 464)
+_BAR = 16  # above each view, in its color
+_COLORS = {"Red": "#f34a33", "Yellow": "#edd54c", "3D": "#7480b8"}
 _PATIENCE = 3600
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    host.showViews((_VIEW_SIDE, _VIEW_SIDE))
-    module = host.loadModule(ROOT / "LMIDiffusion" / "LMIDiffusion.py")
-    panel = module.widgetRepresentation()
-    panel.enter()
-    ui = panel.self().ui
+    window = Window()
+    ui = window.ui
     ui.sampleButton.click()
-    host.view2D().fit()
-    draw(panel, folder / "1-first-run.png")
-    ui.qualityComboBox.currentText = "Fast"
+    window.showSlices()
+    window.save(folder / "1-first-run.png")
     ui.advancedCollapsibleButton.collapsed = False
-    draw(panel, folder / "2-advanced.png")
+    window.save(folder / "2-advanced.png")
     ui.advancedCollapsibleButton.collapsed = True
-    draw_translation(panel, ui, folder)
-    draw_side_by_side(panel, ui, folder / "5-side-by-side.png")
-    draw_several(ui, folder / "6-several.png")
-    draw_sequence(panel, ui, folder / "7-sequence.png")
-    draw_error(panel, ui, folder / "8-error.png")
+    draw_translation(window, folder)
+    draw_side_by_side(window, folder / "5-side-by-side.png")
+    draw_several(window, folder / "6-several.png")
+    draw_sequence(window, folder / "7-sequence.png")
+    draw_error(window, folder / "8-error.png")
     if host.slotErrors():
         raise SystemExit("Something went wrong in the panel; see the messages above.")
     host.quit()
 
 
-def draw_translation(panel, ui, folder: Path) -> None:
+class Window:
+    """The panel, two slice views and the 3D view as they lie in Slicer's main window."""
+
+    def __init__(self):
+        host.showViews(_SLICE_SIZE)
+        module = host.loadModule(ROOT / "LMIDiffusion" / "LMIDiffusion.py")
+        self.panel = module.widgetRepresentation()
+        self.panel.enter()
+        self.ui = self.panel.self().ui
+        space = host.view3D()
+        space.renderWindow().SetSize(*_SPACE_SIZE)
+        space.node.SetBoxVisible(0)
+        space.node.SetAxisLabelsVisible(0)
+
+    def showSlices(self) -> None:
+        """Fit the slice views, and show their slices in 3D from a corner."""
+        for name in ("Red", "Yellow"):
+            view = host.view2D(name)
+            view.fit()
+            view.node.SetSliceVisible(True)
+        # Without the air around the head, which is black in 3D.
+        display = slicer.util.getNode("SRI24 PDw").GetDisplayNode()
+        display.SetLowerThreshold(40)
+        display.ApplyThresholdOn()
+        self.lookFromCorner()
+
+    def lookFromCorner(self) -> None:
+        space = host.view3D()
+        space.forceRender()
+        camera = space.renderer.GetActiveCamera()
+        camera.SetPosition(-320, 420, 230)
+        camera.SetFocalPoint(0, 0, 0)
+        camera.SetViewUp(0, 0, 1)
+        space.renderer.ResetCamera()
+        camera.Zoom(1.75)
+
+    def save(self, path: Path, *, over=None, settle: bool = True) -> None:
+        """Draw everything; `over` is the picture of a dialog in front of it."""
+        self.panel.setFixedWidth(_PANEL_WIDTH)
+        self.panel.show()
+        if settle:
+            host.processEvents(0.3)
+        self.panel.resize(_PANEL_WIDTH, _HEIGHT)
+        if settle:
+            host.processEvents(0.3)
+        sheet = qt.QPixmap(_PANEL_WIDTH + _SPACE_SIZE[0], _HEIGHT)
+        sheet.fill(self.panel.palette.color(qt.QPalette.Window))
+        painter = qt.QPainter(sheet)
+        painter.drawPixmap(0, 0, self.panel.grab())
+        left, below = _PANEL_WIDTH, _SLICE_SIZE[1] + _BAR
+        for name, view, x, y in (
+            ("Red", host.view2D("Red"), left, 0),
+            ("Yellow", host.view2D("Yellow"), left + _SLICE_SIZE[0], 0),
+            ("3D", host.view3D(), left, below),
+        ):
+            width = _SPACE_SIZE[0] if name == "3D" else _SLICE_SIZE[0]
+            painter.fillRect(x, y, width, _BAR, qt.QColor(_COLORS[name]))
+            painter.drawImage(x, y + _BAR, _image(view.pixels()))
+        painter.fillRect(left + _SLICE_SIZE[0] - 1, 0, 2, below, qt.QColor("white"))
+        if over is not None:
+            x, y = (sheet.width() - over.width()) // 2, (sheet.height() - over.height()) // 3
+            painter.fillRect(x - 1, y - 1, over.width() + 2, over.height() + 2, qt.QColor("#606060"))
+            painter.drawPixmap(x, y, over)
+        painter.end()
+        sheet.save(str(path))
+        _reduce(path)
+
+
+def draw_translation(window: Window, folder: Path) -> None:
+    ui = window.ui
     ui.translateButton.click()
-    host.waitUntil(lambda: ui.progressBar.value > 30, _PATIENCE)
-    draw(panel, folder / "3-running.png")
+    # Once the time left is known, and at once: the run goes on with every event.
+    host.waitUntil(lambda: ui.progressBar.value > 30 and "left" in ui.statusLabel.text, _PATIENCE)
+    window.save(folder / "3-running.png", settle=False)
     wait(ui)
+    for name in ("Red", "Yellow"):
+        host.view2D(name).node.SetSliceVisible(False)
     ui.show3DButton.click()
-    host.view3D().fit()
-    draw(panel, folder / "4-result.png")
+    window.lookFromCorner()
+    window.save(folder / "4-result.png")
 
 
-def draw_side_by_side(panel, ui, path: Path) -> None:
-    ui.viewModeComboBox.currentText = "Side by side"
-    draw(panel, path, views=(host.view2D("Red"), host.view2D("Yellow")))
-    ui.viewModeComboBox.currentText = "Blended"
+def draw_side_by_side(window: Window, path: Path) -> None:
+    """Outlines alone, so that the contrasts can be compared."""
+    window.ui.segmentStyleComboBox.currentText = "Outlines"
+    window.ui.viewModeComboBox.currentText = "Side by side"
+    window.save(path)
+    window.ui.viewModeComboBox.currentText = "Blended"
+    window.ui.segmentStyleComboBox.currentText = "Filled"
 
 
-def draw_several(ui, path: Path) -> None:
-    """The dialog by itself."""
+def draw_several(window: Window, path: Path) -> None:
     other = slicer.util.getNode("SRI24 PDw")
-    slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, other, "follow-up")
+    for name in ("follow-up after 6 months", "follow-up after 12 months"):
+        slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, other, name)
 
-    def answer(dialog) -> int:
-        volumes = dialog.findChild(qt.QListWidget)
-        for row in range(2):
-            volumes.item(row).setCheckState(qt.Qt.Checked)
-        dialog.resize(420, 220)
-        dialog.grab().save(str(path))
-        return int(qt.QDialog.Rejected)
+    def answer(dialog) -> None:
+        dialog.findChild(qt.QCheckBox).click()
+        dialog.resize(420, 240)
+        host.processEvents(0.2)
+        window.save(path, over=dialog.grab())
+        dialog.findChild(qt.QDialogButtonBox).button(qt.QDialogButtonBox.Cancel).click()
 
     host.answerNext(answer)
-    ui.severalButton.click()
+    window.ui.severalButton.click()
 
 
-def draw_sequence(panel, ui, path: Path) -> None:
+def draw_sequence(window: Window, path: Path) -> None:
     """Two frames, the second of which is brighter."""
+    ui = window.ui
     sample = slicer.util.getNode("SRI24 PDw")
+    mask = slicer.util.getNode("SRI24 brain mask")
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "PDw series")
     sequence.SetIndexName("time")
     sequence.SetIndexUnit("s")
@@ -94,16 +170,19 @@ def draw_sequence(panel, ui, path: Path) -> None:
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "series")
     browser.AddSynchronizedSequenceNode(sequence)
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    ui.brainMaskSelector.setCurrentNode(None)
     ui.sourceVolumeSelector.setCurrentNode(browser.GetProxyNode(sequence))
+    ui.brainMaskSelector.setCurrentNode(mask)
+    ui.qualityComboBox.currentText = "Fast"
     ui.allFramesCheckBox.checked = True
     ui.translateButton.click()
     wait(ui)
-    draw(panel, path)
+    ui.show3DButton.click()
+    window.save(path)
 
 
-def draw_error(panel, ui, path: Path) -> None:
-    """A Python that cannot load PyTorch, in Slicer's place."""
+def draw_error(window: Window, path: Path) -> None:
+    """A Python that cannot load PyTorch, in the place of Slicer's."""
+    ui = window.ui
     ui.allFramesCheckBox.checked = False
     with tempfile.TemporaryDirectory() as folder:
         launcher = Path(folder, "PythonSlicer")
@@ -115,29 +194,19 @@ def draw_error(panel, ui, path: Path) -> None:
         wait(ui)
         os.environ["PATH"] = before
     ui.detailsButton.click()
-    draw(panel, path, views=())
+    ui.resultCollapsibleButton.collapsed = True
+    window.save(path)
 
 
 def wait(ui) -> None:
     host.waitUntil(lambda: ui.translateButton.text == "Translate", _PATIENCE)
 
 
-def draw(panel, path: Path, *, views=None) -> None:
-    """The panel at its full height, and the views beside it."""
-    views = (host.view2D(), host.view3D()) if views is None else views
-    panel.setFixedWidth(_PANEL_WIDTH)
-    panel.show()
-    host.processEvents(0.3)
-    panel.resize(_PANEL_WIDTH, max(panel.sizeHint().height(), 2 * _VIEW_SIDE))
-    host.processEvents(0.3)
-    sheet = qt.QPixmap(_PANEL_WIDTH + (_VIEW_SIDE if views else 0), max(panel.height, 2 * _VIEW_SIDE))
-    sheet.fill(qt.QColor("black"))
-    painter = qt.QPainter(sheet)
-    painter.drawPixmap(0, 0, panel.grab())
-    for row, view in enumerate(views):
-        painter.drawImage(_PANEL_WIDTH, row * _VIEW_SIDE, _image(view.pixels()))
-    painter.end()
-    sheet.save(str(path))
+def _reduce(path: Path) -> None:
+    """To 256 colors: the pictures are shown on pages, and lie in the repository."""
+    with Image.open(path) as picture:
+        reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    reduced.save(path, optimize=True)
 
 
 def _image(pixels):

@@ -35,7 +35,7 @@ class Panel(VTKObservationMixin):
         self._isShown = isShown
         self._guiTag = None
         self._isUpdating = False
-        result = ResultSection(ui, isShown=isShown)
+        result = ResultSection(ui, isShown=isShown, showMessage=lambda text: self.run.showMessage(text))
         self.run = RunSection(ui, logic, result, request=self.request, onStarted=lambda: self._checkpoints.keepPath())
         self._checkpoints = CheckpointSection(ui, self.run.showMessage)
         devices = DeviceSection(ui, self.run.showMessage)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..Base.Errors import TranslationError
 from ..Base.Presets import SegmentStyle, ViewMode
+from ..Scene.DicomSeries import exportSeries, isFromDicom
 from ..Scene.Results import SOURCE_ROLE, TABLE_ROLE, TranslationResult, noticesOf
 from ..Scene.Views import Arrangement, SliceViews
 from .VolumesTable import VolumesTable
@@ -16,11 +20,12 @@ from .VolumesTable import VolumesTable
 class ResultSection:
     """
     :param isShown: tells whether the user has the module open. Views are left alone while another one is.
+    :param showMessage: shows the user a sentence.
     """
 
-    def __init__(self, ui, *, isShown: Callable[[], bool]):
+    def __init__(self, ui, *, isShown: Callable[[], bool], showMessage: Callable[[str], None]):
         self._ui = ui
-        self._isShown = isShown
+        self._isShown, self._showMessage = isShown, showMessage
         self._parameterNode = None
         self._table = VolumesTable(ui)
         self._views = SliceViews()
@@ -28,6 +33,7 @@ class ResultSection:
         self._style: tuple[str, float, SegmentStyle] | None = None
         self._waiting: slicer.vtkMRMLSegmentationNode | None = None
         ui.editSegmentsButton.connect("clicked()", self._onEditSegments)
+        ui.exportDicomButton.connect("clicked()", self._onExportDicom)
 
     def setParameterNode(self, parameterNode) -> None:
         self._parameterNode = parameterNode
@@ -57,6 +63,7 @@ class ResultSection:
         self._ui.resultCollapsibleButton.setEnabled(self._parameterNode.resultVolume is not None)
         self._ui.show3DButton.setSegmentationNode(segmentation)
         self._ui.editSegmentsButton.setEnabled(segmentation is not None)
+        self._ui.exportDicomButton.setEnabled(isFromDicom(self._parameterNode.resultVolume))
         self._table.show(None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE))
         self._showNotices()
         self._showStyle(segmentation)
@@ -106,3 +113,14 @@ class ResultSection:
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().parameterSetNode
         editor.SetAndObserveSegmentationNode(self._parameterNode.resultSegmentation)
         editor.SetAndObserveSourceVolumeNode(self._parameterNode.resultVolume)
+
+    def _onExportDicom(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(self._ui.exportDicomButton, _("Folder for the DICOM series"), "")
+        if not folder:
+            return
+        try:
+            made = exportSeries(self._parameterNode.resultVolume, Path(folder))
+        except TranslationError as error:
+            slicer.util.errorDisplay(str(error))
+        else:
+            self._showMessage(_("The DICOM series is in {folder}.").format(folder=made))

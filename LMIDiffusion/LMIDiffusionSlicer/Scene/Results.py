@@ -18,9 +18,7 @@ TABLE_ROLE = "LMIDiffusion.table"
 _NOTICES = "LMIDiffusion.notices"
 _AUTOMATIC = "LMIDiffusion.automatic"
 # Fill of segments in slice views, through which the image is seen.
-_FILL_OPACITY = 0.35
-# In 3D, whatever encloses the brain must be seen through.
-_SHELL_OPACITY = 0.2
+_FILL_OPACITY = 0.3
 
 _TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
@@ -46,11 +44,11 @@ class _Tissue:
 # Keys: the library's names of the classes inside a brain mask.
 _TISSUES = {
     "CSF": _Tissue("SCT^65216001^Cerebrospinal Fluid", (64, 160, 255)),
-    "grey matter": _Tissue("SCT^389081007^Gray Matter", (240, 90, 80)),
+    "grey matter": _Tissue("SCT^389081007^Gray Matter", (232, 116, 96)),
     "white matter": _Tissue("SCT^389080008^White Matter", (255, 225, 100)),
 }
 # Colors of the intensity classes, the darkest class first; neighbors can be told apart on a gray image.
-_CLASS_COLORS = ((60, 60, 60), (64, 160, 255), (40, 180, 99), (255, 225, 100), (240, 90, 80))
+_CLASS_COLORS = ((60, 60, 60), (64, 160, 255), (40, 180, 99), (255, 225, 100), (232, 116, 96))
 
 
 @dataclass(frozen=True)
@@ -190,13 +188,13 @@ def _segmentID(each: ClassVolume) -> str:
 
 
 def _showSegments(display, classes: tuple[ClassVolume, ...]) -> None:
-    """Fill thinly in slice views, hide the air that would cover everything, and see through the shell in 3D."""
+    """Fill thinly in slice views, and hide what would cover all else: the air, and in 3D the fluid around the brain."""
     display.SetOpacity2DFill(_FILL_OPACITY)
     visible = withoutAir(classes)
     for each in classes:
         display.SetSegmentVisibility(_segmentID(each), each in visible)
     for each in visible[:1]:
-        display.SetSegmentOpacity3D(_segmentID(each), _SHELL_OPACITY)
+        display.SetSegmentVisibility3D(_segmentID(each), False)
 
 
 def withoutAir(classes: tuple[ClassVolume, ...]) -> list[ClassVolume]:
