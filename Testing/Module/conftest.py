@@ -1,6 +1,8 @@
 """What the tests of the module share: the host, the module in it, small volumes, a tiny checkpoint, fake launchers."""
 
+import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -156,6 +158,18 @@ def make_checkpoint(folder: Path) -> Path:
     command = [sys.executable, str(Path(__file__).with_name("make_checkpoint.py")), str(path)]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     return path
+
+
+def offering(checkpoint: Path, address: str, checksum: str) -> bytes:
+    """Content of a checkpoint whose header names another file to download."""
+    content = checkpoint.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    metadata = json.loads(header["__metadata__"]["lmidiffusion"])
+    metadata["download"] = {"address": address, "sha256": checksum}
+    header["__metadata__"]["lmidiffusion"] = json.dumps(metadata)
+    changed = json.dumps(header).encode()
+    return struct.pack("<Q", len(changed)) + changed + content[8 + size :]
 
 
 @pytest.fixture

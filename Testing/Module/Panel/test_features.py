@@ -1,8 +1,6 @@
 """Sequences, several volumes, settings, downloads, finding the brain, the report: each clicked through."""
 
 import hashlib
-import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,15 +231,8 @@ def test_new_outputs_are_named_after_the_source(ui: Any, head: Any, chosen: Any)
 
 def _offering(checkpoint: Path, folder: Path, address: str, checksum: str) -> Path:
     """A copy of a checkpoint whose header names another file."""
-    content = checkpoint.read_bytes()
-    (size,) = struct.unpack("<Q", content[:8])
-    header = json.loads(content[8 : 8 + size])
-    metadata = json.loads(header["__metadata__"]["lmidiffusion"])
-    metadata["download"] = {"address": address, "sha256": checksum}
-    header["__metadata__"]["lmidiffusion"] = json.dumps(metadata)
-    changed = json.dumps(header).encode()
     path = folder / "offering.safetensors"
-    path.write_bytes(struct.pack("<Q", len(changed)) + changed + content[8 + size :])
+    path.write_bytes(conftest.offering(checkpoint, address, checksum))
     return path
 
 
