@@ -218,7 +218,10 @@ class RunSection:
         self.showMessage(_("{count} frames done in {time}.").format(count=len(outcomes), time=duration(result.seconds)))
 
     def _keep(self, result: TranslationResult) -> None:
+        """Offer the outputs again for this source; the user may have turned to another one meanwhile."""
         node = self._parameterNode
+        if _ofSource(result.volume, node.sourceVolume) is None:
+            return
         node.outputVolume, node.outputSegmentation = result.volume, result.segmentation
         if result.uncertainty is not None:
             node.uncertaintyVolume = result.uncertainty
@@ -247,5 +250,5 @@ class RunSection:
 
 
 def _ofSource(node, source):
-    """Return a preview again if it is of this source; another source gets one of its own."""
+    """Return a result if it is of this source, else None: another source gets one of its own."""
     return node if node is not None and node.GetNodeReference(SOURCE_ROLE) is source else None

@@ -44,7 +44,7 @@ def _orientationName(volume) -> str:
 def whyNotTranslatable(volume) -> str | None:
     """What is wrong with a volume and what to do about it; None if it can be translated."""
     if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
-        return _("{name} is no scalar volume; choose a grey-value MR volume.").format(name=volume.GetName())
+        return _("{name} is no scalar volume; choose an MR volume.").format(name=volume.GetName())
     image = volume.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None:
         return _("{name} holds no image; load it again.").format(name=volume.GetName())

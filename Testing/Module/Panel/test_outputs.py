@@ -44,6 +44,14 @@ def test_another_source_gets_outputs_of_its_own(ui: Any, head: Any, chosen: Any)
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(first[0]), before)
 
 
+def test_a_source_chosen_during_a_run_does_not_get_the_outputs_of_the_run(ui: Any, chosen: Any) -> None:
+    ui.translateButton.click()
+    ui.sourceVolumeSelector.setCurrentNode(add_head("other"))
+    host.waitUntil(lambda: not running(), PATIENCE)
+    assert chosen.resultVolume.GetName() == "head as T1w"
+    assert (chosen.outputVolume, chosen.outputSegmentation) == (None, None)
+
+
 def test_the_same_source_is_translated_into_the_same_outputs_again(ui: Any, chosen: Any) -> None:
     _translate(ui)
     nodes = node_ids()
