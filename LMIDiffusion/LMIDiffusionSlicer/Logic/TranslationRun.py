@@ -1,33 +1,31 @@
-"""The life of the process that translates: it is started, heard and ended, and its files are removed."""
+"""One run of the worker, from requests to nodes of the scene."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from LMIDiffusionLib.interface import events, notices, progress
+from LMIDiffusionLib.interface import events
 
 from ..Base.Dependencies import describe, missingPackages
 from ..Base.Errors import TranslationCancelled, TranslationError
-from ..Base.RunFolder import makeFolder, removeFolder
 from ..Scene.Request import TranslationRequest
-from ..Scene.ResultLoader import loadResult as loadFiles
+from ..Scene.ResultLoader import ResultLoader
 from ..Scene.Results import TranslationResult
-from ..Worker.Command import requestLine, shownCommand, translateArguments, withNodeNames
+from ..Scene.Sequences import SequenceLoader
+from ..Worker.Command import withNodeNames
 from ..Worker.FailureMessages import whyFailed
 from ..Worker.Progress import Progress
-from ..Worker.WorkerPool import Worker, WorkerPool
+from ..Worker.WorkerPool import WorkerPool
+from ..Worker.WorkerSession import WorkerSession
+from .RunGuard import RunGuard
+from .RunRecord import RunRecord
 
-_LOG_LINES = 1000
 _DETAIL_LINES = 40
 _BATCH_MILLISECONDS = 100
 
@@ -59,22 +57,20 @@ class TranslationRun:
 
     A request that fails does not end the others.
 
-    :param workers: give the process, and keep it for the next run when it has worked through all requests.
-    :param loadResult: makes nodes of a request's files.
+    :param workers: lends the process, and keeps it for the next run when it has worked through all requests.
+    :param loader: makes nodes of each request's files, and knows the inputs whose deletion ends the run.
     :param onProgress: called with each `Progress`.
-    :param inputs: nodes whose deletion ends the run; the sources of the requests if not given.
     :param onFinished: called with the `Outcome` of every request, once all have been worked through.
     :param onCancelled: called with a `TranslationCancelled` if the run is ended before.
     :param onLog: called with each line of the log.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         requests: Sequence[TranslationRequest],
         *,
         workers: WorkerPool,
-        loadResult: Callable[[TranslationRequest, Path, events.Result], TranslationResult] = loadFiles,
-        inputs: Sequence[slicer.vtkMRMLNode] | None = None,
+        loader: ResultLoader | SequenceLoader | None = None,
         onProgress: Callable[[Progress], None] | None = None,
         onFinished: Callable[[list[Outcome]], None] | None = None,
         onCancelled: Callable[[TranslationCancelled], None] | None = None,
@@ -82,20 +78,12 @@ class TranslationRun:
     ):
         self.state = RunState.NEW
         self.outcomes: list[Outcome] = []
-        self.log: deque[str] = deque(maxlen=_LOG_LINES)
         self._requests = tuple(requests)
-        self._workers, self._loadResult = workers, loadResult
-        self._onProgress, self._onFinished = onProgress or _ignore, onFinished or _ignore
-        self._onCancelled, self._onLog = onCancelled or _ignore, onLog or _ignore
-        self._inputs = [request.sourceVolume for request in requests] if inputs is None else list(inputs)
-        self._startTime = time.monotonic()
-        self._progress = Progress(count=len(self._requests))
-        self._heard: dict[int, events.Result | events.Error] = {}
-        self._notices: dict[int, list[str]] = {}
-        self._worker: Worker | None = None
-        self._arguments: list[list[str]] = []
-        self._folder: Path | None = None
-        self._sceneObservers: list[int] = []
+        self._loader = ResultLoader(self._requests) if loader is None else loader
+        self._onFinished, self._onCancelled = onFinished or _ignore, onCancelled or _ignore
+        self._record = RunRecord(len(self._requests), onProgress=onProgress or _ignore, onLog=onLog or _ignore)
+        self._session = WorkerSession(self._requests, workers, self._record.write)
+        self._guard = RunGuard(self._loader.inputs, self.cancel)
         self._loop = None
 
     @property
@@ -110,13 +98,12 @@ class TranslationRun:
         self._check()
         self.state = RunState.RUNNING
         try:
-            self._folder = makeFolder()
-            self._startWorker()
+            self._session.start(onLine=self._onLine, onExit=self._onExit)
         except BaseException:
             self._end(RunState.FAILED)
             raise
-        self._observe()
-        self._onProgress(self._progress)
+        self._guard.start()
+        self._record.report()
 
     def cancel(self, reason: str = "") -> None:
         """End the worker with all its children. Harmless where nothing runs."""
@@ -145,94 +132,21 @@ class TranslationRun:
         if missing:
             raise TranslationError(_("Python packages are missing: {packages}.").format(packages=describe(missing)))
 
-    def _startWorker(self) -> None:
-        for number, request in enumerate(self._requests):
-            self._folderOf(number).mkdir()
-            self._arguments.append(translateArguments(request, self._folderOf(number)))
-        try:
-            self._worker = self._workers.take()
-        except OSError as error:
-            raise TranslationError(_("The worker process could not be started."), str(error)) from error
-        self._worker.onLine, self._worker.onExit = self._onLine, self._onExit
-        self._send(0)
-
-    def _send(self, number: int) -> None:
-        arguments = self._arguments[number]
-        self._addToLog(shownCommand(arguments))
-        self._worker.send(requestLine(number, arguments))
-
-    def _folderOf(self, number: int) -> Path:
-        return self._folder / str(number)
-
-    def _observe(self) -> None:
-        scene = slicer.mrmlScene
-        self._sceneObservers = [
-            scene.AddObserver(scene.StartCloseEvent, self._onSceneClosing),
-            scene.AddObserver(scene.NodeRemovedEvent, self._onNodeRemoved),
-        ]
-        slicer.app.connect("aboutToQuit()", self._onQuit)
-
-    def _stopObserving(self) -> None:
-        if self._sceneObservers:
-            for tag in self._sceneObservers:
-                slicer.mrmlScene.RemoveObserver(tag)
-            self._sceneObservers = []
-            slicer.app.disconnect("aboutToQuit()", self._onQuit)
-
-    def _onSceneClosing(self, _caller, _event) -> None:
-        self.cancel(_("The scene was closed, which ended the translation."))
-
-    def _onNodeRemoved(self, _caller, _event) -> None:
-        if any(node.GetScene() is None for node in self._inputs):
-            self.cancel(_("The source volume was deleted, which ended the translation."))
-
-    def _onQuit(self) -> None:
-        self.cancel()
-
     def _onLine(self, stream: str, text: str) -> None:
         event = events.parse(text) if stream == "stdout" else None
         if event is None:
-            self._addToLog(text)
-        elif isinstance(event, events.Stage):
-            self._addToLog(event.value)
-            self._report(stage=event, work=None)
-        elif isinstance(event, progress.Progress):
-            self._report(work=event)
-        elif isinstance(event, events.JobStarted):
-            self._report(number=event.number, stage=None, work=None)
+            self._record.write(text)
         elif isinstance(event, events.JobEnded):
             self._onJobEnded(event)
-        elif isinstance(event, notices.Notice):
-            self._addToLog(event.message)
-            self._notices.setdefault(self._progress.number, []).append(event.message)
         else:
-            self._heard[self._progress.number] = event
-            if isinstance(event, events.Error):
-                self._addToLog(event.message)
+            self._record.hear(event)
 
     def _onJobEnded(self, event: events.JobEnded) -> None:
         if event.number + 1 < len(self._requests):
-            self._send(event.number + 1)
+            self._session.send(event.number + 1)
         else:
             # What it has written to standard error before comes with this poll, but after standard output.
             qt.QTimer.singleShot(0, lambda: self._whenSceneIsRead(lambda: self._finish(0, event)))
-
-    def _report(self, **changes) -> None:
-        self._progress = dataclasses.replace(self._progress, secondsLeft=None, **changes)
-        if self._progress.fraction:
-            self._progress = dataclasses.replace(self._progress, secondsLeft=self._secondsLeft())
-        self._onProgress(self._progress)
-
-    def _secondsLeft(self) -> float:
-        """The worker's own estimate where it has but one request."""
-        if len(self._requests) == 1 and self._progress.work is not None:
-            return self._progress.work.seconds_left
-        elapsed = time.monotonic() - self._startTime
-        return elapsed / self._progress.fraction - elapsed
-
-    def _addToLog(self, line: str) -> None:
-        self.log.append(line)
-        self._onLog(line)
 
     def _onExit(self, code: int) -> None:
         self._whenSceneIsRead(lambda: self._finish(code))
@@ -245,52 +159,38 @@ class TranslationRun:
             finish()
 
     def _finish(self, code: int, lastJob: events.JobEnded | None = None) -> None:
-        """The worker has ended with that code, or it waits for more after the last job."""
+        """Publish the results: the worker has ended with that code, or waits for more after the last job."""
         if lastJob is not None:
-            self._giveBack(lastJob)
+            self._session.giveBack(holdsGpu=lastJob.holds_gpu)
         self.outcomes = [self._outcome(number, code) for number in range(len(self._requests))]
         hasFailed = all(outcome.error is not None for outcome in self.outcomes)
         self._end(RunState.FAILED if hasFailed else RunState.FINISHED)
         self._onFinished(self.outcomes)
 
-    def _giveBack(self, lastJob: events.JobEnded) -> None:
-        worker, self._worker = self._worker, None
-        if lastJob.holds_gpu:
-            self._workers.renew(worker)
-        else:
-            self._workers.keep(worker)
-
     def _outcome(self, number: int, code: int) -> Outcome:
-        request, event = self._requests[number], self._heard.get(number)
+        request, end, folder = self._requests[number], self._record.endOf(number), self._session.folderOf(number)
         try:
-            if not isinstance(event, events.Result):
-                raise TranslationError(self._inWordsOf(number, whyFailed(event, code, self.log)))
-            notices = tuple(self._inWordsOf(number, notice) for notice in self._notices.get(number, ()))
-            return Outcome(request, self._loadResult(request, self._folderOf(number), event), notices=notices)
+            if not isinstance(end, events.Result):
+                raise TranslationError(withNodeNames(whyFailed(end, code, self._record.log), request, folder))
+            notices = tuple(withNodeNames(each, request, folder) for each in self._record.noticesOf(number))
+            return Outcome(request, self._loader.load(request, folder, end), notices=notices)
         except TranslationError as error:
             return Outcome(request, error=self._withDetails(error))
         except Exception as error:
-            self._addToLog(repr(error))
+            self._record.write(repr(error))
             return Outcome(
                 request, error=self._withDetails(TranslationError(_("The result could not be put into the scene.")))
             )
 
-    def _inWordsOf(self, number: int, message: str) -> str:
-        return withNodeNames(message, self._requests[number], self._folderOf(number))
-
     def _withDetails(self, error: TranslationError) -> TranslationError:
         error.with_traceback(None)  # it would keep the frames alive, and the nodes in them
-        error.details = error.details or "\n".join(list(self.log)[-_DETAIL_LINES:])
+        error.details = error.details or "\n".join(list(self._record.log)[-_DETAIL_LINES:])
         return error
 
     def _end(self, state: RunState) -> None:
         """Leave no process, file or observer behind."""
         self.state = state
-        self._stopObserving()
-        if self._worker is not None:
-            self._worker.terminate()
-            self._worker = None
-        if self._folder is not None:
-            removeFolder(self._folder)
+        self._guard.stop()
+        self._session.end()
         if self._loop is not None:
             self._loop.quit()

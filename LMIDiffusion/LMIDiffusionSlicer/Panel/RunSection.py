@@ -140,8 +140,7 @@ class RunSection:
         self._start(
             requests,
             lambda outcomes: self._onFramesFinished(outcomes, loader),
-            loadResult=loader.collect,
-            inputs=[source.volume, source.sequence, source.browser],
+            loader=loader,
         )
 
     def _start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,16 @@ from ..Base.RunFolder import segmentationFile, translatedFile, uncertaintyFile
 from .Geometry import arrayInOrderOf, readVolume
 from .Request import TranslationRequest
 from .Results import TABLE_ROLE, OutputNodes, TranslationResult, fillSegmentation, fillTable, fillVolume
+
+
+class ResultLoader:
+    """Makes nodes of the files of each request; `inputs` must stay in the scene meanwhile."""
+
+    def __init__(self, requests: Sequence[TranslationRequest]):
+        self.inputs = [request.sourceVolume for request in requests]
+
+    def load(self, request: TranslationRequest, folder: Path, event: events.Result) -> TranslationResult:
+        return loadResult(request, folder, event)
 
 
 def loadResult(request: TranslationRequest, folder: Path, event: events.Result) -> TranslationResult:

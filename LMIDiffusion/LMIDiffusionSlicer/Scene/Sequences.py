@@ -93,10 +93,11 @@ class SequenceLoader:
     def __init__(self, source: SourceSequence, request: TranslationRequest):
         self._source = source
         self._request = dataclasses.replace(request, sourceVolume=source.volume)
+        self.inputs = [source.volume, source.sequence, source.browser]
         self._frames: list[_Frame] = []
 
-    def collect(self, request: TranslationRequest, folder: Path, event: events.Result) -> None:
-        """Read the files of the next frame."""
+    def load(self, request: TranslationRequest, folder: Path, event: events.Result) -> None:
+        """Read the files of the next frame; `publish` makes nodes of all of them."""
         frame = request.sourceVolume
         array = arrayInOrderOf(frame, readVolume(translatedFile(folder), "vtkMRMLScalarVolumeNode"))
         labels = readVolume(segmentationFile(folder), "vtkMRMLLabelMapVolumeNode")
