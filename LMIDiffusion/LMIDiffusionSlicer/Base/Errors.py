@@ -1,5 +1,5 @@
 class TranslationError(Exception):
-    """Its message is one sentence for the user; `details` holds the end of the log."""
+    """A failure whose message is one sentence for the user; `details` holds the end of the log."""
 
     def __init__(self, message: str, details: str = ""):
         super().__init__(message)
@@ -7,4 +7,4 @@ class TranslationError(Exception):
 
 
 class TranslationCancelled(TranslationError):
-    """The run was ended before it had a result."""
+    """The end of a run before it had a result."""

@@ -1,4 +1,4 @@
-"""Files of the module, and how the library is run in a process beside Slicer."""
+"""Files of the module, and the Python and environment of processes beside Slicer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def resourcePath(*parts: str) -> Path:
 
 
 def pythonCommand() -> str:
-    """Slicer's Python; outside Slicer, the one that runs this."""
+    """Return Slicer's Python; outside Slicer, the one that runs this."""
     return shutil.which("PythonSlicer") or sys.executable
 
 
 def workerEnvironment() -> dict[str, str]:
-    """Environment in which Slicer's Python finds the library and speaks UTF-8 on every system."""
+    """Return an environment in which Slicer's Python finds the library and writes UTF-8 on every system."""
     environment = dict(slicer.util.startupEnvironment())
     paths = [str(LIBRARY_FOLDER), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

@@ -1,4 +1,4 @@
-"""The folder of a run, in Slicer's temporary one, and the files in it."""
+"""The folder of a run in Slicer's temporary folder, and the files in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _REMOVALS, _SECONDS_BETWEEN_REMOVALS = 20, 0.1
 
 
 def makeFolder() -> Path:
-    """
+    """Make a new folder.
+
     :raises TranslationError: it cannot be made.
     """
     try:
@@ -30,7 +31,7 @@ def makeFolder() -> Path:
 
 
 def removeFolder(folder: Path) -> None:
-    """On Windows, what a dying process has open cannot be removed yet."""
+    """Remove the folder, trying again while a dying process on Windows has files in it open."""
     for _attempt in range(_REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

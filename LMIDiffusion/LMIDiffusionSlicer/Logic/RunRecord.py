@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from LMIDiffusionLib.interface import events, progress
+from LMIDiffusionLib.interface import events, notices, progress
 
 from ..Worker.Progress import Progress
 
@@ -27,7 +27,7 @@ class RunRecord:
         self._onProgress, self._onLog = onProgress, onLog
         self._startTime = time.monotonic()
         self._ends: dict[int, events.Result | events.Error] = {}
-        self._notices: dict[int, list[str]] = {}
+        self._notices: dict[int, list[notices.Notice]] = {}
 
     def hear(self, event: events.Event) -> None:
         """Take in an event of the request that is being worked on."""
@@ -36,11 +36,11 @@ class RunRecord:
             self.report(stage=event, work=None)
         elif isinstance(event, progress.Progress):
             self.report(work=event)
-        elif isinstance(event, events.JobBegun):
+        elif isinstance(event, events.JobStarted):
             self.report(number=event.number, stage=None, work=None)
-        elif isinstance(event, events.Doubt):
+        elif isinstance(event, notices.Notice):
             self.write(event.message)
-            self._notices.setdefault(self.progress.number, []).append(event.message)
+            self._notices.setdefault(self.progress.number, []).append(event)
         elif isinstance(event, events.Result | events.Error):
             self._ends[self.progress.number] = event
             if isinstance(event, events.Error):
@@ -50,7 +50,7 @@ class RunRecord:
         """Return how a request ended; None if the worker has not told."""
         return self._ends.get(number)
 
-    def noticesOf(self, number: int) -> list[str]:
+    def noticesOf(self, number: int) -> list[notices.Notice]:
         return self._notices.get(number, [])
 
     def write(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""The module's own tests, in Slicer ("Reload and Test", ctest) and on the test host, with or without a main window."""
+"""Self-tests of the module for Slicer (*Reload and Test*, ctest) and the test host, with or without a main window."""
 
 import pathlib
 import unittest

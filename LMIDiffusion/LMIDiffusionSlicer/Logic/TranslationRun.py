@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import qt
@@ -18,7 +18,7 @@ from ..Scene.Request import TranslationRequest
 from ..Scene.ResultLoader import ResultLoader
 from ..Scene.Results import TranslationResult
 from ..Scene.Sequences import SequenceLoader
-from ..Worker.Command import withNodeNames
+from ..Worker.Command import nodeName
 from ..Worker.FailureMessages import whyFailed
 from ..Worker.Progress import Progress
 from ..Worker.WorkerPool import WorkerPool
@@ -171,8 +171,11 @@ class TranslationRun:
         request, end, folder = self._requests[number], self._record.endOf(number), self._session.folderOf(number)
         try:
             if not isinstance(end, events.Result):
-                raise TranslationError(withNodeNames(whyFailed(end, code, self._record.log), request, folder))
-            notices = tuple(withNodeNames(each, request, folder) for each in self._record.noticesOf(number))
+                named = end and replace(end, place=nodeName(end.place, request, folder))
+                raise TranslationError(whyFailed(named, code, self._record.log))
+            notices = tuple(
+                each.at(nodeName(each.place, request, folder)).message for each in self._record.noticesOf(number)
+            )
             return Outcome(request, self._loader.load(request, folder, end), notices=notices)
         except TranslationError as error:
             return Outcome(request, error=self._withDetails(error))

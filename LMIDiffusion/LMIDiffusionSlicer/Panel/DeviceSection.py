@@ -1,4 +1,4 @@
-"""The panel's list of devices, asked from PyTorch when it is first of interest."""
+"""The panel's list of devices, filled by PyTorch when it is first needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DeviceSection:
         self._parameterNode = parameterNode
 
     def update(self) -> None:
-        """Show what the parameter node says; a device that may be on another computer makes PyTorch be asked."""
+        """Show the chosen device; one that may be on another computer makes PyTorch be asked."""
         name = self._parameterNode.device
         if self._combo.findData(name) < 0:
             self._combo.addItem(name, name)

@@ -41,7 +41,7 @@ class VolumesTable:
             button.setEnabled(table is not None)
 
     def _fitHeight(self) -> None:
-        """As high as its rows: a panel full of scroll bars is hard to read."""
+        """Make the table as high as its rows: a panel full of scroll bars is hard to read."""
         widget = self._ui.volumesTable
         rows = max(1, min(widget.rowCount, _MOST_ROWS))
         height = widget.horizontalHeader().sizeHint().height() + rows * widget.verticalHeader().defaultSectionSize

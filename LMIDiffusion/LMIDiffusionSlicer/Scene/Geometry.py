@@ -1,4 +1,4 @@
-"""Volume nodes to files and back; where their voxels are in the world."""
+"""Volume nodes as files, and the places of their voxels in the world."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ijkToRas(volume) -> np.ndarray:
 
 
 def describeVolume(volume) -> str:
-    """Size, spacing and orientation, in a line."""
+    """Return size, spacing and orientation in a line."""
     size = " x ".join(str(count) for count in _dimensions(volume))
     spacing = " x ".join(f"{value:.3g}" for value in volume.GetSpacing())
     return _("{size} voxels of {spacing} mm, {orientation}").format(
@@ -34,7 +34,7 @@ def describeVolume(volume) -> str:
 
 
 def _orientationName(volume) -> str:
-    """Where the voxel axes point, such as LPS."""
+    """Return the directions of the voxel axes, such as LPS."""
     letters = "".join(_AXIS_LETTERS[world][int(forwards)] for world, forwards in _worldAxes(volume))
     if np.abs(_directions(volume)).max(axis=0).min() < 0.9999:
         return _("{axes} (oblique)").format(axes=letters)
@@ -42,7 +42,7 @@ def _orientationName(volume) -> str:
 
 
 def whyNotTranslatable(volume) -> str | None:
-    """What is wrong with a volume and what to do about it; None if it can be translated."""
+    """Return what is wrong with a volume and what to do about it; None if it can be translated."""
     if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
         return _("{name} is no scalar volume; choose an MR volume.").format(name=volume.GetName())
     image = volume.GetImageData()
@@ -68,7 +68,7 @@ def _whyBadGeometry(volume) -> str | None:
 
 
 def _whyBadValues(volume) -> str | None:
-    """Looks at all voxels, so at each version of a volume once."""
+    """Return what is wrong with the values; all voxels are read, once for each version of a volume."""
     version = (volume.GetID(), volume.GetName(), volume.GetMTime(), volume.GetImageData().GetMTime())
     if _lastLook[:1] != [version]:
         _lastLook[:] = [version, _lookAtVoxels(volume)]
@@ -94,7 +94,7 @@ def _lookAtVoxels(volume) -> str | None:
 
 
 def whyTooThin(volume, pixelSize: float) -> str | None:
-    """Whether the axial slices are too small for a checkpoint's pixels to show a head."""
+    """Return why the axial slices are too small for a head in a checkpoint's pixels; None if they are not."""
     extents = [count * step for count, step in zip(_dimensions(volume), volume.GetSpacing(), strict=True)]
     axial = axialAxis(volume)[0]
     smallest = min(extent for axis, extent in enumerate(extents) if axis != axial)
@@ -117,7 +117,7 @@ def _directions(volume) -> np.ndarray:
 
 
 def _worldAxes(volume) -> list[tuple[int, bool]]:
-    """For each voxel axis, the world axis (0 for right) that it is closest to, and whether it runs along it.
+    """Return for each voxel axis the closest world axis (0 for right), and whether it runs along it.
 
     Chosen as the library does, so that both count the same slices: the axis with the largest cosine chooses first.
     """
@@ -132,7 +132,7 @@ def _worldAxes(volume) -> list[tuple[int, bool]]:
 
 
 def axialAxis(volume) -> tuple[int, bool]:
-    """The voxel axis (0 for I) that is closest to feet-head, and whether it runs towards the head."""
+    """Return the voxel axis (0 for I) closest to feet-head, and whether it runs toward the head."""
     return next((axis, upwards) for axis, (world, upwards) in enumerate(_worldAxes(volume)) if world == 2)
 
 
@@ -141,7 +141,7 @@ def axialSliceCount(volume) -> int:
 
 
 def axialSliceAt(volume, worldPoint) -> int | None:
-    """Number, from the feet up, of the axial slice at a point in world coordinates; None outside the volume."""
+    """Return the number, from the feet up, of the axial slice at a world point; None outside the volume."""
     worldToVolume = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), worldToVolume)
     ras = np.append(worldToVolume.TransformPoint(worldPoint), 1.0)
@@ -177,7 +177,7 @@ def readVolume(path: Path, nodeClass: str):
 
 
 def arrayInOrderOf(source, volume) -> np.ndarray:
-    """Voxels (KJI) of a volume on the source's grid, in the order of the source's voxels.
+    """Return the voxels (KJI) of a volume on the source's grid, in the order of the source's voxels.
 
     The same file may come back with another voxel order, as Slicer's reader reverses the slices of left-handed files:
     only the way through world coordinates tells which voxel is which.

@@ -1,4 +1,4 @@
-"""All that is chosen in the panel; it is saved with the scene."""
+"""Parameters of the panel, saved with the scene."""
 
 import pathlib
 from enum import Enum
@@ -61,7 +61,7 @@ class LMIDiffusionParameterNode:
 
 
 def dropUnknownChoices(node) -> None:
-    """A scene of a newer version may name choices that this one does not have; they would stop the wrapper."""
+    """Unset choices that this version does not have, as a scene of a newer one may name; they would stop the wrapper."""
     for name, kind in get_type_hints(LMIDiffusionParameterNode).items():
         isChoice = isinstance(kind, type) and issubclass(kind, Enum)
         if isChoice and node.GetParameter(name) not in ("", *kind.__members__):

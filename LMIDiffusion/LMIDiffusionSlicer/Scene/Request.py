@@ -1,4 +1,4 @@
-"""What is to be translated, how, and into which nodes."""
+"""Requests: a volume to translate, its options, and the nodes for its results."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ class TranslationRequest:
     batchSize: int | None = None
 
     def problem(self) -> str | None:
-        """Why it cannot be translated and what to do about it; None if nothing speaks against it."""
+        """Return why it cannot be translated and what to do about it; None if it can."""
         return self.sourceProblem() or self._outputProblem() or self._checkpointProblem()
 
     def sourceProblem(self) -> str | None:
-        """As `problem`, of the source volume alone."""
+        """Return the problem of the source volume alone, as `problem` does."""
         if self.sourceVolume is None:
             return _("Choose a volume, or load the sample scan.")
         return whyNotTranslatable(self.sourceVolume)
 
     def optionalPackages(self) -> list[str]:
-        """Requirements besides those of every translation."""
+        """Return requirements besides those of every translation."""
         return [BRAIN_FINDER] if self.findBrain else []
 
     def summary(self) -> CheckpointHeader:
-        """What the checkpoint says of itself.
+        """Read the description in the checkpoint.
 
         :raises TranslationError: there is no such checkpoint, or it is damaged.
         """

@@ -101,7 +101,7 @@ class OutputNodes:
                 slicer.mrmlScene.RemoveNode(node)
 
     def node(self, nodeClass: str, chosen, name: str):
-        """The chosen node, or a new one beside the source in the subject hierarchy."""
+        """Return the chosen node, or a new one beside the source in the subject hierarchy."""
         node = chosen
         if node is None or node.GetScene() is None:
             node = slicer.mrmlScene.AddNewNodeByClass(nodeClass, slicer.mrmlScene.GenerateUniqueName(name))
@@ -170,7 +170,7 @@ def _binaryLabelmap() -> str:
 
 
 def _segment(each: ClassVolume, sharedLabelmap):
-    """All segments share one label map, each with a value of its own."""
+    """Make a segment; all share one label map, each with a value of its own."""
     segment = slicer.vtkSegment()
     tissue = _TISSUES.get(each.name)
     segment.SetName(className(each))

@@ -1,4 +1,4 @@
-"""The bundled scans, in Slicer's Sample Data module and for the panel's button."""
+"""Bundled scans, in Slicer's Sample Data module and for the panel's button."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def registerSamples() -> None:
 
 
 def loadPDwSample() -> tuple:
-    """The PDw volume and its brain mask."""
+    """Load the PDw volume and its brain mask."""
     import SampleData
 
     logic = SampleData.SampleDataLogic()

@@ -1,4 +1,4 @@
-"""What the user used last, kept in Slicer's settings between sessions; what a scene holds goes before it."""
+"""The user's last choices, kept in Slicer's settings between sessions; those of a scene go before them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the slice views show: source and translation blended, or side by side."""
+"""Arrangements of the slice views: source and translation blended, or side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEFT, _RIGHT = "Red", "Yellow"
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Of two volumes, by node ID: `first` lies below or on the left, `second` above or on the right."""
+    """Two volumes by node ID: `first` lies below or on the left, `second` above or on the right."""
 
     first: str
     second: str
@@ -104,7 +104,7 @@ def _alignRightWithLeft() -> None:
 
 
 def _setPlane(view, sliceToRAS: vtk.vtkMatrix4x4) -> None:
-    """By its matrix: an oblique plane has no name."""
+    """Set the plane by its matrix: an oblique plane has no name."""
     view.GetSliceToRAS().DeepCopy(sliceToRAS)
     view.UpdateMatrices()
 
@@ -116,14 +116,14 @@ def _copyOf(matrix: vtk.vtkMatrix4x4) -> vtk.vtkMatrix4x4:
 
 
 def _isShown(arrangement: Arrangement) -> bool:
-    """Whether any view shows one of the volumes, so that its zoom and position are the user's own."""
+    """Tell whether a view shows one of the volumes, so that its zoom and position are the user's own."""
     wanted = {arrangement.first, arrangement.second}
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     return any({each.GetBackgroundVolumeID(), each.GetForegroundVolumeID()} & wanted for each in composites)
 
 
 def currentAxialSlice(volume) -> int | None:
-    """Number, from the feet up, of the volume's axial slice in the middle of the axial (red) view."""
+    """Return the number, from the feet up, of the volume's axial slice in the middle of the red view."""
     view = _sliceNode(_LEFT)
     if view is None:
         return None

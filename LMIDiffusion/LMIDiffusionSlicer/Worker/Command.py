@@ -1,4 +1,4 @@
-"""A request as files and as arguments of the library's command."""
+"""Requests as files and arguments of the library's command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..Scene.Request import TranslationRequest
 
 
 def translateArguments(request: TranslationRequest, folder: Path) -> list[str]:
-    """Arguments that translate a request; its inputs are written into the folder, where its results will lie.
+    """Return the arguments that translate a request, after writing its inputs into the folder of its results.
 
     :raises TranslationError: a file cannot be written, or the brain mask is none.
     """
@@ -42,22 +42,22 @@ def _segmentationArguments(request: TranslationRequest, folder: Path) -> list[st
 
 
 def workerCommand() -> list[str]:
-    """The command that works through requests in one process; `workerEnvironment` and `LIBRARY_FOLDER` go with it."""
+    """Return the command that works through requests in one process; it needs `workerEnvironment`."""
     return [pythonCommand(), "-m", "LMIDiffusionLib", "serve"]
 
 
 def requestLine(number: int, arguments: list[str]) -> str:
-    """A request as that command reads it, of arguments that begin with its name."""
+    """Return a request as the worker reads it; the arguments begin with the command's name."""
     return json.dumps({"number": number, "arguments": arguments[1:]})
 
 
 def shownCommand(arguments: list[str]) -> str:
-    """The command as it is logged, without folders."""
+    """Return the command as it is logged, without folders."""
     return " ".join(["lmidiffusion", *(Path(each).name if Path(each).is_absolute() else each for each in arguments)])
 
 
-def withNodeNames(message: str, request: TranslationRequest, folder: Path) -> str:
-    """What the library says of a request's files, said of the nodes that they were written from."""
-    for file, node in ((inputFile(folder), request.sourceVolume), (maskFile(folder), request.brainMask)):
-        message = message.replace(str(file), "" if node is None else node.GetName())
-    return message
+def nodeName(place: str, request: TranslationRequest, folder: Path) -> str:
+    """Return the name of the node that was written to a file of the request; any other place as it is."""
+    nodes = {str(inputFile(folder)): request.sourceVolume, str(maskFile(folder)): request.brainMask}
+    node = nodes.get(place)
+    return place if node is None else node.GetName()

@@ -1,4 +1,4 @@
-"""Which devices PyTorch can compute on, asked in a child process."""
+"""Devices that PyTorch can compute on, found out by a child process."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ print(json.dumps({"cuda": [[gpu.name, gpu.total_memory] for gpu in gpus], "mps":
 
 @dataclass(frozen=True)
 class Device:
-    """`name` as the library's command takes it, `label` for people."""
+    """A device: its name for the library's command, and its label for people."""
 
     name: str
     label: str
 
 
 def basicDevices() -> list[Device]:
-    """Those that are there on every computer."""
+    """Return the devices of every computer."""
     return [Device(AUTOMATIC, _("Automatic")), Device("cpu", _("CPU"))]
 
 
@@ -62,7 +62,7 @@ class DeviceProbe:
 
 
 def parseDevices(text: str) -> list[Device] | None:
-    """Devices from the probe's line; None where the line is something else."""
+    """Read devices from the probe's line; None where the line is something else."""
     try:
         found = json.loads(text)
         gpus = [

@@ -1,4 +1,4 @@
-"""Downloads a checkpoint in a child process, so that Slicer stays usable."""
+"""Download of a checkpoint in a child process, so that Slicer stays usable."""
 
 from __future__ import annotations
 

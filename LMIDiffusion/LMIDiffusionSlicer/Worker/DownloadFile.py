@@ -1,4 +1,4 @@
-"""`python DownloadFile.py ADDRESS SHA256 FILE`: a file from the net, there only once it is whole and has that checksum.
+"""`python DownloadFile.py ADDRESS SHA256 FILE`: download a file, which appears once it is whole and its checksum right.
 
 Runs in Slicer's Python beside Slicer. Prints the percentage, then nothing, or what went wrong as its last line.
 """
@@ -28,7 +28,7 @@ def main(address: str, checksum: str, file: Path) -> None:
 
 
 def _download(address: str, output) -> str:
-    """Returns the SHA-256 of what came."""
+    """Copy the content to a file, and return its SHA-256."""
     digest = hashlib.sha256()
     with urllib.request.urlopen(address) as answer:
         size, done = int(answer.headers.get("Content-Length") or 0), 0

@@ -1,4 +1,4 @@
-"""Why there is no result, in a sentence."""
+"""The sentence that tells why there is no result."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _CRASH_ON_WINDOWS = 0xC0000000
 
 
 def whyFailed(event: events.Error | None, code: int, log: Collection[str]) -> str:
-    """
-    :param event: of the request, if the worker has told one.
-    :param code: that the worker has ended with.
+    """Return why a request has no result.
+
+    :param event: the worker's own error, if it has told one.
+    :param code: exit code of the worker.
     """
     if event is not None and event.kind is events.ErrorKind.OUT_OF_MEMORY:
         return _(
@@ -33,6 +34,6 @@ def whyFailed(event: events.Error | None, code: int, log: Collection[str]) -> st
 
 
 def wasKilled(code: int, log: Iterable[str]) -> bool:
-    """Whether a process ended by a signal or a crash, which the launcher of Slicer's Python tells in words alone."""
+    """Tell whether a signal or a crash ended the process; the launcher of Slicer's Python says so in words alone."""
     isBySignal = code < 0 or code == _KILLED_IN_SHELL or code >= _CRASH_ON_WINDOWS
     return isBySignal or any("exit abnormally" in line for line in log)

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Progress of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from LMIDiffusionLib.interface import events, progress
 
 @dataclass(frozen=True)
 class Progress:
-    """Of request `number` of `count`; `stage` is None until the worker has started, `work` until it translates.
+    """Progress of request `number` of `count`; `stage` is None until the worker has started, `work` until it translates.
 
     `secondsLeft` is an estimate for all requests, None where there is none yet.
     """
@@ -22,7 +22,7 @@ class Progress:
 
     @property
     def fraction(self) -> float | None:
-        """Share of all requests, or None where nothing is known yet."""
+        """Share of all requests that is done, or None where nothing is known yet."""
         if self.work is None and self.number == 0:
             return None
         return (self.number + (0.0 if self.work is None else self.work.fraction)) / self.count

@@ -1,4 +1,4 @@
-"""The processes that translate, and the one that waits for the next translation."""
+"""Processes that translate, and the one that waits for the next translation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Worker:
 
     @property
     def isCurrent(self) -> bool:
-        """Whether a worker that is started now would be the same."""
+        """Tell whether a worker that is started now would be the same."""
         return not self.hasEnded and self._circumstances == _circumstances()
 
     def send(self, line: str) -> None:
@@ -63,7 +63,7 @@ class Worker:
 
 
 def _circumstances() -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """All that a worker depends on: Slicer's Python, its environment and its packages."""
+    """Return all that a worker depends on: Slicer's Python, its environment and its packages."""
     return workerCommand(), workerEnvironment(), installedVersions()
 
 
@@ -81,7 +81,7 @@ class WorkerPool:
         self._idleSince = 0.0
 
     def take(self) -> Worker:
-        """The kept worker, or a new one.
+        """Return the kept worker, or a new one.
 
         :raises OSError: it cannot be started.
         """
@@ -94,7 +94,7 @@ class WorkerPool:
         return worker
 
     def keep(self, worker: Worker) -> None:
-        """It has done its work, and waits for more."""
+        """Keep a worker that has done its work and waits for more."""
         self.end()
         worker.onLine = worker.onExit = _ignore
         self._idle, self._idleSince = worker, time.monotonic()

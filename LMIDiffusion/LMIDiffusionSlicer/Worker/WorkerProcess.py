@@ -90,7 +90,7 @@ class WorkerProcess:
             self._onExit(code)
 
     def _isSilent(self) -> bool:
-        """Whether the ended process has said all; a stranger that has inherited its pipes is not waited for."""
+        """Tell whether the ended process has said all; others that have inherited its pipes are not waited for."""
         self._deadline = self._deadline or time.monotonic() + _SECONDS_TO_END
         return all(reader.isAtEnd for reader in self._outputs.values()) or time.monotonic() > self._deadline
 
@@ -106,10 +106,7 @@ class WorkerProcess:
 
 
 class _LineReader:
-    """Reads what a pipe holds, without waiting for more.
-
-    `isAtEnd` tells that nothing more can come.
-    """
+    """Lines from a pipe, read without waiting; `isAtEnd` tells that nothing more can come."""
 
     def __init__(self, pipe: IO[bytes]):
         os.set_blocking(pipe.fileno(), False)
@@ -119,7 +116,7 @@ class _LineReader:
         self.isAtEnd = False
 
     def lines(self) -> list[str]:
-        """Lines that have become whole since the last call; at the end also one without an end of its own."""
+        """Return the lines that have become whole since the last call; at the end also one without a line break."""
         if self.isAtEnd:
             return []
         self._rest += self._decoder.decode(self._read(), final=self.isAtEnd)
@@ -167,7 +164,7 @@ def _endTree(process: subprocess.Popen) -> None:
 
 
 def _signalGroup(process: subprocess.Popen, number: int) -> bool:
-    """Whether any process of the group is left."""
+    """Send a signal to the group, and tell whether any process of it is left."""
     process.poll()  # reaps it, so that it no longer counts
     try:
         os.killpg(process.pid, number)
