@@ -61,7 +61,7 @@ class LMIDiffusionParameterNode:
 
 
 def dropUnknownChoices(node) -> None:
-    """Unset choices that this version does not have, as a scene of a newer one may name; they would stop the wrapper."""
+    """Unset choices that this version lacks, as a scene of a newer one may name; they would stop the wrapper."""
     for name, kind in get_type_hints(LMIDiffusionParameterNode).items():
         isChoice = isinstance(kind, type) and issubclass(kind, Enum)
         if isChoice and node.GetParameter(name) not in ("", *kind.__members__):

@@ -9,7 +9,7 @@ from LMIDiffusionLib.interface import events, progress
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of request `number` of `count`; `stage` is None until the worker has started, `work` until it translates.
+    """Progress of request `number` of `count`; `stage` is None until the worker starts, `work` until it translates.
 
     `secondsLeft` is an estimate for all requests, None where there is none yet.
     """
