@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "LMIDiffusionLib"
 MODULE = ROOT / "LMIDiffusion" / "LMIDiffusionSlicer"
 FILES = sorted(LIBRARY.rglob("*.py"))
+# Forms, each field of which is a widget of the panel.
+FORMS = {"LMIDiffusionParameterNode", "TranslationRequest"}
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
@@ -29,10 +31,10 @@ def attributes(kind: ast.ClassDef) -> set[str]:
     return fields | stored
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", [*FILES, *sorted(MODULE.rglob("*.py"))], ids=lambda path: path.stem)
 def test_no_class_has_more_than_ten_attributes(file: Path) -> None:
     for kind in ast.walk(ast.parse(file.read_text())):
-        if isinstance(kind, ast.ClassDef):
+        if isinstance(kind, ast.ClassDef) and kind.name not in FORMS:
             assert len(attributes(kind)) <= 10, kind.name
 
 

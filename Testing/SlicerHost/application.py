@@ -1,5 +1,6 @@
 """`slicer.app`: the application object, over the real scene and logics."""
 
+import importlib.metadata
 import os
 import tempfile
 from typing import Any
@@ -21,7 +22,7 @@ class qSlicerApplication(qt.QObject):
     aboutToQuit = qt.Signal()
 
     applicationName = "Slicer"
-    majorVersion, minorVersion = 5, 13
+    majorVersion, minorVersion = map(int, importlib.metadata.version("slicer-core").split(".")[:2])
 
     def __init__(self) -> None:
         super().__init__()

@@ -53,6 +53,9 @@ def start() -> None:
         found = borrowed.load(name) if borrowed.isWanted() else __import__(file)
         sys.modules[f"slicer.{name}"] = found
         setattr(slicer, name, found)
+    # In older versions of slicer-core these two run pip by themselves.
+    slicer.util.pip_install = lambda *arguments, **options: slicer.packaging.pip_install(*arguments, **options)
+    slicer.util.pip_uninstall = lambda *arguments, **options: slicer.packaging.pip_uninstall(*arguments, **options)
     sys.excepthook = _onException
 
 
