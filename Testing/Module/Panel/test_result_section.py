@@ -145,6 +145,7 @@ def test_all_rows_of_the_table_are_seen_without_scrolling(widget: Any, ui: Any, 
     table = ui.volumesTable
     rows = sum(table.rowHeight(row) for row in range(table.rowCount))
     assert table.height >= rows + table.horizontalHeader().sizeHint().height()
+    assert table.height <= rows + 60
 
 
 def test_the_result_opens_in_the_segment_editor(module: Any, ui: Any, chosen: Any) -> None:
