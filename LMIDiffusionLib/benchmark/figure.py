@@ -54,5 +54,5 @@ def _rows(pair: Pair, methods: list[NamedMethod], checkpoint: Checkpoint, device
     loaded = LoadedPair.from_pair(pair, pixel_size=checkpoint.pixel_size, every=1)
     index = loaded.truth.indices[len(loaded.truth.indices) // 2]
     slices = [each.slices[index, 0].numpy() for each in (loaded.source, loaded.target)]
-    slices += [loaded.translate(method, [index], device)[0] for method in methods]
+    slices += [loaded.translate(method, [index], device).images[0] for method in methods]
     return comparison_rows(f"{pair.name} ({index})", slices, checkpoint)

@@ -21,6 +21,20 @@ from .registry import NamedMethod
 
 
 @dataclass(frozen=True)
+class TranslatedSlices:
+    """Slices of a method, (N, H, W) each.
+
+    Attributes:
+        images: means of the samples, in [0, 1].
+        spread: standard deviations of the samples on the volume's own voxels, averaged over each pixel; None for a
+            single sample.
+    """
+
+    images: NDArray[np.float32]
+    spread: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
 class LoadedPair:
     """The slices of a pair's source and target, and the ground truth."""
 
@@ -51,8 +65,8 @@ class LoadedPair:
         device: torch.device,
         *,
         on_progress: Callable[[Progress], None] = lambda progress: None,
-    ) -> NDArray[np.float32]:
-        """Translate some slices by a method: (N, H, W) in [0, 1].
+    ) -> TranslatedSlices:
+        """Translate some slices by a method.
 
         Raises:
             NoLabelsError: the method needs labels of tissues.
@@ -61,5 +75,8 @@ class LoadedPair:
         if isinstance(method, Oracle):
             method.fit(self.source.scaled, self.target.scaled, self.truth.tissue_volume)
         source = self.target if named.sees_target else self.source
-        translated = translate_slices(source, indices, method, options, on_progress=on_progress).mean
-        return source.grid.slices(translated)[indices, 0].numpy()
+        moments = translate_slices(source, indices, method, options, on_progress=on_progress)
+        images = source.grid.slices(moments.mean)[indices, 0].numpy()
+        if options.samples == 1:
+            return TranslatedSlices(images, None)
+        return TranslatedSlices(images, source.grid.slices(moments.deviation())[indices, 0].numpy())

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from ..images.normalization import smoothed_within
 
 SliceValues = NDArray[np.float64]
 Region = NDArray[np.bool_]
@@ -108,6 +111,29 @@ def _squared_gradient(images: NDArray[np.number]) -> NDArray[np.float64]:
     rows, columns = (np.diff(images.astype(np.float64), axis=axis, append=0) for axis in (1, 2))
     rows[:, -1], columns[:, :, -1] = 0, 0
     return np.square(rows) + np.square(columns)
+
+
+def coverage(
+    images: NDArray[np.number], target: NDArray[np.number], spread: NDArray[np.number], region: Region
+) -> float:
+    """Return the share of a region whose error is at most two spreads (.95 for normal errors); NaN if it is empty."""
+    within = np.abs(images.astype(np.float64) - target) <= 2 * spread
+    return float(within[region].mean()) if region.any() else float("nan")
+
+
+def error_rank_correlation(
+    images: NDArray[np.number], target: NDArray[np.number], spread: NDArray[np.number], region: Region, *, sigma: float
+) -> float:
+    """Return Spearman's correlation of spread and absolute error over a region; NaN where either is constant.
+
+    Both maps are smoothed inside the region by a Gaussian of `sigma` pixels first: an expected error tells of places,
+    not of single pixels.
+    """
+    error = np.abs(images.astype(np.float64) - target)
+    first, second = (smoothed_within(each, region, sigma=sigma)[region] for each in (error, spread))
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(spearmanr(first, second).statistic)
 
 
 def tone_matched(images: NDArray[np.number], target: NDArray[np.number], region: Region) -> NDArray[np.float32]:

@@ -188,10 +188,10 @@ class _JobRunner:
             bar.set_postfix_str(f"{progress.fraction:.0%}")
 
         start = time.monotonic()
-        images = loaded.translate(job.method, indices, self._device, on_progress=show)
+        translated = loaded.translate(job.method, indices, self._device, on_progress=show)
         seconds = (time.monotonic() - start) / len(indices)
-        values, scan = score_slices(images, loaded.truth, self._checkpoint)
-        return PairScores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, images)
+        values, scan = score_slices(translated.images, loaded.truth, self._checkpoint, spread=translated.spread)
+        return PairScores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, translated.images)
 
 
 def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) -> BenchmarkReport:

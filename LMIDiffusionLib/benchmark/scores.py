@@ -32,6 +32,14 @@ TARGET_TISSUE_MEASURES = {measure: f"target_{measure}" for measure in TISSUE_MEA
 """Names for the same Dice of the true target's own classes, which is the Dice of a perfect translation."""
 WHOLE, BRAIN, OUTSIDE = "", "brain_", "outside_"
 """Prefixes of the names of measures, by region."""
+UNCERTAINTY_MEASURES = {
+    "rms_error": "RMS error",
+    "mean_spread": "Mean spread",
+    "coverage": "Within 2 spreads",
+    "error_rank": "Rank correlation",
+}
+"""Measures of the spread of samples as an uncertainty, inside the brain or, without a mask, the head."""
+_ERROR_SMOOTHING = 3.0  # millimeters
 MEAN, TRUE_MEAN = "mean ", "true mean "
 """Prefixes of the names of mean intensities of parts of the brain, in the result and in the true target."""
 
@@ -90,7 +98,11 @@ class PairScores:
 
 
 def score_slices(
-    images: NDArray[np.float32], truth: GroundTruth, checkpoint: Checkpoint
+    images: NDArray[np.float32],
+    truth: GroundTruth,
+    checkpoint: Checkpoint,
+    *,
+    spread: NDArray[np.float32] | None = None,
 ) -> tuple[dict[str, metrics.SliceValues], dict[str, float]]:
     """Score images against the ground truth: values of the slices and of the scan, as in `PairScores`.
 
@@ -98,11 +110,15 @@ def score_slices(
         images: (N, H, W) in [0, 1], the slices of the ground truth as a method translates them.
         truth: the ground truth.
         checkpoint: model with the centers of classes and tissues.
+        spread: standard deviations of the samples, (N, H, W); None for a single sample.
     """
     comparison = _Comparison.from_images(images, truth, checkpoint)
     values, scan = comparison.measures(WHOLE, np.ones_like(truth.head))
     if len(images) > 1 and np.ptp(truth.indices) == len(images) - 1:
         values["flicker"] = metrics.flicker(images, truth.images)
+    if spread is not None:
+        region = truth.head if truth.brain is None else truth.brain
+        scan |= _uncertainty(images, truth.images, spread, region, sigma=_ERROR_SMOOTHING / checkpoint.pixel_size)
     if truth.brain is None or truth.outside is None:
         return values, scan
     for prefix, region in ((BRAIN, truth.brain), (OUTSIDE, truth.outside)):
@@ -112,6 +128,24 @@ def score_slices(
     for name, group in truth.groups.items():
         scan |= {MEAN + name: _mean(images[group]), TRUE_MEAN + name: _mean(truth.images[group])}
     return values | _tissue_dice(images, truth, checkpoint), scan
+
+
+def _uncertainty(
+    images: NDArray[np.float32],
+    target: NDArray[np.float32],
+    spread: NDArray[np.float32],
+    region: Region,
+    *,
+    sigma: float,
+) -> dict[str, float]:
+    """Return how well the spread of samples tells the error of their mean, over the region of a scan."""
+    error = np.square(images.astype(np.float64) - target)[region]
+    return {
+        "rms_error": float(np.sqrt(error.mean())) if len(error) else float("nan"),
+        "mean_spread": _mean(spread[region]),
+        "coverage": metrics.coverage(images, target, spread, region),
+        "error_rank": metrics.error_rank_correlation(images, target, spread, region, sigma=sigma),
+    }
 
 
 def _mean(values: NDArray[np.float32]) -> float:

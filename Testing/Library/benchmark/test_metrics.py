@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, spearmanr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from LMIDiffusionLib.benchmark import metrics
@@ -161,6 +161,37 @@ class TestRegions:
         expected = pearsonr(images[middle], noisy[middle]).statistic
         assert metrics.correlation(np.where(middle, noisy, 9), images, middle) == pytest.approx(expected, abs=1e-6)
         assert np.isnan(metrics.correlation(np.zeros_like(images), images, middle))
+
+
+class TestUncertainty:
+    region = np.ones((2, 40, 50), bool)
+    spread = np.random.default_rng(0).uniform(0.02, 0.2, region.shape)
+    target = np.full(region.shape, 0.5)
+    errors = np.random.default_rng(1).normal(0, 1, region.shape) * spread
+
+    def test_normal_errors_lie_within_two_spreads_in_95_percent(self) -> None:
+        assert metrics.coverage(self.target + self.errors, self.target, self.spread, self.region) == pytest.approx(
+            0.9545, abs=0.01
+        )
+        assert metrics.coverage(self.target + 5, self.target, self.spread, self.region) == 0
+        assert np.isnan(metrics.coverage(self.target, self.target, self.spread, ~self.region))
+
+    def test_the_rank_correlation_is_that_of_scipy_and_1_for_an_exact_spread(self) -> None:
+        none = 1e-6  # pixels
+        found = metrics.error_rank_correlation(
+            self.target + self.errors, self.target, self.spread, self.region, sigma=none
+        )
+        assert found == pytest.approx(spearmanr(np.abs(self.errors).ravel(), self.spread.ravel()).statistic, abs=1e-6)
+        exact = metrics.error_rank_correlation(
+            self.target - self.spread, self.target, self.spread, self.region, sigma=2.0
+        )
+        assert exact == pytest.approx(1, abs=1e-6)
+
+    def test_a_constant_spread_has_no_rank_correlation(self) -> None:
+        constant = np.full(self.region.shape, 0.1)
+        assert np.isnan(
+            metrics.error_rank_correlation(self.target + self.errors, self.target, constant, self.region, sigma=1.0)
+        )
 
 
 class TestGradientEnergy:
