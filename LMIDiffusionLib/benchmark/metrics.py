@@ -130,7 +130,7 @@ def error_rank_correlation(
     not of single pixels.
     """
     error = np.abs(images.astype(np.float64) - target)
-    first, second = (smoothed_within(each, region, sigma=sigma)[region] for each in (error, spread))
+    first, second = (smoothed_within(each.astype(np.float64), region, sigma=sigma)[region] for each in (error, spread))
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
     return float(spearmanr(first, second).statistic)
