@@ -12,8 +12,8 @@ from ..segmentation.classes import TISSUES, Segmentation
 
 _SIDE = 144  # pixels of a plane
 _GAP, _WIDE_GAP = 2, 12
-WIDTH, HEIGHT = 9 * _SIDE + 6 * _GAP + 2 * _WIDE_GAP, _SIDE
-"""Size of the image in pixels."""
+NO_COLOR = "#000000"
+"""CSS color of the air in a label map of classes."""
 _QUALITY = 80  # of WebP, 0 to 100
 
 
@@ -48,7 +48,9 @@ def _first_label(names: tuple[str, ...]) -> int:
 def color_of(label: int, names: tuple[str, ...]) -> str:
     """Return the CSS color of a label in a label map with these names."""
     number = label - _first_label(names)
-    red, green, blue = (CLASS_COLOURS[number] * 255).round().astype(int) if number >= 0 else (0, 0, 0)
+    if number < 0:
+        return NO_COLOR
+    red, green, blue = (CLASS_COLOURS[number] * 255).round().astype(int)
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 

@@ -1,89 +1,129 @@
-"""QC page of a cohort: one HTML file with a row for each scan that loads nothing from elsewhere."""
+"""QC page of a cohort: one HTML file that shows every scan and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from html import escape
+import hashlib
+import os
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from ..interface.events import ClassVolume
-from .qc_images import HEIGHT, WIDTH, color_of
+from ..segmentation.volume_table import volume_table
+from . import qc_template
+from .qc_images import NO_COLOR, color_of
 from .scans import Outputs
 from .sidecar import ScanSummary, read_summary
 
-_STYLE = """
-body { margin: 0 auto; max-width: 110rem; padding: 0 1rem; font: 14px/1.4 system-ui, sans-serif; color: #222; }
-table { width: 100%; border-collapse: collapse; table-layout: fixed; }
-th, td { padding: .5rem .5rem; vertical-align: top; text-align: left; overflow-wrap: anywhere; }
-tr { border-top: 1px solid #ccc; }
-col.scan { width: 15%; } col.volumes { width: 15%; } col.notices { width: 14%; }
-img { display: block; width: 100%; height: auto; background: #000; }
-thead td { display: grid; grid-template-columns: repeat(3, 1fr); font-weight: bold; }
-ul { margin: 0; padding: 0; list-style: none; }
-li { display: flex; gap: .4em; align-items: baseline; }
-li span:last-child { margin-left: auto; white-space: nowrap; font-variant-numeric: tabular-nums; }
-i { flex: none; width: .8em; height: .8em; border: 1px solid #888; }
-p { margin: 0 0 .4em; } .notice, .failure { color: #a30; }
-"""
-_HEAD = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>LMIDiffusion: translated scans</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>Translated scans</h1>
-"""
-_TABLE = """<table>
-<colgroup><col class="scan"><col><col class="volumes"><col class="notices"></colgroup>
-<thead><tr>
-<th>Scan</th><td><span>Source</span><span>Translation</span><span>Segmentation</span></td><th>Volumes</th><th>Notices</th>
-</tr></thead>
-<tbody>
-"""
-_FOOT = "</tbody>\n</table>\n</body>\n</html>\n"
+_TITLE = "LMIDiffusion: translated scans"
+# Robust z-scores above this are outliers (Iglewicz and Hoaglin 1993), once there are enough scans to tell.
+_FAR = 3.5
+_FEWEST = 8
+_MAD_TO_DEVIATION = 1.4826
 
 
-def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
+@dataclass(frozen=True)
+class _Volume:
+    name: str
+    milliliters: float
+    color: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class _Scan:
+    name: str
+    picture: str
+    volumes: list[_Volume]
+    columns: list[tuple[int, float]]
+    notices: tuple[str, ...]
+
+    @property
+    def is_unusual(self) -> bool:
+        return any(volume.remark for volume in self.volumes)
+
+    @property
+    def marks(self) -> int:
+        """Number of notices and unusual volumes."""
+        return len(self.notices) + sum(bool(volume.remark) for volume in self.volumes)
+
+
+def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, folders: Sequence[Path] = ()) -> str:
     """Return the page as HTML.
 
     Args:
         done: translated scans.
         failures: name and reason of each other scan.
+        folders: absolute ones, which are cut off the paths in reasons.
     """
+    from jinja2 import Environment
+
     summaries = [read_summary(outputs) for outputs in done]
-    noticed = sum(bool(each.notices) for each in summaries)
-    counts = f"{len(done)} are translated, {noticed} of them with a notice; {len(failures)} could not be."
-    advice = "The volumes have been computed, not measured: for research, not for diagnosis or treatment."
-    rows = [_row(outputs, summary) for outputs, summary in zip(done, summaries, strict=True)]
-    lost = [_lost_row(name, reason) for name, reason in failures]
-    return "".join([_HEAD, f"<p>{counts}</p>\n<p>{advice}</p>\n", _TABLE, *lost, *rows, _FOOT])
-
-
-def _row(outputs: Outputs, summary: ScanSummary) -> str:
-    name = escape(outputs.scan.name)
-    notices = "".join(f'<p class="notice">{escape(each)}</p>' for each in summary.notices)
-    names = tuple(each.name for each in summary.volumes)
-    volumes = "".join(_volume(each, color_of(each.label, names)) for each in summary.volumes)
-    picture = (
-        f'<img width="{WIDTH}" height="{HEIGHT}" src="{_data(outputs.picture)}" decoding="async"'
-        f' alt="Source, translation and segmentation of {name}, in three planes each">'
+    names = [*dict.fromkeys(volume.name for summary in summaries for volume in summary.volumes)]
+    scans = [*_scans(done, summaries, names)]
+    table = volume_table((outputs.scan.name, each.volumes) for outputs, each in zip(done, summaries, strict=True))
+    script = qc_template.SCRIPT
+    return (
+        Environment(autoescape=True)
+        .from_string(qc_template.PAGE)
+        .render(
+            title=_TITLE,
+            policy=_policy(script),
+            style=Markup(qc_template.STYLE),
+            script=Markup(script),
+            scans=scans,
+            names=names,
+            noticed=sum(bool(scan.notices) for scan in scans),
+            unusual=sum(scan.is_unusual for scan in scans),
+            failures=[(name, _without(folders, reason)) for name, reason in failures],
+            table=_base64(table.encode()),
+        )
     )
-    return f"<tr><th>{name}</th><td>{picture}</td><td><ul>{volumes}</ul></td><td>{notices}</td></tr>\n"
 
 
-def _volume(volume: ClassVolume, color: str) -> str:
-    amount = f"{volume.milliliters:.0f} ml"
-    return f'<li><i style="background: {color}"></i><span>{escape(volume.name)}</span><span>{amount}</span></li>'
+def _policy(script: str) -> str:
+    """Return the content security policy that lets this script run and nothing be loaded."""
+    digest = _base64(hashlib.sha256(script.encode()).digest())
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def _lost_row(name: str, reason: str) -> str:
-    return f'<tr><th>{escape(name)}</th><td colspan="3"><p class="failure">{escape(reason)}</p></td></tr>\n'
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
-def _data(picture: Path) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
+def _scans(done: Sequence[Outputs], summaries: Sequence[ScanSummary], names: list[str]) -> Iterator[_Scan]:
+    for outputs, summary in zip(done, summaries, strict=True):
+        labels = tuple(each.name for each in summary.volumes)
+        volumes = [_volume(each, color_of(each.label, labels), summaries) for each in summary.volumes]
+        columns = [(names.index(each.name), round(each.milliliters, 3)) for each in summary.volumes]
+        picture = f"data:image/webp;base64,{_base64(outputs.picture.read_bytes())}"
+        yield _Scan(outputs.scan.name, picture, volumes, columns, summary.notices)
+
+
+def _volume(volume: ClassVolume, color: str, summaries: Sequence[ScanSummary]) -> _Volume:
+    """Return a row of a scan's volumes; nothing is remarked on air, whose volume is that of the field of view."""
+    remark = "" if color == NO_COLOR else _remark(volume, summaries)
+    return _Volume(volume.name, volume.milliliters, color, remark)
+
+
+def _remark(volume: ClassVolume, summaries: Sequence[ScanSummary]) -> str:
+    """Return a remark on a volume that is far from those of the same label in the other scans, or nothing."""
+    others = [each.milliliters for summary in summaries for each in summary.volumes if each.name == volume.name]
+    if len(others) < _FEWEST:
+        return ""
+    median = statistics.median(others)
+    deviation = _MAD_TO_DEVIATION * statistics.median(abs(each - median) for each in others)
+    if abs(volume.milliliters - median) <= _FAR * deviation:
+        return ""
+    return f"unusual: the median is {median:.0f} ml"
+
+
+def _without(folders: Sequence[Path], reason: str) -> str:
+    """Cut folders off the paths in a reason: the page may be shown to others."""
+    for folder in folders:
+        reason = reason.replace(f"{folder}{os.sep}", "")
+    return reason

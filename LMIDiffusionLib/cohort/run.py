@@ -171,7 +171,9 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> Cohort
     listed = [*options.cohort.problems, *_failures(every, plan)]
     lost = {name for name, _ in listed}
     done = [outputs for outputs in every if outputs.scan.name not in lost and outputs.are_complete()]
-    _write(options.output / PAGE, qc_page(done, listed))
+    folders = [folder.resolve() for folder in (options.output, options.cohort.root)]
+    folders += [options.output, options.cohort.root]
+    _write(options.output / PAGE, qc_page(done, listed, folders=folders))
     volumes = volume_table((outputs.scan.name, read_summary(outputs).volumes) for outputs in done)
     _write(options.output / VOLUMES, volumes)
     text = io.StringIO()

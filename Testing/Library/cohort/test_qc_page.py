@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -14,22 +16,37 @@ import pytest
 from conftest import CohortRun
 from PIL import Image
 
+from LMIDiffusionLib.cohort.qc_page import _remark
+from LMIDiffusionLib.cohort.sidecar import ScanSummary
 from LMIDiffusionLib.images.volume import Volume, write_volume
+from LMIDiffusionLib.interface.events import ClassVolume
 
 # Opens the page in frames of two widths, and writes what the browser makes of it into its own text.
 PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><script>
-const widths = [1400, 700];
+const widths = [1400, 390];
 const told = [];
+const names = (page) => [...page.querySelectorAll("main article")].filter((each) => each.clientHeight)
+  .map((each) => each.querySelector("h2").textContent);
 const look = (frame) => {
   const page = frame.contentDocument, view = frame.contentWindow;
-  const images = [...page.images];
-  told.push({
-    images: images.map((image) => [image.complete, image.naturalWidth, image.naturalHeight, image.clientWidth]),
+  const shown = [...page.querySelectorAll("button i")];
+  const seen = {
+    pictures: shown.map((each) => [view.getComputedStyle(each).backgroundImage.slice(0, 27), each.clientWidth]),
+    narrowest: Math.min(...[...page.querySelectorAll("article h2, li, header p")].map((each) => each.clientWidth)),
     overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
     requests: view.performance.getEntriesByType("resource").map((entry) => entry.name),
     text: page.body.innerText,
-    title: page.title,
-  });
+    names: names(page),
+  };
+  const order = page.getElementById("order"), marked = page.getElementById("marked");
+  order.selectedIndex = [...order.options].findIndex((each) => each.text === "marked first");
+  order.dispatchEvent(new Event("change"));
+  seen.sorted = names(page);
+  marked.click();
+  seen.marked = names(page);
+  page.querySelector("button").click();
+  seen.large = [...page.querySelectorAll("#large[open] i")].map((each) => each.clientWidth);
+  told.push(seen);
   if (told.length === widths.length) document.body.textContent = JSON.stringify(told);
 };
 for (const width of widths) {
@@ -72,14 +89,17 @@ def opened(browser: str, folder: Path) -> list[dict[str, Any]]:
     return told
 
 
-def test_a_browser_shows_one_row_per_scan_without_network_requests(browser: str, output: Path) -> None:
+def test_a_browser_shows_every_scan_on_a_desk_and_on_a_phone_without_network_requests(
+    browser: str, output: Path
+) -> None:
     for told in opened(browser, output):
-        assert len(told["images"]) == 2
-        for complete, width, height, shown in told["images"]:
-            assert complete and (width, height) == (1332, 144)
-            assert shown > 250, "too small to see anything"
+        assert len(told["pictures"]) == 6
+        for background, width in told["pictures"]:
+            assert background == 'url("data:image/webp;base64'
+            assert width > 250, "too small to see anything"
+        assert told["narrowest"] > 100, "one letter a line"
         assert told["overflow"] == 0
-        assert told["requests"] == []
+        assert not [address for address in told["requests"] if not address.startswith("data:")]
         text = told["text"]
         assert "2 are translated, 1 of them with a notice; 1 could not be." in text
         assert "plain & <b>bold<b>.nii.gz" in text
@@ -93,14 +113,42 @@ def test_a_browser_shows_one_row_per_scan_without_network_requests(browser: str,
             "not for diagnosis",
         ):
             assert part in text
+        assert str(output.parent) not in text, "an absolute path"
+
+
+def test_scans_are_sorted_filtered_and_enlarged(browser: str, output: Path) -> None:
+    plain, noticed = "plain & <b>bold<b>.nii.gz", "long" * 30 + ".nii.gz"
+    for told in opened(browser, output):
+        assert {*told["names"]} == {plain, noticed}
+        assert told["sorted"] == [noticed, plain]
+        assert told["marked"] == [noticed]
+        assert len(told["large"]) == 3 and min(told["large"]) > 330
 
 
 def test_the_qc_page_loads_nothing_from_elsewhere(output: Path) -> None:
     page = (output / "qc.html").read_text(encoding="utf-8")
-    for reference in re.findall(r"(?:src|href)\s*=\s*[\"']?([^\"' >]+)|url\(([^)]*)\)|@import", page):
-        assert "".join(reference).startswith("data:image/webp;base64,")
-    assert "<script" not in page
-    assert "default-src 'none'" in page
+    for reference in re.findall(r"(?:src|href)\s*=\s*[\"']?([^\"' >]+)|url\('?([^')]*)'?\)|@import", page):
+        assert "".join(reference).startswith(("data:image/webp;base64,", "data:text/csv;base64,"))
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert html.unescape(policy).split("; ") == [
+        *("default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", f"script-src 'sha256-{digest}'"),
+    ]
+
+
+def test_the_qc_page_offers_the_table_of_volumes(output: Path) -> None:
+    page = (output / "qc.html").read_text(encoding="utf-8")
+    (table,) = re.findall(r"data:text/csv;base64,([^\"]+)", page)
+    assert base64.b64decode(table).decode() == (output / "volumes.csv").read_text()
+
+
+def test_volumes_far_from_those_of_the_other_scans_are_marked() -> None:
+    volumes = [ClassVolume(2, "Class 2", 500.0 + each) for each in range(9)]
+    scans = [ScanSummary((each,), ()) for each in (*volumes, ClassVolume(2, "Class 2", 900.0))]
+    remarks = [_remark(each.volumes[0], scans) for each in scans]
+    assert remarks == [""] * 9 + ["unusual: the median is 504 ml"]
+    assert not _remark(volumes[0], scans[-3:]), "three scans are too few to tell"
 
 
 def test_the_qc_image_shows_source_translation_and_classes_in_three_planes_each(output: Path) -> None:
