@@ -16,6 +16,7 @@ from ..images.files import VOLUME_ENDINGS, atomic_path, check_output, unused
 from ..images.volume import save_volume
 from ..interface.events import Result, Stage
 from ..interface.notices import Notice, NoticeKind
+from ..interface.resources import DEFAULT_CHECKPOINT
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import Processor, select_device, select_precision
 from ..segmentation.volume_table import volume_table
@@ -47,9 +48,9 @@ class TranslationJob:
 
     source: Path | Series
     output: Path
-    checkpoint: str
+    checkpoint: str = DEFAULT_CHECKPOINT
     segmentation: Path | None = None
-    mask: Path | Literal["found"] | None = None
+    mask: Literal["found"] | Path | None = None
     clusters: int | None = None
     uncertainty: Path | None = None
     volumes: Path | None = None

@@ -6,18 +6,20 @@ import json
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from ..errors import UserError
 from ..interface.events import IDLE_SECONDS, ErrorKind, JobEnded, JobStarted, failure
 from ..model.checkpoint_cache import CheckpointCache
 from ..model.devices import select_device
+from .job_fields import from_fields
 from .reporting import Reporter
 from .translation_job import TranslationJob
 
 # After a GPU has been used: its driver keeps some GPU memory until the process ends.
 _GPU_IDLE_SECONDS = 5.0
-_FORM = 'A request is a line of JSON such as {"number": 1, "arguments": ["scan.nii", "t1w.nii"]}; this is none.'
+_FORM = 'The line is no request; write one such as {"number": 1, "job": {"source": "scan.nii", "output": "t1w.nii"}}.'
 
 
 class Requests:
@@ -43,18 +45,13 @@ class Requests:
 class Server:
     """Runs the jobs of requests; a job that fails does not end the others.
 
-    A request is a JSON object with a `number`, which is reported at the job's start and end, and `arguments`, the words
-    that follow `translate` on the command line.
+    A request is a JSON object with a `number`, which is reported at the job's start and end, and a `job`, the fields of
+    a `TranslationJob`.
     """
 
-    def __init__(self, reporter: Reporter, job_of: Callable[[list[str]], TranslationJob]) -> None:
-        """
-        Args:
-            reporter: is told every event.
-            job_of: reads the arguments.
-        """
+    def __init__(self, reporter: Reporter) -> None:
+        """`reporter` is told every event."""
         self._reporter = reporter
-        self._job_of = job_of
         self._checkpoints = CheckpointCache()
         self._holds_gpu = False
 
@@ -66,9 +63,9 @@ class Server:
     def _answer(self, line: bytes) -> None:
         number = None
         try:
-            number, arguments = _parse(line)
+            number, fields = _parse(line)
             self._reporter.report(JobStarted(number))
-            self._work(arguments)
+            self._run(from_fields(TranslationJob, fields))
         except Exception as error:
             reason = failure(error)
             if reason.kind is ErrorKind.INTERNAL:
@@ -77,18 +74,17 @@ class Server:
         if number is not None:
             self._reporter.report(JobEnded(number, self._holds_gpu))
 
-    def _work(self, arguments: list[str]) -> None:
-        job = self._job_of(arguments)
+    def _run(self, job: TranslationJob) -> None:
         self._holds_gpu |= select_device(job.processor.device).type != "cpu"
         job.run(self._reporter, load=self._checkpoints.load)
 
 
-def _parse(line: bytes) -> tuple[int, list[str]]:
+def _parse(line: bytes) -> tuple[int, Any]:
     try:
         request = json.loads(line)
-        number, arguments = request["number"], request["arguments"]
+        number, fields = request["number"], request["job"]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(_FORM) from error
-    if type(number) is not int or type(arguments) is not list or not all(type(word) is str for word in arguments):
+    if type(number) is not int:
         raise UserError(_FORM)
-    return number, arguments
+    return number, fields

@@ -1,5 +1,6 @@
 """Translations in one process: as good as in processes of their own, and gone when nobody wants it any more."""
 
+import argparse
 import dataclasses
 import io
 import json
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 
+from LMIDiffusionLib.commands import translate
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.volume import Volume, write_volume
 from LMIDiffusionLib.interface.events import IDLE_SECONDS, Error, Event, JobEnded, JobStarted, Result, parse
 from LMIDiffusionLib.interface.notices import Notice
+from LMIDiffusionLib.jobs.job_fields import from_fields
 from LMIDiffusionLib.jobs.translation_job import TranslationJob
 from LMIDiffusionLib.jobs.worker import Requests, Server
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
@@ -39,14 +42,30 @@ def folder(tiny_checkpoint: Checkpoint, head: Volume, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _arguments(folder: Path, source: str, output: str, *more: str) -> list[str]:
-    files = [str(folder / name) for name in (source, output)]
-    options = ["--checkpoint", str(folder / "tiny.safetensors"), "--slices", "9:11", "--device", "cpu"]
-    return [*files, *options, "--segmentation", str(folder / f"labels of {output}"), *more]
+def _job(folder: Path, source: str, output: str, **options: int) -> dict[str, Any]:
+    return {
+        "source": str(folder / source),
+        "output": str(folder / output),
+        "checkpoint": str(folder / "tiny.safetensors"),
+        "segmentation": str(folder / f"labels of {output}"),
+        "processor": {"device": "cpu"},
+        "options": {"slices": [9, 11], "steps": 1, "samples": 4, **options},
+    }
 
 
-def _request(number: int, arguments: list[str]) -> str:
-    return json.dumps({"number": number, "arguments": arguments})
+def _words(job: dict[str, Any]) -> list[str]:
+    """The arguments of `translate` for the same job."""
+    options = {"slices": "9:11", **{name: value for name, value in job["options"].items() if name != "slices"}}
+    named = {"checkpoint": job["checkpoint"], "segmentation": job["segmentation"], "device": "cpu", **options}
+    return [
+        job["source"],
+        job["output"],
+        *(str(word) for name, value in named.items() for word in (f"--{name}", value)),
+    ]
+
+
+def _request(number: int, job: Any) -> str:
+    return json.dumps({"number": number, "job": job})
 
 
 def _serve(*lines: str) -> tuple[list[Event], subprocess.CompletedProcess[str]]:
@@ -56,27 +75,31 @@ def _serve(*lines: str) -> tuple[list[Event], subprocess.CompletedProcess[str]]:
 
 
 def test_worker_results_are_byte_identical_to_those_of_translate(folder: Path) -> None:
-    jobs = {"a.nii": ("scan.nii", "--samples", "2"), "b.nii": ("gap.nii", "--seed", "5"), "c.nii": ("scan.nii",)}
-    requests = [_arguments(folder, source, output, *more) for output, (source, *more) in jobs.items()]
-    requests[2:2] = [_arguments(folder, "missing.nii", "d.nii")]
+    jobs: dict[str, tuple[str, dict[str, int]]] = {
+        "a.nii": ("scan.nii", {"samples": 2}),
+        "b.nii": ("gap.nii", {"seed": 5}),
+        "c.nii": ("scan.nii", {}),
+    }
+    requests = [_job(folder, source, output, **options) for output, (source, options) in jobs.items()]
+    requests[2:2] = [_job(folder, "missing.nii", "d.nii")]
     events, done = _serve(*(_request(number, request) for number, request in enumerate(requests)))
     assert [type(event) for event in events if isinstance(event, Result | Error)] == [Result, Result, Error, Result]
     assert done.returncode == 0
     together = {path: path.read_bytes() for output in jobs for path in folder.glob(f"*{output}")}
     assert len(together) == 6
     for number in (1, 3):
-        command = [*_SERVE[:-1], "translate", *requests[number], "--overwrite"]
+        command = [*_SERVE[:-1], "translate", *_words(requests[number]), "--overwrite"]
         subprocess.run(command, check=True, capture_output=True, env=_ENVIRONMENT)
     assert {path: path.read_bytes() for path in together} == together
 
 
-def test_every_request_has_a_beginning_one_answer_and_an_end_and_its_doubts_each_time(folder: Path) -> None:
-    gap = [_arguments(folder, "gap.nii", f"{number}.nii") for number in range(2)]
-    bad = ["--nonsense"]
+def test_each_request_is_started_answered_once_and_ended_and_its_notices_are_repeated(folder: Path) -> None:
+    gap = [_job(folder, "gap.nii", f"{number}.nii") for number in range(2)]
+    bad = {"nonsense": 1}
     lines = [
         _request(3, gap[0]),
         "no request",
-        '{"number": "x", "arguments": []}',
+        '{"number": "x", "job": {}}',
         _request(4, bad),
         _request(5, gap[1]),
     ]
@@ -100,7 +123,7 @@ def _is_there(process: int) -> bool:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes there are")
 @pytest.mark.parametrize("moment", ["idle", "busy"])
 def test_a_worker_exits_when_its_parent_is_killed_and_leaves_no_partial_file(folder: Path, moment: str) -> None:
-    job = _arguments(folder, "scan.nii", "out.nii", *(("--steps", "2000") if moment == "busy" else ()))
+    job = _job(folder, "scan.nii", "out.nii", **({"steps": 2000} if moment == "busy" else {}))
     awaited = "progress" if moment == "busy" else "ended"
     script = f"""
 import subprocess, sys, time
@@ -131,7 +154,7 @@ class _Requests(Requests):
     """Notes how long the server would wait for each."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(io.BytesIO(f"{_request(0, ['scan'])}\n".encode() * count))
+        super().__init__(io.BytesIO(f"{_request(0, {'source': 'none', 'output': 'out.nii'})}\n".encode() * count))
         self.patience: list[float] = []
 
     def next(self, *, seconds: float) -> bytes | None:
@@ -150,20 +173,16 @@ class _Listener:
         pass
 
 
-def _fail(arguments: list[str]) -> Any:
-    raise UserError("No such job.")
-
-
 def test_a_worker_waits_ten_minutes_for_each_request(folder: Path) -> None:
     requests = _Requests(2)
-    Server(_Listener(), _fail).run(requests)
+    Server(_Listener()).run(requests)
     assert requests.patience == [IDLE_SECONDS] * 3 == [600.0] * 3
 
 
 def test_a_worker_that_has_used_a_gpu_reports_it_and_waits_only_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("LMIDiffusionLib.jobs.worker.select_device", lambda name: torch.device("cuda"))
     listener, requests = _Listener(), _Requests(1)
-    Server(listener, lambda arguments: TranslationJob(Path("none"), Path("out.nii"), "none")).run(requests)
+    Server(listener).run(requests)
     assert listener.events[-1] == JobEnded(0, holds_gpu=True)
     assert requests.patience[0] == 600.0 and requests.patience[1] < 10.0
 
@@ -217,3 +236,49 @@ def test_a_missing_or_damaged_checkpoint_is_refused_every_time(folder: Path) -> 
     path.unlink()
     with pytest.raises(UserError, match="no checkpoint"):
         cache.load(str(path))
+
+
+def test_a_job_of_plain_fields_is_the_job_that_the_command_line_fills(tmp_path: Path) -> None:
+    words = ["scan", "t1w.nii", "--series", "2", "--segmentation", "s.nii", "--find-brain", "--uncertainty", "u.nii"]
+    words += ["--quality", "fast", "--samples", "3", "--guidance", "2", "--seed", "4", "--device", "cpu"]
+    words += ["--precision", "32", "--overwrite", "--batch-size", "5", "--slices", "1:3", "--clusters", "3"]
+    parser = argparse.ArgumentParser()
+    translate.add_arguments(parser)
+    fields = {
+        "source": {"path": "scan", "number": 2},
+        "output": "t1w.nii",
+        "segmentation": "s.nii",
+        "mask": "found",
+        "uncertainty": "u.nii",
+        "clusters": 3,
+        "processor": {"device": "cpu", "precision": "32"},
+        "overwrite": True,
+        "options": {"steps": 1, "samples": 3, "guidance": 2, "seed": 4, "batch_size": 5, "slices": [1, 3]},
+    }
+    assert from_fields(TranslationJob, fields) == translate.job_of(parser.parse_args(words))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"output": None}, "output cannot be None"),
+        ({"quality": "fast"}, "no field quality"),
+        ({"source": {"path": "scan"}}, "lacks the field number"),
+        ({"overwrite": 1}, "overwrite cannot be 1"),
+        ({"options": {"samples": True}}, "samples cannot be True"),
+        ({"options": {"samples": 0}}, "samples cannot be 0"),
+        ({"options": {"slices": [1]}}, r"slices cannot be \[1\]"),
+        ({"options": []}, r"options cannot be \[\]"),
+        ({"mask": 5}, "mask cannot be 5"),
+    ],
+)
+def test_a_field_of_the_wrong_name_or_type_is_refused_in_a_sentence(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError, match=reason) as refusal:
+        from_fields(TranslationJob, {"source": "scan.nii", "output": "t1w.nii", **change})
+    assert str(refusal.value).endswith(".")
+
+
+@pytest.mark.parametrize("fields", [None, [], "scan.nii", {}, {"source": "scan.nii"}])
+def test_a_job_without_its_files_is_refused(fields: Any) -> None:
+    with pytest.raises(UserError, match=r"^The job cannot be run: "):
+        from_fields(TranslationJob, fields)
