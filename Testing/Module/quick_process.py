@@ -53,7 +53,7 @@ class QuickProcess:
 
     def send(self, line: str) -> None:
         request = json.loads(line)
-        self._steps += _steps(request["number"], request["arguments"], holds_gpu=self.holds_gpu)
+        self._steps += _steps(request["number"], request["job"], holds_gpu=self.holds_gpu)
 
     def _onTimer(self) -> None:
         if self._steps:
@@ -66,37 +66,31 @@ class QuickProcess:
             self._timer = None
 
 
-def _steps(number: int, arguments: list[str], *, holds_gpu: bool) -> list[Callable[[], str]]:
+def _steps(number: int, job: dict[str, Any], *, holds_gpu: bool) -> list[Callable[[], str]]:
     stages = [lambda stage=stage: events.to_line(stage) for stage in events.Stage]
     progress = events.Progress(slice=3, slices=20, step=1, steps=2, fraction=0.25, seconds_left=30.0)
     stages.insert(3, lambda: events.to_line(progress))
     return [
         lambda: events.to_line(events.JobStarted(number)),
         *stages,
-        lambda: events.to_line(_translate(arguments)),
+        lambda: events.to_line(_translate(job)),
         lambda: events.to_line(events.JobEnded(number, holds_gpu)),
     ]
 
 
-def _option(arguments: list[str], name: str) -> Any:
-    return arguments[arguments.index(name) + 1] if name in arguments else None
-
-
-def _translate(arguments: list[str]) -> events.Event:
-    image = nib.load(arguments[0])
+def _translate(job: dict[str, Any]) -> events.Event:
+    image = nib.load(job["source"])
     array = np.asarray(image.dataobj, np.float32)
     array = array / array.max()
-    first, stop = map(int, (_option(arguments, "--slices") or f"0:{array.shape[2]}").split(":"))
+    first, stop = job["options"]["slices"] or (0, array.shape[2])
     array[:, :, [index for index in range(array.shape[2]) if not first <= index < stop]] = 0
-    files = {arguments[1]: array, _option(arguments, "--uncertainty"): array / 9}
-    count = 3 if "--mask" in arguments else int(_option(arguments, "--clusters"))
+    files = {job["output"]: array, job["uncertainty"]: array / 9}
+    count = 3 if "mask" in job else job["clusters"]
     labels = 1 + np.minimum((array * count).astype(np.uint8), count - 1)
-    files[_option(arguments, "--segmentation")] = labels
+    files[job["segmentation"]] = labels
     for name, content in files.items():
         if name is not None:
             nib.save(nib.Nifti1Image(content, image.affine), name)
-    names = (
-        ["CSF", "grey matter", "white matter"] if "--mask" in arguments else [f"Class {n + 1}" for n in range(count)]
-    )
+    names = ["CSF", "grey matter", "white matter"] if "mask" in job else [f"Class {n + 1}" for n in range(count)]
     classes = [events.ClassVolume(n, name, float((labels == n).sum()) * 0.008) for n, name in enumerate(names, 1)]
-    return events.Result(Path(arguments[1]), None, None, tuple(classes), 1.0)
+    return events.Result(Path(job["output"]), None, None, tuple(classes), 1.0)

@@ -1,9 +1,10 @@
-"""Requests as files and arguments of the library's command."""
+"""Requests as files and jobs of the library's worker."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ..Base.Checkpoints import resolveCheckpoint
 from ..Base.Paths import pythonCommand
@@ -12,33 +13,39 @@ from ..Scene.Geometry import writeMask, writeVolume
 from ..Scene.Request import TranslationRequest
 
 
-def translateArguments(request: TranslationRequest, folder: Path) -> list[str]:
-    """Return the arguments that translate a request, after writing its inputs into the folder of its results.
+def jobFields(request: TranslationRequest, folder: Path) -> dict[str, Any]:
+    """Return the fields of the worker's job for a request, after writing its inputs into the folder of its results.
 
     :raises TranslationError: a file cannot be written, or the brain mask is none.
     """
     checkpoint = resolveCheckpoint(request.checkpoint)
     writeVolume(request.sourceVolume, inputFile(folder))
-    arguments = ["translate", str(inputFile(folder)), str(translatedFile(folder)), "--events"]
-    arguments += ["--segmentation", str(segmentationFile(folder)), "--checkpoint", str(checkpoint)]
-    arguments += ["--sampler", request.sampler.value, "--device", request.device, "--seed", str(request.seed)]
-    arguments += ["--steps", str(request.steps), "--samples", str(request.samples)]
-    if request.slices is not None:
-        arguments += ["--slices", "{}:{}".format(*request.slices)]
-    if request.batchSize is not None:
-        arguments += ["--batch-size", str(request.batchSize)]
-    if request.uncertainty:
-        arguments += ["--uncertainty", str(uncertaintyFile(folder))]
-    return arguments + _segmentationArguments(request, folder)
+    return {
+        "source": str(inputFile(folder)),
+        "output": str(translatedFile(folder)),
+        "checkpoint": str(checkpoint),
+        "segmentation": str(segmentationFile(folder)),
+        "uncertainty": str(uncertaintyFile(folder)) if request.uncertainty else None,
+        **_segmentationFields(request, folder),
+        "processor": {"device": request.device},
+        "options": {
+            "sampler": request.sampler.value,
+            "steps": request.steps,
+            "samples": request.samples,
+            "slices": request.slices,
+            "batch_size": request.batchSize,
+            "seed": request.seed,
+        },
+    }
 
 
-def _segmentationArguments(request: TranslationRequest, folder: Path) -> list[str]:
+def _segmentationFields(request: TranslationRequest, folder: Path) -> dict[str, Any]:
     if request.findBrain:
-        return ["--find-brain"]
+        return {"mask": "found"}
     if request.brainMask is None:
-        return ["--clusters", str(request.clusters.value)]
+        return {"clusters": request.clusters.value}
     writeMask(request.brainMask, request.sourceVolume, maskFile(folder))
-    return ["--mask", str(maskFile(folder))]
+    return {"mask": str(maskFile(folder))}
 
 
 def workerCommand() -> list[str]:
@@ -46,14 +53,15 @@ def workerCommand() -> list[str]:
     return [pythonCommand(), "-m", "LMIDiffusionLib", "serve"]
 
 
-def requestLine(number: int, arguments: list[str]) -> str:
-    """Return a request as the worker reads it; the arguments begin with the command's name."""
-    return json.dumps({"number": number, "arguments": arguments[1:]})
+def requestLine(number: int, job: dict[str, Any]) -> str:
+    """Return a request as the worker reads it."""
+    return json.dumps({"number": number, "job": job})
 
 
-def shownCommand(arguments: list[str]) -> str:
-    """Return the command as it is logged, without folders."""
-    return " ".join(["lmidiffusion", *(Path(each).name if Path(each).is_absolute() else each for each in arguments)])
+def shownJob(job: dict[str, Any]) -> str:
+    """Return a job as it is logged, without folders."""
+    shown = {name: Path(value).name if isinstance(value, str) else value for name, value in job.items()}
+    return f"translate {json.dumps(shown)}"
 
 
 def nodeName(place: str, request: TranslationRequest, folder: Path) -> str:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from slicer.i18n import tr as _
 
 from ..Base.Errors import TranslationError
 from ..Base.RunFolder import makeFolder, removeFolder
 from ..Scene.Request import TranslationRequest
-from .Command import requestLine, shownCommand, translateArguments
+from .Command import jobFields, requestLine, shownJob
 from .WorkerPool import Worker, WorkerPool
 
 
 class WorkerSession:
     """
     :param workers: lends the process, and takes it back when all requests have been worked through.
-    :param log: called with each command.
+    :param log: called with each job.
     """
 
     def __init__(self, requests: Sequence[TranslationRequest], workers: WorkerPool, log: Callable[[str], None]):
         self._requests = requests
         self._workers = workers
         self._log = log
-        self._arguments: list[list[str]] = []
+        self._jobs: list[dict[str, Any]] = []
         self._folder: Path | None = None
         self._worker: Worker | None = None
 
@@ -36,7 +37,7 @@ class WorkerSession:
         self._folder = makeFolder()
         for number, request in enumerate(self._requests):
             self.folderOf(number).mkdir()
-            self._arguments.append(translateArguments(request, self.folderOf(number)))
+            self._jobs.append(jobFields(request, self.folderOf(number)))
         try:
             self._worker = self._workers.take()
         except OSError as error:
@@ -45,8 +46,8 @@ class WorkerSession:
         self.send(0)
 
     def send(self, number: int) -> None:
-        self._log(shownCommand(self._arguments[number]))
-        self._worker.send(requestLine(number, self._arguments[number]))
+        self._log(shownJob(self._jobs[number]))
+        self._worker.send(requestLine(number, self._jobs[number]))
 
     def folderOf(self, number: int) -> Path:
         return self._folder / str(number)

@@ -164,8 +164,8 @@ def test_a_volume_that_fails_is_named_and_the_others_are_done(
     events = quick_process.events
     error = events.Error(events.ErrorKind.BAD_INPUT, "No head was found.")
 
-    def translate(arguments: list[str]) -> Any:
-        return error if Path(arguments[1]).parent.name == "0" else quick_translate(arguments)
+    def translate(job: dict[str, Any]) -> Any:
+        return error if Path(job["output"]).parent.name == "0" else quick_translate(job)
 
     monkeypatch.setattr("quick_process._translate", translate)
     chosen.sourceVolume = head
