@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_LINE := Python 3.10 or newer with venv is needed (Debian and Ubuntu: apt-get install python3 python3-venv).
 
-.PHONY: demo test test-library test-lowest test-newest lint lock docs figures screenshot soak
+.PHONY: demo test test-library test-lowest test-newest lint lock docs figures results screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
@@ -39,6 +39,14 @@ docs: $(VENV)/.ready-docs
 
 figures: $(VENV)/.ready-test
 	$(BIN)/python docs/figures.py
+
+# The tables of docs/results.md, from the folder DATA of scans that docs/protocol.md names; goes on after a stop.
+results: $(VENV)/.ready-test
+	@test -n "$(DATA)" || { echo "Give the folder of the scans: make results DATA=folder"; exit 1; }
+	$(BIN)/python tools/result_pairs.py "$(DATA)" results
+	nice $(BIN)/lmidiffusion benchmark quality results/pairs.csv --output results/scores --every 12 \
+		--target-scans "$(DATA)/ixi_t1w_2mm" --methods identity histogram-matching tone-map repainting sdedit-0.5 \
+		lmidiffusion lmidiffusion@t1w-ixi-2mm target-to-itself
 
 screenshot: $(VENV)/.ready-test
 	$(BIN)/python tools/screenshot.py screenshots
