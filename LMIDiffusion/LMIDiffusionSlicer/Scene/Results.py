@@ -16,6 +16,7 @@ from LMIDiffusionLib.interface.events import ClassVolume
 SOURCE_ROLE = "LMIDiffusion.source"
 TABLE_ROLE = "LMIDiffusion.table"
 _NOTICES = "LMIDiffusion.notices"
+_NOTICES_OF_0_1 = "LMIDiffusion.doubts"  # in scenes that version 0.1.0 has saved
 _AUTOMATIC = "LMIDiffusion.automatic"
 # Fill of segments in slice views, through which the image is seen.
 _FILL_OPACITY = 0.3
@@ -69,7 +70,7 @@ def keepNotices(volume, notices: Iterable[str]) -> None:
 
 def noticesOf(volume) -> str:
     """Return the notices kept with a translation; empty if there are none."""
-    return volume.GetAttribute(_NOTICES) or ""
+    return volume.GetAttribute(_NOTICES) or volume.GetAttribute(_NOTICES_OF_0_1) or ""
 
 
 def markAutomatic(node) -> None:

@@ -217,6 +217,14 @@ def test_the_same_seed_gives_the_same_result(logic: Any, head: Any, checkpoint: 
     assert np.abs(arrays[0] - arrays[2]).max() > 0.01
 
 
+def test_notices_of_a_scene_saved_by_version_0_1_are_shown(head: Any) -> None:
+    results = package("Scene.Results")
+    head.SetAttribute("LMIDiffusion.doubts", "scan has gaps.")
+    assert results.noticesOf(head) == "scan has gaps."
+    results.keepNotices(head, ["scan has a background that is not zero."])
+    assert results.noticesOf(head) == "scan has a background that is not zero."
+
+
 def test_a_saved_scene_gives_everything_back(
     widget: Any, logic: Any, head: Any, checkpoint: Path, tmp_path: Path
 ) -> None:
