@@ -5,10 +5,11 @@ All pages can so be read on the repository's host as well, where their links are
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mkdocs.structure.files import File, Files
 
@@ -25,11 +26,34 @@ _LINK = re.compile(r"(?<=\]\()[^)\s#]+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the README and the module's pictures."""
+    """Add the README, notebooks as pages, and the module's pictures."""
     files.append(File.generated(config, "index.md", abs_src_path=str(ROOT / "README.md")))
+    for path in DOCS.rglob("*.ipynb"):
+        place = path.relative_to(DOCS).with_suffix(".md").as_posix()
+        files.append(File.generated(config, place, content=_notebook_page(path)))
     for path in SCREENSHOTS.glob("*.png"):
         files.append(File.generated(config, f"screenshots/{path.name}", abs_src_path=str(path)))
     return files
+
+
+def _notebook_page(path: Path) -> str:
+    """Return a notebook as Markdown, with its outputs."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += [_shown(output) for output in cell.get("outputs", [])]
+    download = f'<a href="{path.name}" download>Download this page as a notebook</a>'
+    return "\n\n".join([*parts, download, ""])
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """Return an output of a notebook's cell as Markdown."""
+    if "text" in output:
+        return "```text\n" + "".join(output["text"]) + "```"
+    if "image/png" in output["data"]:
+        return f'<img alt="" src="data:image/png;base64,{output["data"]["image/png"]}">'
+    return "```text\n" + "".join(output["data"]["text/plain"]) + "\n```"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -50,7 +74,8 @@ def _on_site(link: str, folder: Path, place: Path, repository: str) -> str:
     if "://" in link or not path.exists():
         return link
     if path.is_relative_to(DOCS):
-        return os.path.relpath(path.relative_to(DOCS), place)
+        page = path.with_suffix(".md") if path.suffix == ".ipynb" else path
+        return os.path.relpath(page.relative_to(DOCS), place)
     if path.parent == SCREENSHOTS:
         return os.path.relpath(Path("screenshots", path.name), place)
     if path == ROOT / "README.md":

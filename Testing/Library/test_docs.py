@@ -1,6 +1,7 @@
 """What README and the manual say can be done as they say it: commands run, options exist, links lead somewhere."""
 
 import csv
+import doctest
 import itertools
 import json
 import logging
@@ -14,6 +15,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 import pytest
@@ -117,10 +120,16 @@ def test_the_api_page_describes_translate(manual: Path) -> None:
     assert re.search(r'id="LMIDiffusionLib\.translation\.\w+\.translate"', (manual / "api.html").read_text())
 
 
+def test_examples_of_the_api_page_give_what_they_show() -> None:
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "api.md"), module_relative=False)
+    assert failed == 0 and tried > 10
+
+
 def test_the_manual_loads_nothing_from_elsewhere(manual: Path) -> None:
     for page in manual.rglob("*.html"):
         loaded = re.findall(r'<(?:script|img|link rel="stylesheet")[^>]* (?:src|href)="([^"]+)"', page.read_text())
-        assert loaded and not [address for address in loaded if "//" in address], page
+        elsewhere = [address for address in loaded if "//" in address and not address.startswith("data:")]
+        assert loaded and not elsewhere, page
 
 
 def test_the_search_of_the_manual_works_in_a_folder_without_a_server(
@@ -280,6 +289,20 @@ def _corners(volume: lmi.Volume) -> set[tuple[float, ...]]:
 
 def _without_numbers(text: str) -> set[str]:
     return {re.sub(r"[\d.]+", "#", line) for line in text.splitlines()}
+
+
+def test_every_cell_of_the_notebook_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("LMIDiffusionLib.jobs.demo.sample_scan", lambda name: place / "pdw.nii.gz")
+    matplotlib.use("Agg")
+    cells = json.loads((ROOT / "docs" / "tutorials" / "notebook.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    names: dict[str, object] = {"__name__": "__main__"}
+    for number, text in enumerate(code):
+        exec(compile(text, f"cell {number}", "exec"), names)
+        plt.close("all")
+    with (place / "volumes.csv").open() as file:
+        assert [row[1] for row in csv.reader(file)] == ["CSF", "grey matter", "white matter"]
+    assert _corners(lmi.read_volume("tissues.nii.gz")) == _corners(lmi.read_volume("pdw.nii.gz"))
 
 
 def test_a_cohort_is_translated_as_the_tutorial_says(place: Path) -> None:
