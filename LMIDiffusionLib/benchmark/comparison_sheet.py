@@ -55,7 +55,7 @@ def save_curve(path: Path, results: list[PairScores], pairs: Sequence[Pair]) -> 
             own = [result for result in results if result.method == method]
             slices = sum(len(result) for result in own)
             seconds = sum(result.seconds * len(result) for result in own) / slices
-            marker = _MARKERS[number // 10 % len(_MARKERS)]  # the colours repeat after ten
+            marker = _MARKERS[number // 10 % len(_MARKERS)]  # the colors repeat after ten
             axes.plot(seconds, np.nanmean(subject_means(own, counted, method, measure)), marker, label=method)
         axes.set(xscale="log", xlabel="seconds a slice", ylabel=title)
         axes.grid(alpha=0.3)
@@ -82,12 +82,12 @@ def comparison_rows(name: str, slices: Sequence[NDArray[np.float32]], checkpoint
     upright = [np.rot90(each) for each in slices]
     return [
         (name, _ENLARGEMENT, [_framed(each) for each in upright]),
-        ("close-up", _CLOSE_UP, [grey(each[_centre(each)]) for each in upright]),
+        ("close-up", _CLOSE_UP, [grey(each[_middle(each)]) for each in upright]),
         ("classes", _ENLARGEMENT, [_classes(each, checkpoint) for each in upright]),
     ]
 
 
-def _centre(image: NDArray[np.float32]) -> tuple[slice, slice]:
+def _middle(image: NDArray[np.float32]) -> tuple[slice, slice]:
     """Return the middle of an image, half as wide and half as high."""
     top, left = image.shape[0] // 4, image.shape[1] // 4
     return slice(top, top + image.shape[0] // 2), slice(left, left + image.shape[1] // 2)
@@ -95,11 +95,11 @@ def _centre(image: NDArray[np.float32]) -> tuple[slice, slice]:
 
 def _framed(image: NDArray[np.float32]) -> Colours:
     """Return an image in gray with a frame around the part that the close-up shows."""
-    colours = grey(image)
-    middle = colours[_centre(image)]
+    colors = grey(image)
+    middle = colors[_middle(image)]
     for edge in (middle[0], middle[-1], middle[:, 0], middle[:, -1]):
         edge[:] = _FRAME
-    return colours
+    return colors
 
 
 def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:

@@ -15,7 +15,7 @@ from ..images.rendering import Column, grey, save_planes
 from ..images.volume import Volume
 from .alignment import Alignment
 
-_COLOUR = (1.0, 0.45, 0.1)
+_COLOR = (1.0, 0.45, 0.1)
 _SMOOTHING = 1.5  # voxels
 _SHARE_OF_EDGES = 0.25  # of the head
 
@@ -25,9 +25,9 @@ def draw_alignment(path: Path, alignment: Alignment) -> None:
     target = array_of(alignment.target).astype(np.float64)
     columns = []
     for modality, each in alignment.registrations.items():
-        colours = grey(to_unit_scale(target))
-        colours[edges(array_of(each.source))] = _COLOUR
-        columns.append(Column(f"edges of {modality}", colours))
+        colors = grey(to_unit_scale(target))
+        colors[edges(array_of(each.source))] = _COLOR
+        columns.append(Column(f"edges of {modality}", colors))
     save_planes(path, Volume(target, affine_of(alignment.target)), columns)
 
 

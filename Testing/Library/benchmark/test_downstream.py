@@ -108,10 +108,10 @@ def test_a_translation_for_the_tool_is_that_of_the_translate_command(
     kept = read_volume(tmp_path / "out" / "001-inverted" / "identity.nii.gz")
     assert kept.array.shape == source.array.shape
     np.testing.assert_allclose(kept.affine, source.affine)
-    ceilings = [
+    translations = [
         read_volume(tmp_path / "out" / name / "target-to-itself.nii.gz") for name in ("000-scaled", "001-inverted")
     ]
-    np.testing.assert_array_equal(ceilings[0].array, ceilings[1].array)  # of one true target
+    np.testing.assert_array_equal(translations[0].array, translations[1].array)  # of one true target
 
 
 def test_label_maps_are_kept_and_methods_can_be_added(
