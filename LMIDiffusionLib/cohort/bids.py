@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,12 @@ def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
     """
     suffixes = choice.suffixes or SUFFIXES
     paths = [path for folder in ("sub-*/anat", "sub-*/ses-*/anat") for path in root.glob(f"{folder}/sub-*")]
-    names = [(path, _Name.from_path(path)) for path in sorted(paths) if path.name.endswith(NIFTI_ENDINGS)]
+    ignored = _ignored(root)
+    names = [
+        (path, _Name.from_path(path))
+        for path in sorted(paths)
+        if path.name.endswith(NIFTI_ENDINGS) and not ignored(path.relative_to(root).as_posix())
+    ]
     found = [(path, name) for path, name in names if name.suffix in suffixes and name.get("part") in _MAGNITUDES]
     for suffix in choice.suffixes or ():
         if suffix not in {name.suffix for _, name in found}:
@@ -77,6 +84,26 @@ def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
     if not any(scan.is_chosen for scan in scans):
         raise UserError(f"{root} has no scan with the suffix {' or '.join(suffixes)} to translate; choose another.")
     return scans
+
+
+def _ignored(root: Path) -> Callable[[str], bool]:
+    """Recognize paths below a data set that its file .bidsignore names by patterns."""
+    try:
+        lines = (root / ".bidsignore").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return lambda path: False
+    patterns = [line.strip().strip("/") for line in lines if line.strip() and not line.startswith("#")]
+
+    def is_ignored(path: str) -> bool:
+        parts = path.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        return any(
+            fnmatch.fnmatchcase(each if "/" in pattern else each.rpartition("/")[2], pattern)
+            for pattern in patterns
+            for each in above
+        )
+
+    return is_ignored
 
 
 def _labels(chosen: tuple[str, ...] | None, entity: str, names: list[_Name]) -> set[str | None]:
@@ -119,10 +146,16 @@ class _Name:
 
     def with_contrast(self) -> str:
         """Return the entities with the suffix as part of the acquisition, so that two contrasts give two results."""
-        acquisition = ("acq", (self.get("acq") or "") + self.suffix)
+        description = self.get("desc") or ""  # the results have one of their own
+        label = (self.get("acq") or "") + self.suffix + description[:1].upper() + description[1:]
         before = [pair for pair in self.entities if pair[0] in _BEFORE_ACQUISITION]
-        after = [pair for pair in self.entities if pair[0] not in (*_BEFORE_ACQUISITION, "acq")]
+        after = [pair for pair in self.entities if pair[0] not in (*_BEFORE_ACQUISITION, "acq", "desc")]
+        acquisition = ("acq", label)
         return "_".join("-".join(pair) for pair in (*before, acquisition, *after))
+
+
+DERIVATIVES_TEXTS = {DESCRIPTION: _PIPELINE, "README.md": f"# {_PIPELINE}", ".bidsignore": f"{PAGE}\n{FAILURES}"}
+"""Texts by which the files of `derivatives_files` are recognized."""
 
 
 def check_derivatives(output: Path) -> None:
@@ -131,15 +164,17 @@ def check_derivatives(output: Path) -> None:
     Raises:
         UserError: it holds one.
     """
-    path = output / DESCRIPTION
-    if not path.exists():
-        return
-    try:
-        pipelines = [each["Name"] for each in json.loads(path.read_text(encoding="utf-8"))["GeneratedBy"]]
-    except (ValueError, LookupError, TypeError):
-        pipelines = []
-    if _PIPELINE not in pipelines:
+    if (output / DESCRIPTION).exists() and not is_derivatives(output):
         raise UserError(f"{output} holds another data set; choose a new folder.")
+
+
+def is_derivatives(output: Path) -> bool:
+    """True for a data set that a cohort has written."""
+    try:
+        found = json.loads((output / DESCRIPTION).read_text(encoding="utf-8"))
+        return _PIPELINE in [each["Name"] for each in found["GeneratedBy"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def derivatives_files(source: Path) -> dict[str, str]:

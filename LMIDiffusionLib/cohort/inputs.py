@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from ..runs.file_lists import read_file_list
 from .bids import Choice, find_bids_scans, is_data_set
 from .left_out import reason_to_leave_out
 from .scans import Scan
+
+# Bytes; file systems allow 255, of which the ends of results and temporary names take the rest.
+_LONGEST_STEM = 200
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice(), *, target:
         )
     if path.is_dir():
         cohort = _of_folder(path, output, target)
-    elif path.is_file() and not path.name.endswith(VOLUME_ENDINGS):
-        cohort = _of_list(path)
+    elif path.is_file():
+        is_volume = path.name.endswith(VOLUME_ENDINGS)
+        cohort = _of_files(path.parent, [path]) if is_volume else _of_list(path)
     else:
         cohort = _of_files(_fixed_folder(path), _matches(source, output))
     if cohort.left_out and not cohort.scans:
@@ -81,7 +86,12 @@ def _of_folder(folder: Path, output: Path, target: str) -> Cohort:
 
 
 def _of_files(root: Path, files: Iterable[Path]) -> Cohort:
-    return Cohort(root, False, [_scan(root, path, None) for path in sorted(files)], [])
+    """The scans of files, whose names start from the root, or from the common folder where one does not lie below."""
+    found = sorted(Path(os.path.abspath(path)) for path in files)
+    root = Path(os.path.abspath(root))
+    if found and not all(root in path.parents for path in found):
+        root = _common_folder(found)
+    return Cohort(root, False, [_scan(root, path, None) for path in found], [])
 
 
 def _scan(root: Path, source: Path, mask: Path | None) -> Scan:
@@ -104,13 +114,37 @@ def _below(root: Path, path: Path) -> str:
 
 
 def _volumes_below(folder: Path, output: Path) -> Iterator[Path]:
-    """Find volumes in a folder and its subfolders, except hidden ones and results."""
-    for place, folders, files in os.walk(folder, followlinks=True):
-        kept = [name for name in folders if not name.startswith(".") and not _is_same(Path(place, name), output)]
-        folders[:] = kept
-        for name in files:
-            if name.endswith(VOLUME_ENDINGS) and not name.startswith("."):
-                yield Path(place, name)
+    """Find volumes in a folder and its subfolders, except hidden ones and results.
+
+    Each folder is entered once, under its own name rather than that of a link that leads to it.
+    """
+    known = {_identity(output)} - {_identity(folder)}
+    waiting = [str(folder)]
+    while waiting:
+        links: list[str] = []
+        for place, folders, files in itertools.chain.from_iterable(map(os.walk, waiting)):
+            identity = _identity(place)
+            if identity in known:
+                folders.clear()
+                continue
+            known.add(identity)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            links += [path for name in folders if os.path.islink(path := os.path.join(place, name))]
+            yield from (Path(place, name) for name in files if _is_volume(name))
+        waiting = links
+
+
+def _is_volume(name: str) -> bool:
+    return name.endswith(VOLUME_ENDINGS) and not name.startswith(".")
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    """The same for all names of a folder; that of no folder if there is none."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return (-1, -1)
+    return (status.st_dev, status.st_ino)
 
 
 def _matches(pattern: str, output: Path) -> list[Path]:
@@ -126,10 +160,6 @@ def _fixed_folder(pattern: Path) -> Path:
     parts = pattern.parts[:-1]
     fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     return Path(*parts[:fixed])
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve()
 
 
 def _of_list(path: Path) -> Cohort:
@@ -152,10 +182,13 @@ def _common_folder(paths: list[Path]) -> Path:
 
 
 def _distinct(cohort: Cohort) -> Cohort:
-    """Leave out scans whose results would overwrite those of another scan."""
+    """Leave out scans whose results would overwrite those of another scan, or have names that are too long."""
     first: dict[str, Scan] = {}
     problems = []
     for scan in cohort.scans:
+        if len(os.fsencode(scan.stem.rpartition("/")[2])) > _LONGEST_STEM:
+            problems.append((scan.name, "Its name is too long for the names of its results; shorten it."))
+            continue
         other = first.setdefault(scan.stem, scan)
         if other is not scan:
             problems.append((scan.name, f"Its results would overwrite those of {other.name}; rename one of them."))

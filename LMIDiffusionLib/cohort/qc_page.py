@@ -19,7 +19,9 @@ from .qc_images import NO_COLOR, color_of
 from .scans import Outputs
 from .sidecar import ScanSummary, read_summary
 
-_TITLE = "LMIDiffusion: translated scans"
+PAGE_TITLE = "LMIDiffusion: translated scans"
+"""Text by which the page is recognized."""
+
 # Robust z-scores above this are outliers (Iglewicz and Hoaglin 1993), once there are enough scans to tell.
 _FAR = 3.5
 _FEWEST = 8
@@ -71,7 +73,7 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, fol
         Environment(autoescape=True)
         .from_string(qc_template.PAGE)
         .render(
-            title=_TITLE,
+            title=PAGE_TITLE,
             policy=_policy(script),
             style=Markup(qc_template.STYLE),
             script=Markup(script),

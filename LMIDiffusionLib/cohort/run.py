@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import lightning
+
 from ..errors import UserError
-from ..images.files import atomic_path, intended
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
-from ..runs.distributed import check_shared_device, kept_failure, launch, share
-from ..segmentation.volume_table import volume_table
-from .bids import check_derivatives, derivatives_files
+from ..runs.claims import Claim, Claims
+from ..runs.distributed import check_shared_device, end_with_parent, kept_failure, launch, share
+from ..segmentation.volume_table import HEADING, volume_table
+from .bids import DERIVATIVES_TEXTS, check_derivatives, derivatives_files, is_derivatives
 from .inputs import Cohort
+from .isolation import IsolatedWork
+from .output_folder import begins_with, lies_below, open_output, remove_temporaries, replaced
 from .pipeline import Pipeline
 from .progress_bar import progress_bar
-from .qc_page import qc_page
+from .qc_page import PAGE_TITLE, qc_page
 from .scans import FAILURES, PAGE, VOLUMES, Outputs
 from .settings import CohortSettings
-from .sidecar import State, read_summary, state
+from .sidecar import State, is_readable, read_summary, state
 
-_HEARTBEAT = 0.2  # seconds
-_ATTEMPTS = 5
+_WHOLE = ""
+"""Name under which files of the whole cohort are claimed."""
+# Texts at the start of files of the whole cohort, by which they are recognized.
+_OWN_TEXTS = {PAGE: PAGE_TITLE, FAILURES: "scan,reason", VOLUMES: ",".join(HEADING), **DERIVATIVES_TEXTS}
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -50,19 +56,27 @@ class CohortReport:
 
     Attributes:
         done: number of scans with results, those of earlier calls included.
-        failures: name and reason of each other scan.
+        failures: name and reason of each scan without results.
+        busy: number of scans on which another call is at work.
     """
 
     done: int
     failures: list[tuple[str, str]]
+    busy: int = 0
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """The chosen scans to translate, and those whose results were made with other settings."""
+    """The chosen scans to translate, those with results of other settings, and those on which an earlier call died."""
 
     missing: list[Outputs]
     refused: list[Outputs]
+    suspects: list[Outputs]
+
+    @property
+    def open_scans(self) -> list[Outputs]:
+        """All scans to translate."""
+        return [*self.missing, *self.suspects]
 
 
 def translate_cohort(options: CohortOptions) -> CohortReport | None:
@@ -83,25 +97,28 @@ def translate_cohort(options: CohortOptions) -> CohortReport | None:
     chosen = [outputs for outputs in every if outputs.scan.is_chosen]
     fabric = launch(options.device, devices=options.devices, nodes=options.nodes)
     if fabric.local_rank > 0:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
+    claims = Claims(options.output)
     # One process looks, so that all agree on which scans are missing.
-    plan = fabric.broadcast(_plan(options, every, chosen) if fabric.is_global_zero else _Plan([], []))
-    pipeline = Pipeline(checkpoint, options.settings, fabric.device)
+    plan = fabric.broadcast(_plan(options, chosen, claims) if fabric.is_global_zero else _Plan([], [], []))
     if not fabric.is_global_zero:
-        pipeline.translate_all(share(plan.missing, fabric))
-        fabric.barrier()
+        _translate(options, checkpoint, plan, fabric)
         return None
-    with progress_bar(len(chosen), [outputs.is_finished for outputs in plan.missing]):
-        pipeline.translate_all(share(plan.missing, fabric))
-        fabric.barrier()
-    return _report(options, every, plan)
+    with progress_bar(len(chosen), [outputs.is_finished for outputs in plan.open_scans]):
+        _translate(options, checkpoint, plan, fabric)
+    return _report(options, every, plan, claims)
 
 
-def _end_with(parent: int) -> None:
-    """End this process once its parent has been killed, so that it does not write beside the next call."""
-    while os.getppid() == parent:
-        time.sleep(_HEARTBEAT)
-    os._exit(1)
+def _translate(options: CohortOptions, checkpoint: Checkpoint, plan: _Plan, fabric: lightning.Fabric) -> None:
+    """Translate this process's share of the plan, and wait for the other processes."""
+    pipeline = Pipeline(checkpoint, options.settings, fabric.device, Claims(options.output))
+    own = share(plan.missing, fabric)
+    pipeline.translate_all(own)
+    # Other calls may have died or been stopped at scans that were left to them.
+    pipeline.translate_all([outputs for outputs in own if not outputs.is_finished()])
+    del pipeline
+    IsolatedWork(share(plan.suspects, fabric), options.settings, fabric.device, options.output).run()
+    fabric.barrier()
 
 
 def _check_settings(options: CohortOptions, checkpoint: Checkpoint) -> None:
@@ -115,89 +132,108 @@ def _open_output(options: CohortOptions) -> None:
     output, cohort = options.output, options.cohort
     if output.resolve() == cohort.root.resolve():
         raise UserError(f"The output {output} is the folder of the scans; choose another.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        raise UserError(f"The folder {output} cannot be written to ({error.strerror}); choose another.") from error
     if cohort.is_bids:
         check_derivatives(output)
+    open_output(output, is_ours=lambda folder: begins_with(folder / PAGE, PAGE_TITLE) or is_derivatives(folder))
 
 
-def _plan(options: CohortOptions, every: list[Outputs], chosen: list[Outputs]) -> _Plan:
-    """Remove leftovers of killed calls, and list the scans to translate."""
-    _remove_leftovers(options.output, {path for outputs in chosen for path in (*outputs.results(), outputs.failure)})
-    if options.cohort.is_bids:
-        for name, text in derivatives_files(options.cohort.root).items():
-            _write(options.output / name, text)
+def _plan(options: CohortOptions, chosen: list[Outputs], claims: Claims) -> _Plan:
+    """List the scans to translate; those on which an earlier call died come apart."""
+    files = derivatives_files(options.cohort.root) if options.cohort.is_bids else {}
+    if not (options.output / PAGE).exists():  # by which the folder is recognized
+        files[PAGE] = qc_page([], [])
+    with claims.held(_WHOLE) as (claim, dead):
+        for name, text in files.items():
+            _write(options.output / name, text, claim, dead)
     record = options.settings.record()
-    plan = _Plan([], [])
+    suspects = claims.abandoned([outputs.scan.stem for outputs in chosen])
+    plan = _Plan([], [], [])
     for outputs in chosen:
-        if options.overwrite:
+        is_taken = bool(suspects or options.overwrite) and claims.is_taken(outputs.scan.stem)
+        if options.overwrite and not is_taken:
             # A call that is stopped is resumed without --overwrite: a scan without its sidecar is not done.
-            outputs.sidecar.unlink(missing_ok=True)
-        outputs.failure.unlink(missing_ok=True)
+            _unlink(outputs.sidecar, options.output)
+        if not is_taken:
+            _unlink(outputs.failure, options.output)
         found = state(outputs, record)
-        if found is not State.DONE:
-            (plan.refused if found is State.OTHER else plan.missing).append(outputs)
+        if found is State.OTHER:
+            plan.refused.append(outputs)
+        elif found is State.MISSING:
+            if outputs.sidecar.exists() and not claims.is_taken(outputs.scan.stem):  # it is damaged, or out of date
+                _unlink(outputs.sidecar, options.output)
+            (plan.suspects if outputs.scan.stem in suspects else plan.missing).append(outputs)
     return plan
 
 
-def _remove_leftovers(output: Path, results: set[Path]) -> None:
-    """Remove temporary files of the cohort and of these results; other scans may belong to another running call."""
-    for place, _, files in os.walk(output):
-        for name in files:
-            path = Path(place, name)
-            final = intended(path)
-            if final is not None and (final in results or Path(place) == output):
-                path.unlink(missing_ok=True)
+def _unlink(path: Path, output: Path) -> None:
+    """Remove a file of results, if it is there, and if no link leads its folder out of the output."""
+    if path.exists() and lies_below(path.parent, output):
+        with contextlib.suppress(OSError):  # whoever may not remove it may not write there either
+            path.unlink()
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file of the whole cohort; retry if another call has removed the temporary file as a leftover."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="")
-            return
-        except FileNotFoundError:
-            if attempt + 1 == _ATTEMPTS:
-                raise
+def _write(path: Path, text: str, claim: Claim, dead: tuple[str, ...]) -> None:
+    """Write a file of the whole cohort, unless a file of somebody else lies there.
+
+    Raises:
+        UserError: it does, and it is the page or one of the lists.
+    """
+    remove_temporaries((path,), dead)
+    if path.exists() and not begins_with(path, _OWN_TEXTS[path.name]):
+        if path.name in (PAGE, FAILURES, VOLUMES):
+            raise UserError(f"{path} was not written by LMIDiffusion; move it, then call again.")
+        return
+    with replaced(path, claim.token) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _report(options: CohortOptions, every: list[Outputs], plan: _Plan) -> CohortReport:
+def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: Claims) -> CohortReport:
     """Write the page and the list of failures of all scans, and return the outcome of the chosen ones."""
-    listed = [*options.cohort.problems, *_failures(every, plan)]
-    lost = {name for name, _ in listed}
-    done = [outputs for outputs in every if outputs.scan.name not in lost and outputs.are_complete()]
-    folders = [folder.resolve() for folder in (options.output, options.cohort.root)]
-    folders += [options.output, options.cohort.root]
-    _write(options.output / PAGE, qc_page(done, listed, folders=folders))
-    volumes = volume_table((outputs.scan.name, read_summary(outputs).volumes) for outputs in done)
-    _write(options.output / VOLUMES, volumes)
-    text = io.StringIO()
-    csv.writer(text).writerows([("scan", "reason"), *listed])
-    path = options.output / FAILURES
-    if listed:
-        _write(path, text.getvalue())
-    else:
-        path.unlink(missing_ok=True)
+    with claims.held(_WHOLE) as (claim, dead):
+        busy = {outputs.scan.name for outputs in plan.open_scans if claims.is_taken(outputs.scan.stem)}
+        listed = [*options.cohort.problems, *_failures(options, every, plan, busy)]
+        lost = {name for name, _ in listed} | busy
+        done = [
+            outputs
+            for outputs in every
+            if outputs.scan.name not in lost and outputs.are_complete() and is_readable(outputs)
+        ]
+        folders = [folder.resolve() for folder in (options.output, options.cohort.root)]
+        folders += [options.output, options.cohort.root]
+        _write(options.output / PAGE, qc_page(done, listed, folders=folders), claim, dead)
+        volumes = volume_table((outputs.scan.name, read_summary(outputs).volumes) for outputs in done)
+        _write(options.output / VOLUMES, volumes, claim, dead)
+        path = options.output / FAILURES
+        if listed:
+            _write(path, _table(listed), claim, dead)
+        elif begins_with(path, _OWN_TEXTS[FAILURES]):
+            path.unlink(missing_ok=True)
     chosen = {outputs.scan.name for outputs in every if outputs.scan.is_chosen}
     failures = [
         (name, reason) for name, reason in listed if name in chosen or (name, reason) in options.cohort.problems
     ]
-    return CohortReport(len(chosen) - sum(name in chosen for name, _ in failures), failures)
+    lost_ones = sum(name in chosen for name, _ in failures)
+    return CohortReport(len(chosen) - lost_ones - len(busy), failures, len(busy))
 
 
-def _failures(every: list[Outputs], plan: _Plan) -> Iterator[tuple[str, str]]:
+def _table(failures: list[tuple[str, str]]) -> str:
+    """The list of failures as CSV, in which no cell is a formula."""
+    text = io.StringIO()
+    rows = [tuple(f"'{cell}" if cell.startswith(_FORMULAS) else cell for cell in row) for row in failures]
+    csv.writer(text).writerows([("scan", "reason"), *rows])
+    return text.getvalue()
+
+
+def _failures(options: CohortOptions, every: list[Outputs], plan: _Plan, busy: set[str]) -> Iterator[tuple[str, str]]:
     refused = {outputs.scan.name for outputs in plan.refused}
-    missing = {outputs.scan.name for outputs in plan.missing}
+    missing = {outputs.scan.name for outputs in plan.open_scans}
+    record = options.settings.record()
     for outputs in every:
         name = outputs.scan.name
-        if name in refused:
+        found = state(outputs, record) if name in missing - busy else None
+        if name in refused or found is State.OTHER:
             yield name, f"{outputs.sidecar} tells of another checkpoint, other options or other files; add --overwrite."
         elif outputs.failure.exists() and not outputs.sidecar.exists():
             yield name, kept_failure(outputs.failure)
-        elif name in missing and not outputs.sidecar.exists():
+        elif found is State.MISSING:
             yield name, "It has not been translated; call again."

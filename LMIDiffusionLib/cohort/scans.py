@@ -92,9 +92,16 @@ class Outputs:
         )
 
     def are_complete(self) -> bool:
-        """Tell whether no file is missing."""
-        return all(path.exists() for path in self.results())
+        """Tell whether no file is missing or empty."""
+        return all(map(_has_content, self.results()))
 
     def is_finished(self) -> bool:
         """Tell whether the scan has been translated or has failed."""
         return self.sidecar.exists() or self.failure.exists()
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

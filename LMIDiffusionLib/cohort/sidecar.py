@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
@@ -12,6 +14,8 @@ from ..interface.events import ClassVolume
 from .scans import Outputs, Scan
 
 _LIBRARY = "LMIDiffusion"
+_FILES, _HASH = "SourceFiles", "SHA256"
+_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,12 @@ class ScanSummary:
     Attributes:
         volumes: of the classes or tissues.
         notices: a sentence each.
+        files: size, time and hash of each source, as `fingerprint` returns them.
     """
 
     volumes: tuple[ClassVolume, ...]
     notices: tuple[str, ...]
+    files: tuple[dict[str, Any], ...] = ()
 
 
 def sidecar(scan: Scan, modality: str, record: dict[str, Any], summary: ScanSummary) -> str:
@@ -41,7 +47,12 @@ def sidecar(scan: Scan, modality: str, record: dict[str, Any], summary: ScanSumm
         "Sources": [*scan.sources],
         "SpatialReference": scan.sources[0],
         "SkullStripped": False,
-        _LIBRARY: {"Version": __version__, **record, "Notices": [*summary.notices]},
+        _LIBRARY: {
+            "Version": __version__,
+            **record,
+            _FILES: [*summary.files],
+            "Notices": [*summary.notices],
+        },
     }
     return _json(content)
 
@@ -78,20 +89,72 @@ class State(Enum):
     """Made from other files, by another checkpoint or with other options."""
 
 
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Size, time of the last change and SHA-256 of a file; without the hash for a folder, of all files in it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.is_dir():
+        return _quick_fingerprint(path)
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_AT_ONCE):
+            found.update(chunk)
+    return {**_quick_fingerprint(path), _HASH: found.hexdigest()}
+
+
+def _quick_fingerprint(path: Path) -> dict[str, Any]:
+    files = [path] if not path.is_dir() else [each for each in path.rglob("*") if each.is_file()]
+    found = [each.stat() for each in files]
+    return {
+        "Bytes": sum(each.st_size for each in found),
+        "Modified": max((each.st_mtime_ns for each in found), default=0),
+    }
+
+
 def state(outputs: Outputs, record: dict[str, Any]) -> State:
     """Return the state of a scan's results, which should have been made with the settings of this record."""
-    if not outputs.sidecar.exists():
-        return State.MISSING
     try:
         found = json.loads(outputs.sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return State.MISSING
+    try:
+        own = found[_LIBRARY]
         is_same = found["Sources"] == [*outputs.scan.sources]
-        is_same &= all(found[_LIBRARY][key] == record[key] for key in ("CheckpointSHA256", "Options"))
-        is_same &= "Notices" in found[_LIBRARY]  # which results of 0.1.0 lack
-    except (ValueError, LookupError, TypeError):
+        is_same &= all(own[key] == record[key] for key in ("CheckpointSHA256", "Options"))
+        is_same &= "Notices" in own  # which results of 0.1.0 lack
+    except (LookupError, TypeError):
         return State.OTHER
     if not is_same:
         return State.OTHER
-    return State.DONE if outputs.are_complete() else State.MISSING
+    is_done = outputs.are_complete() and is_readable(outputs) and not _has_changed(outputs, own)
+    return State.DONE if is_done else State.MISSING
+
+
+def _has_changed(outputs: Outputs, own: dict[str, Any]) -> bool:
+    """True if a source is no longer what the results were made of; older versions did not note it."""
+    sources = [path for path in (outputs.scan.source, outputs.scan.mask) if path is not None]
+    noted = own.get(_FILES) or []
+    try:
+        for path, before in zip(sources, noted, strict=False):
+            now = _quick_fingerprint(path)
+            if any(now[key] != before[key] for key in now) and (
+                now["Bytes"] != before["Bytes"] or _HASH not in before or fingerprint(path)[_HASH] != before[_HASH]
+            ):
+                return True
+    except (OSError, LookupError, TypeError):
+        return True
+    return False
+
+
+def is_readable(outputs: Outputs) -> bool:
+    """True if the JSON files of a translated scan hold its summary."""
+    try:
+        read_summary(outputs)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return True
 
 
 def read_summary(outputs: Outputs) -> ScanSummary:

@@ -113,6 +113,7 @@ def _tell(report: CohortReport | None, output: Path) -> None:
         return
     for name, reason in report.failures:
         print(f"{name}: {reason}", file=sys.stderr)
-    print(f"{report.done} scans are translated, {len(report.failures)} could not be; see {output}.")
+    busy = f", {report.busy} are at work in another call" if report.busy else ""
+    print(f"{report.done} scans are translated, {len(report.failures)} could not be{busy}; see {output}.")
     if report.failures:
         sys.exit(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,10 +131,3 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(destination)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def intended(temporary: Path) -> Path | None:
-    """Where `atomic_path` would have put a temporary file, had its process not been killed; None for other files."""
-    form = rf"\.(.+)-[a-z0-9_]{{8}}{re.escape(ending(temporary))}"
-    found = re.fullmatch(form, temporary.name)
-    return temporary.with_name(found[1] + ending(temporary)) if found else None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lightning
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from ..errors import UserError
 from ..images.files import atomic_path
@@ -18,6 +22,7 @@ from ..interface.events import failure
 
 _Job = TypeVar("_Job")
 
+_HEARTBEAT = 0.2  # seconds
 # Processes wait for the slowest at the end.
 _PATIENCE = datetime.timedelta(days=30)
 
@@ -35,11 +40,22 @@ def check_shared_device(device: str) -> None:
 def launch(device: str, *, devices: str, nodes: int) -> lightning.Fabric:
     """Start one process per device, or join the processes that SLURM or torchrun has started."""
     chosen: dict[str, Any] = {"accelerator": device, "devices": devices, "num_nodes": nodes}
-    fabric = lightning.Fabric(**chosen)
+    if _is_alone_in_slurm():
+        chosen["plugins"] = [LightningEnvironment()]
+    try:
+        fabric = lightning.Fabric(**chosen)
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        reason = next(iter(str(error).splitlines()), "").rstrip(".")
+        raise UserError(f"These devices and nodes cannot be used ({reason}); choose other --devices.") from error
     if fabric.world_size > 1:
         fabric = lightning.Fabric(**chosen, strategy=DDPStrategy(timeout=_PATIENCE))
     fabric.launch()
     return fabric
+
+
+def _is_alone_in_slurm() -> bool:
+    """True in a batch script that asked for several tasks but was not started by srun, which would start them."""
+    return "SLURM_NTASKS" in os.environ and "SLURM_STEP_ID" not in os.environ
 
 
 def share(jobs: Sequence[_Job], fabric: lightning.Fabric) -> Sequence[_Job]:
@@ -63,9 +79,22 @@ def failures_kept(paths: Iterable[Path]) -> Iterator[None]:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
-                temporary.write_text(f"{failure(error).message}\n{traceback.format_exc()}", encoding="utf-8")
+                temporary.write_text(failure_text(error), encoding="utf-8", errors="backslashreplace")
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process once its parent has been killed, so that it does not write beside the next call."""
+    while os.getppid() == parent:
+        time.sleep(_HEARTBEAT)
+    os._exit(1)
+
+
+def failure_text(error: BaseException) -> str:
+    """A sentence for the user, then lines for a programmer."""
+    return f"{failure(error).message}\n{''.join(traceback.format_exception(error))}"
 
 
 def kept_failure(path: Path) -> str:
-    """Read the sentence for the user from a file of `failures_kept`."""
-    return path.read_text(encoding="utf-8").splitlines()[0]
+    """Read the sentence for the user from a file of a failure."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[0] if lines else "It failed, and the reason is lost; call again."

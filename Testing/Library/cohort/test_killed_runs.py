@@ -111,3 +111,28 @@ def test_a_cohort_killed_at_ten_moments_gives_the_files_of_an_undisturbed_run(
     assert kills >= KILLS / 2, "there was nothing left to kill"
     assert finish(words, processes)[0] == 1
     assert content(output) == undisturbed
+
+
+def test_three_calls_at_once_that_are_killed_and_four_that_start_together_do_every_scan_once(
+    folder: Path, cohort_options: tuple[str, ...], undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    words = ["translate-cohort", str(folder), str(output), *cohort_options]
+    moments = random.Random(3)
+    calls = [start(words, 1)[0] for _ in range(3)]
+    for _ in range(KILLS):
+        time.sleep(moments.uniform(0.1, 0.6))
+        victim = moments.randrange(3)
+        calls[victim].kill()
+        calls[victim].join()
+        calls[victim] = start(words, 1)[0]
+    for each in calls:
+        each.join()
+    assert {each.exitcode for each in calls} == {1}, "one scan is damaged"
+    before = {path: path.stat().st_mtime_ns for path in output.glob("*_T1w.json")}
+    together = [start(words, 1)[0] for _ in range(4)]
+    for each in together:
+        each.join()
+    assert {each.exitcode for each in together} == {1}
+    assert {path: path.stat().st_mtime_ns for path in output.glob("*_T1w.json")} == before, "nothing is done twice"
+    assert content(output) == undisturbed

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from nibabel.openers import Opener
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.runs.claims import Claims
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import translate
 
@@ -248,18 +251,135 @@ def test_notices_about_a_scan_are_kept_beside_its_result(
     assert capsys.readouterr().err == ""
 
 
-def test_leftovers_of_killed_calls_are_removed_but_not_files_of_other_calls(
-    folder: Path, run_cohort: CohortRun, tmp_path: Path
+def abandoned_claim(output: Path, name: str, *, is_dead: bool) -> str:
+    """The token of a claim of another process, which still runs or not."""
+    claims, claim = Claims(output), None
+    if is_dead:
+        with multiprocessing.get_context("forkserver").Pool(1) as pool:
+            claim, _ = pool.apply(take_claim, (output, name))
+    else:
+        claim, _ = claims.take(name) or (None, ())
+    assert claim is not None
+    return claim.token
+
+
+def take_claim(output: Path, name: str) -> Any:
+    return Claims(output).take(name)
+
+
+def test_only_what_a_killed_call_has_left_is_removed(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
-    (output / "sub-01").mkdir(parents=True)
-    ours = output / "sub-01/.T2w_desc-translated_T1w-ab12cd3_.nii.gz"
-    others = output / "sub-01/.FLAIR_desc-translated_T1w-ab12cd3_.nii.gz"
-    for path in (ours, others):
+    for name in ("sub-01", "other/deep", ".claims"):
+        (output / name).mkdir(parents=True)
+    dead = abandoned_claim(output, "sub-01/T2w", is_dead=True)
+    alive = abandoned_claim(output, "other/deep/PDw", is_dead=False)
+    left = output / f"sub-01/.T2w_desc-translated_T1w-{dead}.nii.gz"
+    mine = [output / name for name in (".notes-20240115.txt", ".qc-old_list.html", "sub-01/.T2w_x-ab12cd3_.nii.gz")]
+    busy = output / f"other/deep/.PDw_desc-translated_T1w-{alive}.nii.gz"
+    for path in (left, busy, *mine):
         path.write_text("half")
     assert run_cohort(folder, output) == 0
-    assert not ours.exists()
-    assert others.exists()
+    assert "1 are at work in another call" in capsys.readouterr().out
+    assert not left.exists()
+    assert all(path.read_text() == "half" for path in (busy, *mine))
+    assert found(output) == {f"sub-0{number}/T2w_desc-translated_T1w.nii.gz" for number in (1, 2)}
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_alone(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    for name in ("README.md", "qc.html", "failures.csv", ".hidden"):
+        (output / name).write_text("mine")
+    assert run_cohort(folder, output) == 2
+    assert "holds other files" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in output.iterdir()} == dict.fromkeys(
+        ("README.md", "qc.html", "failures.csv", ".hidden"), "mine"
+    )
+
+
+def test_files_of_others_in_a_folder_of_results_are_left_alone(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert run_cohort(folder, output) == 0
+    (output / "failures.csv").write_text("name,remark\nmine,1\n")
+    assert run_cohort(folder, output) == 0
+    assert (output / "failures.csv").read_text().startswith("name,remark")
+    (output / "qc.html").write_text("mine")
+    (output / "failures.csv").unlink()
+    assert run_cohort(folder, output) == 2
+    assert (output / "qc.html").read_text() == "mine"
+
+
+def test_damaged_results_are_made_anew(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert run_cohort(folder, output) == 0
+    sound = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    files = [output / f"sub-01/T2w_{end}" for end in RESULTS[:3]] + [output / f"sub-02/T2w_{RESULTS[4]}"]
+    for path, content in zip(files, (b"", b'{"Sources": ', b"", b"{"), strict=True):
+        path.write_bytes(content)
+    assert run_cohort(folder, output) == 0
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == sound
+
+
+def test_a_source_that_has_changed_is_translated_again_and_one_that_was_copied_is_not(
+    folder: Path, thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    assert run_cohort(folder, output) == 0
+    before = snapshot(output)
+    write_volume(folder / SCANS[0], thin_scan.with_array(thin_scan.array[::-1].copy()))
+    os.utime(folder / SCANS[0], (1, 1))
+    os.utime(folder / SCANS[1])
+    assert run_cohort(folder, output) == 0
+    changed = {path for path, time in snapshot(output).items() if before[path] != time}
+    changed -= {output / "qc.html", output / "volumes.csv"}
+    assert changed and all("sub-01" in path.parts for path in changed)
+
+
+def test_names_in_any_bytes_and_of_any_length_stop_no_cohort(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(folder / SCANS[0], folder / os.fsdecode(b"M\xfcller_\x1b[31m.nii.gz"))
+    shutil.copy(folder / SCANS[0], folder / f"{240 * 'x'}.nii.gz")
+    shutil.copy(folder / SCANS[0], folder / "=1+1.nii.gz")
+    output = tmp_path / "out"
+    assert run_cohort(folder, output) == 1
+    assert len(found(output)) == len(SCANS) + 2
+    ((name, reason),) = failures(output).items()
+    assert name.startswith("xxx") and "too long" in reason
+    assert "M\\udcfcller" in (output / "qc.html").read_text()
+
+
+def test_links_lead_to_each_folder_once_and_never_out_of_the_output(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path
+) -> None:
+    (folder / "sub-01" / "latest").symlink_to("..")
+    (folder / "again").symlink_to(folder / "sub-02")
+    output, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert run_cohort(folder, output) == 0
+    assert found(output) == {f"{name.partition('.')[0]}_desc-translated_T1w.nii.gz" for name in SCANS}
+    for path in sorted((output / "sub-02").iterdir()):
+        path.rename(elsewhere / path.name)
+        path.symlink_to(elsewhere / path.name)
+    (output / "sub-01").rename(output / "moved")
+    (output / "sub-01").symlink_to(elsewhere)
+    kept = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
+    assert run_cohort(folder, output, "--overwrite", "--steps", 2) == 1
+    assert SCANS[0] in failures(output)
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == kept
+
+
+def test_a_pattern_with_dots_writes_nothing_outside(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
+    output = tmp_path / "a" / "b" / "out"
+    assert run_cohort(folder / "sub-01" / ".." / ".." / "in" / "*" / "T2w.nii.gz", output) == 0
+    assert len(found(output)) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "a"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""Scans on which an earlier call died: translated last, one by one, in a process whose death ends no call."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..model.checkpoint import load_checkpoint
+from ..runs.claims import Claims
+from ..runs.distributed import end_with_parent
+from .pipeline import Pipeline, keep_failure
+from .scans import Outputs
+from .settings import CohortSettings
+
+_TOKEN = "killed"
+
+
+@dataclass(frozen=True)
+class IsolatedWork:
+    """Work for a process of its own.
+
+    Attributes:
+        scans: to translate.
+        settings: of the cohort.
+        device: to compute on.
+        output: the folder of all results.
+    """
+
+    scans: Sequence[Outputs]
+    settings: CohortSettings
+    device: torch.device
+    output: Path
+
+    def run(self) -> None:
+        """Translate the scans; name those that kill the process, and go on with the others in a new one."""
+        left = [*self.scans]
+        while left and (status := _status_of(IsolatedWork(left, self.settings, self.device, self.output))):
+            claims = Claims(self.output)
+            unfinished = (each for each in left if not each.is_finished() and not claims.is_taken(each.scan.stem))
+            culprit = next(unfinished, None)
+            if culprit is None:
+                return
+            keep_failure(culprit, _sentence(status), _TOKEN)
+            left = left[left.index(culprit) + 1 :]
+
+
+def _status_of(work: IsolatedWork) -> int:
+    process = multiprocessing.get_context("spawn").Process(target=_work, args=(work,), daemon=True)
+    process.start()
+    process.join()
+    return process.exitcode or 0
+
+
+def _work(work: IsolatedWork) -> None:
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
+    checkpoint = load_checkpoint(work.settings.checkpoint)
+    Pipeline(checkpoint, work.settings, work.device, Claims(work.output)).translate_one_by_one(work.scans)
+
+
+def _sentence(status: int) -> str:
+    try:
+        reason = f"was killed ({signal.Signals(-status).name})"
+    except ValueError:
+        reason = f"ended with status {status}"
+    return f"The process that translated it {reason}, as for lack of memory; try it on a larger machine.\n"
