@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from ..translation.options import TranslationOptions
 from ..translation.scan_pipeline import ScanSettings, translate_scan
 from .ground_truth import read_tissues
 from .pairs import Pair
+from .people import headline_pairs
 from .registry import OURS, NamedMethod, Setup, find_method
 from .tables import BenchmarkReport, markdown
 
@@ -100,7 +101,7 @@ def run_downstream_benchmark(options: DownstreamOptions) -> BenchmarkReport:
     if not comparison.scores:
         raise UserError(f"Every run failed: {'; '.join(comparison.failures)}")
     _write_scores(comparison.scores, options.output / "dice.csv")
-    tables = format_dice(comparison.scores)
+    tables = format_dice(comparison.scores, options.pairs)
     with atomic_path(options.output / "tables.md") as temporary:
         temporary.write_text(tables + "\n", encoding="utf-8")
     return BenchmarkReport(tables, comparison.failures)
@@ -234,20 +235,31 @@ def _dice(found: NDArray[np.int64], reference: NDArray[np.int64], pair: str, met
         yield LabelDice(pair, method, label, overlap)
 
 
-def format_dice(scores: list[LabelDice]) -> str:
-    """Format means and standard deviations over pairs: one row for each label, one column for each method."""
-    methods = list(dict.fromkeys(each.method for each in scores))
-    rows = [
-        [str(label), *(_cell([s.dice for s in scores if (s.method, s.label) == (method, label)]) for method in methods)]
-        for label in sorted({each.label for each in scores})
-    ]
-    rows.append(["pairs", *(str(len({s.pair for s in scores if s.method == method})) for method in methods)])
-    title = "Dice of the tool's labels with its own on the true target; mean ± standard deviation over pairs"
+def format_dice(scores: Sequence[LabelDice], pairs: Sequence[Pair]) -> str:
+    """Format means and standard deviations over people: one row for each label, one column for each method.
+
+    Pairs are averaged to people; simulations, atlases and pairs used for choices stand in dice.csv alone, unless there
+    is nothing else.
+    """
+    counted = headline_pairs([pair for pair in pairs if pair.name in {each.pair for each in scores}])
+    subjects = {pair.name: pair.subject for pair in counted}
+    own = [each for each in scores if each.pair in subjects]
+    methods = list(dict.fromkeys(each.method for each in own))
+    rows = []
+    for label in sorted({each.label for each in own}):
+        by_method = ([each for each in own if (each.method, each.label) == (method, label)] for method in methods)
+        rows.append([str(label), *(_cell(chosen, subjects) for chosen in by_method)])
+    rows.append(["people", *(str(len({subjects[s.pair] for s in own if s.method == method})) for method in methods)])
+    title = "Dice of the tool's labels with its own on the true target; mean ± standard deviation over people"
     return "\n".join([title, "", *markdown(["label", *methods], rows)])
 
 
-def _cell(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "-"
+def _cell(scores: Sequence[LabelDice], subjects: Mapping[str, str]) -> str:
+    by_subject: dict[str, list[float]] = {}
+    for each in scores:
+        by_subject.setdefault(subjects[each.pair], []).append(each.dice)
+    means = [np.mean(values) for values in by_subject.values()]
+    return f"{np.mean(means):.3f} ± {np.std(means):.3f}" if means else "-"
 
 
 def _write_scores(scores: list[LabelDice], path: Path) -> None:

@@ -180,15 +180,20 @@ def test_no_shell_reads_the_command(pairs: list[Pair], checkpoint: Path, tool: s
     assert not marker.exists()
 
 
-def test_the_table_has_one_row_per_label_with_means_over_pairs() -> None:
+def test_the_table_has_one_row_per_label_with_means_over_people() -> None:
+    """Anna has two pairs and counts once; the atlas does not count."""
+    shifts = {"a1": 0.0, "a2": 0.1, "b": 0.25, "atlas": 9.0}
     scores = [
         LabelDice(pair, method, label, value)
-        for pair, shift in (("a", 0.0), ("b", 0.2))
+        for pair, shift in shifts.items()
         for method, label, value in (("source", 1, 0.1 + shift), ("ours", 1, 0.7 + shift), ("ours", 2, 0.5))
     ]
-    lines = format_dice(scores).splitlines()
+    subjects = {"a1": "anna", "a2": "anna", "b": "ben"}
+    pairs = [Pair(name, Path(name), Path("t1w"), None, subject) for name, subject in subjects.items()]
+    pairs.append(Pair("atlas", Path("atlas"), Path("t1w"), None, "sri24", kind="atlas"))
+    lines = format_dice(scores, pairs).splitlines()
     rows = {cells[0]: cells[1:] for cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines[2:])}
     assert rows["label"] == ["source", "ours"]
-    assert rows["1"] == ["0.200 ± 0.100", "0.800 ± 0.100"]
+    assert rows["1"] == ["0.250 ± 0.100", "0.850 ± 0.100"]
     assert rows["2"] == ["-", "0.500 ± 0.000"]
-    assert rows["pairs"] == ["2", "2"]
+    assert rows["people"] == ["2", "2"]
