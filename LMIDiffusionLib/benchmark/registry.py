@@ -67,7 +67,7 @@ class Setup:
             raise UserError(
                 "Histogram matching needs --target-scans, a folder of target-modality scans of other subjects."
             )
-        subjects = find_subjects(self.target_scans, modality=self.checkpoint.modality, brain_suffix="mask")
+        subjects = find_subjects(self.target_scans, modality=self.checkpoint.modality, brain_suffixes=("mask",))
         scans = (read_volume(subject.image).array for subject in subjects)
         return HistogramMatching().fit(scans)
 

@@ -19,7 +19,12 @@ def run(parsed: argparse.Namespace) -> None:
 
     checkpoint = load_checkpoint(parsed.checkpoint)
     parameters = sum(weight.numel() for weight in checkpoint.weights.values())
-    for name, value in {"parameters": f"{parameters:,}", **checkpoint.metadata()}.items():
+    metadata = checkpoint.metadata()
+    recipe = metadata.pop("recipe") or {}
+    files = recipe.pop("files", {})
+    if files:
+        recipe["files"] = f"{len(files)}, by name and hash in the file's header"
+    for name, value in {"parameters": f"{parameters:,}", **metadata, **recipe}.items():
         if value is None or value == "":
             continue
         print(f"{name.replace('_', ' '):<16} {value}")

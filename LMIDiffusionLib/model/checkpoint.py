@@ -51,6 +51,7 @@ class Provenance:
         training_steps: optimiser steps.
         library_version: of this library, when they were written.
         training_seconds: that the steps took by the clock; None where nobody noted it.
+        recipe: options, versions and data to make them again, as plain JSON types; None where nobody noted it.
     """
 
     training_data: str
@@ -58,6 +59,7 @@ class Provenance:
     training_steps: int
     library_version: str = __version__
     training_seconds: float | None = None
+    recipe: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Checkpoint:
         condition: which maps condition the network, and how they are made.
         sde: noise levels seen in training.
         modality: target modality, such as T1w.
-        pixel_size: side of the slices' pixels in millimetres.
+        pixel_size: side of the slices' pixels in millimetres; the largest, for a network that is told the size.
         planes: of the slices that it was trained on, names in `planes.PLANES`.
         class_centres: K-Means centres of whole slices by number of clusters, ascending, in [0, 1].
         tissue_centres: centre of each of `segmentation.TISSUES` inside training brains; None where they are not known.
@@ -163,6 +165,9 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         provenance=_provenance(metadata),
         planes=planes_of(metadata.get("planes", [AXIAL])),  # older files have none
     )
+    finest = checkpoint.network.finest_pixel_size
+    if finest is not None and not (type(finest) in (int, float) and 0 < finest <= checkpoint.pixel_size):
+        raise ValueError(f"finest_pixel_size is {finest!r}")
     condition = checkpoint.condition
     for settings in (
         checkpoint,
@@ -193,10 +198,12 @@ def planes_of(names: Any) -> tuple[str, ...]:
 
 
 def _provenance(metadata: dict[str, Any]) -> Provenance:
-    told = {**metadata, "training_seconds": metadata.get("training_seconds")}  # older files have none
+    told = {"training_seconds": None, "recipe": None, **metadata}  # older files have none
     seconds = told["training_seconds"]
     if seconds is not None and not (type(seconds) in (int, float) and 0 <= seconds < math.inf):
         raise ValueError(f"training_seconds is {seconds!r}")
+    if told["recipe"] is not None and type(told["recipe"]) is not dict:
+        raise ValueError(f"recipe is {told['recipe']!r}")
     return Provenance(**{field.name: told[field.name] for field in dataclasses.fields(Provenance)})
 
 

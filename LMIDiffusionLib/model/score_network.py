@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+WIDEST_PIXELS = 2.0
+"""Side in millimetres of the largest pixels of the bundled networks; lengths in pixels are meant for these."""
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -26,6 +29,8 @@ class NetworkSettings:
         attention_heads: heads of the self-attention at the coarsest level.
         sigma_data: standard deviation of the training slices, in [0, 1].
         condition_channels: number of condition maps.
+        finest_pixel_size: of a network that is told the side of the pixels, the least it was trained for, in
+            millimetres; None for a network of one size.
     """
 
     channels: tuple[int, ...] = (48, 96, 160)
@@ -34,6 +39,7 @@ class NetworkSettings:
     attention_heads: int = 4
     sigma_data: float = 0.25
     condition_channels: int = 2
+    finest_pixel_size: float | None = None
 
     @property
     def stride(self) -> int:
@@ -49,13 +55,14 @@ class ScoreNetwork(nn.Module):
         self.settings = settings
         self.unet = UNet(settings)
 
-    def forward(self, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float = WIDEST_PIXELS) -> Tensor:
         """Estimate E[F_0 | F_t, maps].
 
         Args:
             noisy: slices F_t (B, 1, H, W), H and W multiples of the settings' stride.
             maps: condition maps (B, C, H, W); all zero for the unconditional estimate.
             sigma: noise levels (B,), in image intensity.
+            pixel_size: side of the slices' pixels in millimetres, for a network that is told.
 
         Returns:
             Denoised slices (B, 1, H, W).
@@ -65,7 +72,7 @@ class ScoreNetwork(nn.Module):
         total = sigma**2 + sigma_data**2
         skip, out = sigma_data**2 / total, sigma * sigma_data / total.sqrt()
         images = torch.cat([noisy / total.sqrt(), maps / sigma_data], 1)
-        estimate = self.unet(images, sigma.log().flatten() / 4)
+        estimate = self.unet(images, sigma.log().flatten() / 4, math.log2(pixel_size))
         return skip * noisy + out * estimate.to(noisy.dtype)
 
     def loss_weight(self, sigma: Tensor) -> Tensor:
@@ -82,6 +89,7 @@ class UNet(nn.Module):
         widths, folded = settings.channels, settings.unshuffle**2
         embedding = 4 * widths[0]
         self.noise_embedding = NoiseEmbedding(embedding)
+        self.size_embedding = _silenced(NoiseEmbedding(embedding)) if settings.finest_pixel_size else None
         self.fold = nn.PixelUnshuffle(settings.unshuffle)
         self.unfold = nn.PixelShuffle(settings.unshuffle)
         self.first = nn.Conv2d(folded * (1 + settings.condition_channels), widths[0], 3, padding=1)
@@ -112,8 +120,10 @@ class UNet(nn.Module):
                 self.decoder.append(Upsample(features))
         self.last = nn.Sequential(_norm(features), nn.SiLU(), _zeroed(nn.Conv2d(features, folded, 3, padding=1)))
 
-    def forward(self, images: Tensor, noise_level: Tensor) -> Tensor:
+    def forward(self, images: Tensor, noise_level: Tensor, size_level: float = 1.0) -> Tensor:
         embedding = self.noise_embedding(noise_level)
+        if self.size_embedding is not None:
+            embedding = embedding + self.size_embedding(torch.full_like(noise_level, size_level))
         features = self.first(self.fold(images))
         skips = [features]
         for module in self.encoder:
@@ -203,6 +213,15 @@ class Upsample(nn.Module):
 
 def _norm(features: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(max(1, features // 16), features), features)
+
+
+def _silenced(embedding: NoiseEmbedding) -> NoiseEmbedding:
+    """Start without effect, so that a network that learns of pixel sizes starts as one that does not."""
+    last = embedding.perceptron[2]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return embedding
 
 
 def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -23,7 +23,23 @@ NEAR_CLASSES = ("bone near the brain", "dim near the brain")
 """The two darkest within 6 mm of the brain: there lies the fluid that no label names, and the bone."""
 BRAIN_CLASSES = ("dark in the brain", "grey in the brain", "bright in the brain")
 """Classes of intensity of a brain without labels."""
-CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES, *BRAIN_CLASSES)
+LABELLED_CLASSES = (
+    "choroid plexus",
+    "lesion",
+    "artery",
+    "eye",
+    "soft tissue",
+    "eye muscle",
+    "mucosa",
+    "scalp",
+    "spinal cord",
+    "venous sinus",
+    "skull",
+    "marrow",
+    "optic nerve",
+)
+"""Classes of which label maps of whole heads alone know."""
+CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES, *BRAIN_CLASSES, *LABELLED_CLASSES)
 """Names of the classes 0, 1, ...; labels of other maps are further, nameless classes."""
 MOST_CLASSES = 256
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import lightning
 import numpy as np
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from ..images.rendering import save_picture
 from ..model.checkpoint import Checkpoint, Provenance, save_checkpoint
-from .augmentation import SliceBatch
+from .data.batches import CutBatch
 from .data.dataset import SliceSet
 from .lightning_module import ScoreTraining
 from .options import DataOptions, ModelOptions
+from .slice_batch import SliceBatch
 from .trainer import inner
 
 _PICTURES = 8
@@ -36,11 +37,12 @@ class CheckpointExporter(Callback):
         class_centres: dict[int, NDArray[np.float64]],
         tissue_centres: dict[str, float] | None,
         timer: Timer,
+        record: dict[str, Any],
     ) -> None:
         self.path = output / f"{model.name}.safetensors"
         self._reading, self._model = reading, model
         self._class_centres, self._tissue_centres = class_centres, tissue_centres
-        self._timer = timer
+        self._timer, self._record = timer, record
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Export, so that an interrupted training leaves a usable checkpoint."""
@@ -66,9 +68,29 @@ class CheckpointExporter(Callback):
                 self._model.licence,
                 trainer.global_step,
                 training_seconds=round(self._timer.time_elapsed(), 1),
+                recipe=self._record,
             ),
         )
         save_checkpoint(checkpoint, self.path)
+
+
+class CutPictures(Callback):
+    """Shows what a score training has learned of held-out batches of several pixel sizes after every validation."""
+
+    def __init__(self, batches: list[CutBatch], folder: Path) -> None:
+        self._batches, self._folder = batches, folder
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write FOLDER/step-STEP-NUMBER.png for each of the batches."""
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(module, ScoreTraining)
+        self._folder.mkdir(exist_ok=True)
+        for number, batch in enumerate(self._batches):
+            slices = SliceBatch(*(part.to(module.device) for part in batch.slices))
+            rows = module.pictures(batch._replace(slices=slices))
+            sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
+            save_picture(self._folder / f"step-{trainer.global_step:07d}-{number}.png", sheet.numpy())
 
 
 class Pictured(Protocol):

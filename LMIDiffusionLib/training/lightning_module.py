@@ -15,9 +15,12 @@ from ..model.denoisers import conditional_denoiser
 from ..model.samplers import SAMPLERS, shared_noise
 from ..model.score_network import NetworkSettings, ScoreNetwork
 from ..model.sde import VarianceExplodingSDE
-from .augmentation import Augmentation, SliceBatch
-from .augmentation.random_streams import SliceDraws, step_draws
+from .augmentation import Augmentation, Pixels
+from .augmentation.label_targets import LabelTargets
+from .augmentation.random_streams import SlabDraws, SliceDraws, step_draws
+from .data.batches import CutBatch
 from .muon import MuonAdamW
+from .options import FitOptions
 from .trainer import mean_psnr
 
 # Noise levels are drawn log-normally: most of them lie where the condition decides what the slice looks like.
@@ -47,9 +50,7 @@ class ScoreTraining(lightning.LightningModule):
         condition: Condition,
         sde: VarianceExplodingSDE,
         augmentation: Augmentation,
-        steps: int,
-        learning_rate: float,
-        seed: int,
+        fit: FitOptions,
     ) -> None:
         """
         Args:
@@ -57,62 +58,75 @@ class ScoreTraining(lightning.LightningModule):
             condition: which maps condition the network.
             sde: noise levels.
             augmentation: how slices and the contrast of their copies are changed.
-            steps: optimiser steps in all, which the learning rate's schedule spans.
-            learning_rate: largest of the schedule.
-            seed: of all that is random.
+            fit: the steps that the learning rate's schedule spans, its largest value, the seed, and the noise levels.
         """
         super().__init__()
         self.network = ScoreNetwork(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.condition = condition
         self.sde = sde
         self.augmentation = augmentation
-        self.steps = steps
-        self.learning_rate = learning_rate
-        self.seed = seed
+        self.fit_options = fit
+        self.label_targets = LabelTargets()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Muon and AdamW, scheduled."""
-        return scheduled(MuonAdamW(self.parameters(), self.learning_rate), self.steps)
+        return scheduled(MuonAdamW(self.parameters(), self.fit_options.learning_rate), self.fit_options.steps)
 
-    def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: CutBatch, batch_index: int) -> Tensor:
         """Weighted squared error of the denoised slices."""
-        draws = step_draws(self, self.seed, self.global_step)
+        draws = step_draws(self, self.fit_options.seed, self.global_step)
         # Half precision is for the network alone.
         with torch.autocast(self.device.type, enabled=False):
-            slices, copies = self.augmentation(batch, draws)
-            sigma = self._draw_sigma(slices, draws)
+            slices, copies = self.changed(batch, draws)
+            dropped = draws.uniform(slices) < _UNCONDITIONAL_SHARE
+            sigma = self._draw_sigma(slices, dropped, draws)
             maps, noisy = self._perturb(slices, copies, sigma, draws)
-            dropped = draws.uniform(slices, 1, 1, 1) < _UNCONDITIONAL_SHARE
-        loss = self._losses(slices, noisy, torch.where(dropped, 0, maps), sigma).mean()
+            maps = torch.where(dropped.view(-1, 1, 1, 1), 0, maps)
+        loss = self._losses(slices, noisy, maps, sigma, batch.pixel_size).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
+    def changed(self, batch: CutBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+        """Moved target slices, and copies of them in another contrast, on the batch's pixels (B, 1, H, W)."""
+        slices = batch.slices
+        if batch.is_drawn:
+            slices = self.label_targets(slices, SlabDraws(draws, batch.parts), spacing=batch.spacing)
+        pixels = Pixels(batch.spacing, batch.pixel_size, batch.shape, batch.parts)
+        return self.augmentation(slices, draws, pixels=pixels)
+
+    def validation_step(self, batch: CutBatch, batch_index: int) -> None:
         """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
-        slices = batch.images
+        draws = step_draws(self, VALIDATION_SEED, batch_index)
+        with torch.autocast(self.device.type, enabled=False):
+            slices, copies = self.changed(batch, draws)
         for name, level in (("0.05", 0.05), ("0.3", 0.3), ("1", 1.0), ("max", self.sde.sigma_max)):
-            draws = step_draws(self, VALIDATION_SEED, batch_index)
             sigma = torch.full((len(slices),), level, device=self.device)
             with torch.autocast(self.device.type, enabled=False):
-                maps, noisy = self._perturb(slices, self.augmentation.copies(batch, draws), sigma, draws)
-            self.log(f"validation/loss_{name}", self._losses(slices, noisy, maps, sigma).mean(), sync_dist=True)
-        psnr = mean_psnr(self.network(noisy, maps, sigma), slices)
-        self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True)
+                maps, noisy = self._perturb(slices, copies, sigma, draws)
+            loss = self._losses(slices, noisy, maps, sigma, batch.pixel_size).mean()
+            self.log(f"validation/loss_{name}", loss, sync_dist=True, batch_size=len(slices))
+        psnr = mean_psnr(self.network(noisy, maps, sigma, batch.pixel_size), slices)
+        self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True, batch_size=len(slices))
 
     @torch.no_grad()
-    def pictures(self, batch: SliceBatch) -> list[Tensor]:
-        """Copies in another contrast, their translations, truth."""
-        slices, noise = batch.images, shared_noise(0, batch.images)
-        copies = self.augmentation.copies(batch, SliceDraws(torch.Generator(self.device).manual_seed(0)))
-        denoise = conditional_denoiser(self.network, self.condition, copies)
-        levels = self.sde.noise_levels(_PICTURE_STEPS)
-        *_, translations = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
-        return [copies, translations, slices]
+    def pictures(self, batch: CutBatch) -> list[Tensor]:
+        """Copies in another contrast, their means and draws of translations, truth."""
+        slices, copies = self.changed(batch, SliceDraws(torch.Generator(self.device).manual_seed(0)))
+        noise = shared_noise(0, slices)
+        denoise = conditional_denoiser(self.network, self.condition, copies, pixel_size=batch.pixel_size)
+        rows = [copies]
+        for steps in (1, _PICTURE_STEPS):
+            levels = self.sde.noise_levels(steps)
+            *_, images = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
+            rows.append(images)
+        return [*rows, slices]
 
-    def _draw_sigma(self, slices: Tensor, draws: SliceDraws) -> Tensor:
-        normal = draws.normal(slices)
+    def _draw_sigma(self, slices: Tensor, dropped: Tensor, draws: SliceDraws) -> Tensor:
+        """Noise levels; without a source they are spread evenly, since no level decides more than others there."""
+        normal, place = draws.normal(slices), draws.uniform(slices)
         sigma = (_LOG_SIGMA_MEAN + _LOG_SIGMA_DEVIATION * normal).exp().clamp(self.sde.sigma_min, self.sde.sigma_max)
-        return torch.where(draws.uniform(slices) < _PURE_NOISE_SHARE, self.sde.sigma_max, sigma)
+        conditional = torch.where(draws.uniform(slices) < _PURE_NOISE_SHARE, self.sde.sigma_max, sigma)
+        return torch.where(dropped, self.sde.sigma(place), conditional)
 
     def _perturb(self, slices: Tensor, copies: Tensor, sigma: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
         """Condition maps of copies in another contrast, and the noisy slices."""
@@ -120,8 +134,8 @@ class ScoreTraining(lightning.LightningModule):
         noisy = slices + sigma.view(-1, 1, 1, 1) * noise
         return self.condition.all_maps(copies, noisy), noisy
 
-    def _losses(self, slices: Tensor, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
-        error = (self.network(noisy, maps, sigma) - slices).square().mean((1, 2, 3))
+    def _losses(self, slices: Tensor, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
+        error = (self.network(noisy, maps, sigma, pixel_size) - slices).square().mean((1, 2, 3))
         return self.network.loss_weight(sigma) * error
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import UserError
-from ..images.planes import AXIAL, PLANES, check_planes
+from ..images.planes import PLANES, check_planes
+
+DRAWN_MODALITY = "T1w"
+"""The one modality whose levels are known for label maps without scans."""
 
 
 @dataclass(frozen=True)
@@ -14,22 +18,26 @@ class DataOptions:
 
     Attributes:
         modality: files are named NAME_<modality>.nii[.gz].
-        brain_suffix: NAME_<suffix>.nii[.gz] is a brain mask, where it exists.
+        brain_suffixes: NAME_<suffix>.nii[.gz] is a brain mask; the first that exists.
         label_suffix: NAME_<suffix>.nii[.gz] is a label map drawn on the scan, where it exists.
         tissue_levels: intensities that fluid, cortex, white matter and scalp get in the targets; None as scanned.
         planes: in which the scans are cut, names in `planes.PLANES`, the axial one first; translation uses the same.
-        pixel_size: side of the pixels in millimetres.
+        pixel_size: side of the pixels in millimetres; the largest where a network learns several.
+        finest_pixel_size: the least that a network of several sizes learns, from scans that have it.
+        label_maps: folder of label maps of whole heads without scans, drawn as further targets; None for none.
         correct_bias: remove the coils' shading by N4 first.
         held_out: subjects for validation.
     """
 
     modality: str = "T1w"
-    brain_suffix: str = "mask"
-    label_suffix: str | None = None
-    tissue_levels: tuple[float, float, float, float] | None = None
-    planes: tuple[str, ...] = (AXIAL,)
+    brain_suffixes: tuple[str, ...] = ("mask", "brain")
+    label_suffix: str | None = "dlmuse"
+    tissue_levels: tuple[float, float, float, float] | None = (0.12, 0.42, 0.62, 0.75)
+    planes: tuple[str, ...] = tuple(PLANES)
     pixel_size: float = 2.0
-    correct_bias: bool = False
+    finest_pixel_size: float = 1.0
+    label_maps: Path | None = None
+    correct_bias: bool = True
     held_out: int = 10
 
     def __post_init__(self) -> None:
@@ -39,6 +47,13 @@ class DataOptions:
             raise UserError(
                 f"The planes cannot be {' '.join(self.planes)}; give of {', '.join(PLANES)} axial first, and each once."
             ) from None
+        if not 0 < self.finest_pixel_size <= self.pixel_size:
+            raise UserError(
+                f"The finest pixels cannot have {self.finest_pixel_size:g} mm where the largest have"
+                f" {self.pixel_size:g} mm; give --finest-pixel-size at most as large as --pixel-size."
+            )
+        if self.label_maps is not None and self.modality != DRAWN_MODALITY:
+            raise UserError(f"Label maps can be drawn as {DRAWN_MODALITY} alone; leave out --label-maps.")
 
 
 @dataclass(frozen=True)
@@ -59,12 +74,12 @@ class ModelOptions:
     """
 
     name: str = "checkpoint"
-    maps: tuple[str, ...] = ("self", "cross")
+    maps: tuple[str, ...] = ("self", "cross", "intensity")
     patch_sizes: tuple[int, ...] = (3,)
     search_size: int = 3
     kernel: str = "gaussian"
     channels: tuple[int, ...] = (32, 64, 128)
-    blocks: int = 1
+    blocks: int = 2
     start_from: str | None = None
     training_data: str = ""
     licence: str = ""
@@ -88,7 +103,7 @@ class FitOptions:
     """
 
     contrast: str = "anatomical"
-    steps: int = 20_000
+    steps: int = 30_000
     steps_per_epoch: int = 200
     batch_size: int = 8
     learning_rate: float = 2e-3

@@ -10,24 +10,35 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Timer
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from ..errors import UserError
+from ..images.slice_grid import pad_to
 from ..model.checkpoint import KERNELS, Checkpoint
 from ..model.conditioning import Condition
 from ..model.score_network import NetworkSettings
 from ..model.sde import VarianceExplodingSDE, largest_distance
 from ..segmentation.classes import fit_centres, named_centres
 from .augmentation import AUGMENTATIONS
-from .callbacks import CheckpointExporter, HeldOutPictures
+from .callbacks import CheckpointExporter, CutPictures
+from .data.batches import FIELD, BatchMix, CutBatches
+from .data.data_module import CutData, read_training, training_files
 from .data.dataset import SliceSet
+from .data.scans import TrainingScan
 from .data.tissue_order import tissues_from_dark
 from .lightning_module import ScoreTraining
 from .options import DataOptions, FitOptions, ModelOptions
-from .trainer import TrainingData, fit_module, make_trainer, read_split, resume_file, spread
+from .pair_scores import PairScores
+from .record import training_record
+from .slice_batch import SliceBatch
+from .trainer import fit_module, make_trainer, resume_file, spread
 from .warm_start import start_from, start_of
 
 _SIGMA_MIN = 0.01
 _STATISTICS_SLICES = 1000
+_VALIDATION_STEPS = 1000
+_PICTURES = 4
 
 
 def train(
@@ -38,6 +49,7 @@ def train(
     model: ModelOptions = ModelOptions(),
     fit: FitOptions = FitOptions(),
     resume: bool = False,
+    pairs: Path | None = None,
 ) -> Path:
     """Train, or go on training, and export the checkpoint.
 
@@ -48,6 +60,7 @@ def train(
         model: what is trained.
         fit: how.
         resume: go on where the training in `output` was stopped.
+        pairs: CSV file of rows source,target that are scored on the way, in scores.csv; the training never sees them.
 
     Returns:
         Path of the exported checkpoint.
@@ -59,12 +72,22 @@ def train(
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
     shape = network_shape(model, condition, start)
-    training, held_out = read_split(data, reading, stride=shape.stride)
-    module = _module(training, condition, shape, start, fit)
+    several = reading.finest_pixel_size < reading.pixel_size
+    shape = dataclasses.replace(shape, finest_pixel_size=reading.finest_pixel_size if several else None)
+    training, held_out = read_training(data, reading, cache=output / "scans")
+    mix = BatchMix(batch_size=fit.batch_size, stride=shape.stride)
+    statistics = _statistics(training, reading, stride=shape.stride)
+    module = _module(statistics.images, condition, shape, start, fit)
     timer = Timer(verbose=False)
-    exporter = CheckpointExporter(output, reading, model, *_centres(training, reading.modality), timer)
-    trainer = make_trainer(output, fit, [timer, exporter, HeldOutPictures(held_out, output / "pictures")])
-    loaders = TrainingData(training, held_out, fit)
+    names = [scan.name for scan in held_out]
+    record = training_record(training_files(data, reading), names, reading=reading, model=model, fit=fit)
+    exporter = CheckpointExporter(output, reading, model, *_centres(statistics, reading.modality), timer, record)
+    loaders = CutData(training, held_out, reading, fit, mix)
+    callbacks = [timer, exporter, CutPictures(loaders.held_out[:_PICTURES], output / "pictures")]
+    if pairs is not None:
+        callbacks.append(PairScores(pairs, output / "scores.csv", reading))
+    every = max(1, min(_VALIDATION_STEPS, fit.steps) // fit.steps_per_epoch)
+    trainer = make_trainer(output, fit, callbacks, epochs_per_validation=every)
     fit_module(trainer, module, loaders, resume_from)
     exporter.export(trainer, module)
     return exporter.path
@@ -97,32 +120,50 @@ def with_deviation(shape: NetworkSettings, training: SliceSet, start: Checkpoint
 
 
 def _module(
-    training: SliceSet, condition: Condition, shape: NetworkSettings, start: Checkpoint | None, fit: FitOptions
+    slices: Tensor, condition: Condition, shape: NetworkSettings, start: Checkpoint | None, fit: FitOptions
 ) -> ScoreTraining:
-    slices = spread(training.images(), _STATISTICS_SLICES)
+    if start is None:
+        shape = dataclasses.replace(shape, sigma_data=round(float(slices.std()), 4))
     module = ScoreTraining(
-        network=with_deviation(shape, training, start),
+        network=shape,
         condition=condition,
         sde=VarianceExplodingSDE(_SIGMA_MIN, round(largest_distance(slices), 1)),
         augmentation=AUGMENTATIONS[fit.contrast],
-        steps=fit.steps,
-        learning_rate=fit.learning_rate,
-        seed=fit.seed,
+        fit=fit,
     )
     if start is not None:
         start_from(module.network, ("noisy", *condition.channels), start)
     return module
 
 
-def _centres(slices: SliceSet, modality: str) -> tuple[dict[int, NDArray[np.float64]], dict[str, float] | None]:
-    intensities = spread(slices.images().flatten(), 500_000).numpy()
+def _statistics(scans: list[TrainingScan], reading: DataOptions, *, stride: int) -> SliceBatch:
+    """Some slices of the scans, of the largest pixels, as they are."""
+    sizes = (reading.pixel_size, reading.pixel_size)
+    # However many processes share the training's batches, they find the same.
+    mix = BatchMix(stride=stride)
+    batches = CutBatches([scan for scan in scans if scan.images is not None], sizes, mix, seed=0)
+    side = round(FIELD / reading.pixel_size)
+    found = []
+    for number in range(_STATISTICS_SLICES // mix.batch_size):
+        batch = batches[number]
+        spatial = [
+            pad_to(functional.interpolate(part.float(), size=batch.shape, mode="nearest-exact"), (side, side))
+            for part in (batch.slices.images, batch.slices.brains, batch.slices.classes)
+        ]
+        images, brains, classes = spatial
+        found.append(SliceBatch(images, brains, batch.slices.gains, classes, batch.slices.class_means))
+    return SliceBatch(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _centres(slices: SliceBatch, modality: str) -> tuple[dict[int, NDArray[np.float64]], dict[str, float] | None]:
+    intensities = spread(slices.images.flatten(), 500_000).numpy()
     centres = {count: fit_centres(intensities, count=count) for count in (3, 5)}
-    if not slices.has_masks:
+    masked = slices.brains.amin((1, 2, 3)) < 1
+    if not masked.any():
         return centres, None
-    some = slices.batch(spread(torch.arange(len(slices)), _STATISTICS_SLICES).tolist())
-    from_dark = tissues_from_dark(some, modality=modality)
+    from_dark = tissues_from_dark(slices, modality=modality)
     if from_dark is None:
         print(f"Without labels nobody knows which tissue is which in {modality}: the checkpoint will name none.")
         return centres, None
-    brain = spread(slices.brain_intensities(), 500_000).numpy()
-    return centres, named_centres(fit_centres(brain, count=len(from_dark)), from_dark)
+    brain = slices.images[masked][slices.brains[masked] > 0]
+    return centres, named_centres(fit_centres(spread(brain, 500_000).numpy(), count=len(from_dark)), from_dark)

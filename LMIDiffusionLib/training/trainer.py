@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from ..errors import UserError
 from ..images.normalization import to_unit_scale
 from ..model.devices import select_precision
-from .augmentation import SliceBatch
 from .data.dataset import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
 from .n4 import correct_bias_field
 from .options import DataOptions, FitOptions
+from .slice_batch import SliceBatch
 
 _EMA_DECAY = 0.999
 _VALIDATION_SLICES = 32
@@ -56,7 +56,7 @@ def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceS
         return to_unit_scale(correct_bias_field(volume) if options.correct_bias else volume)
 
     subjects = find_subjects(
-        data, modality=options.modality, brain_suffix=options.brain_suffix, label_suffix=options.label_suffix
+        data, modality=options.modality, brain_suffixes=options.brain_suffixes, label_suffix=options.label_suffix
     )
     training, held_out = split_subjects(subjects, held_out=options.held_out)
     sets = [
@@ -91,14 +91,22 @@ def mean_psnr(estimates: Tensor, slices: Tensor) -> Tensor:
 
 
 def make_trainer(
-    output: Path, options: FitOptions, callbacks: list[Callback], *, gradient_norm: float | None = GRADIENT_NORM
+    output: Path,
+    options: FitOptions,
+    callbacks: list[Callback],
+    *,
+    gradient_norm: float | None = GRADIENT_NORM,
+    epochs_per_validation: int = 1,
 ) -> lightning.Trainer:
     """A trainer that averages the weights and keeps a state to resume from after every epoch."""
     ema = WeightAveraging(use_buffers=False, avg_fn=_warmed_up_average)
     resume = ModelCheckpoint(output, Path(RESUME_FILE).stem, enable_version_counter=False, save_on_train_epoch_end=True)
+    # With a limit of steps Lightning would go on with an epoch that ended without a validation: one step too many.
+    epochs, rest = divmod(options.steps, options.steps_per_epoch)
     return lightning.Trainer(
-        max_steps=options.steps,
-        max_epochs=-1,
+        max_steps=options.steps if rest else -1,
+        max_epochs=-1 if rest else epochs,
+        check_val_every_n_epoch=epochs_per_validation,
         devices=options.devices,
         num_nodes=options.nodes,
         precision=_precision(options.precision),
@@ -164,7 +172,10 @@ class TrainingData(lightning.LightningDataModule):
 
 
 def fit_module(
-    trainer: lightning.Trainer, module: lightning.LightningModule, loaders: TrainingData, resume_from: Path | None
+    trainer: lightning.Trainer,
+    module: lightning.LightningModule,
+    loaders: lightning.LightningDataModule,
+    resume_from: Path | None,
 ) -> None:
     """Train; Ctrl-C raises `KeyboardInterrupt`, as everywhere."""
     try:

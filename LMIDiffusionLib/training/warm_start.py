@@ -47,6 +47,8 @@ def start_from(network: nn.Module, inputs: Sequence[str], checkpoint: Checkpoint
     origin = checkpoint.score_network().unet
     for name in ("noise_embedding", "middle", "last"):
         unet.get_submodule(name).load_state_dict(origin.get_submodule(name).state_dict())
+    if unet.size_embedding is not None and origin.size_embedding is not None:
+        unet.size_embedding.load_state_dict(origin.size_embedding.state_dict())
     _start_first(unet.first, inputs, origin.first, ("noisy", *checkpoint.condition.channels))
     _start_levels(unet.encoder, origin.encoder, new_after=old.blocks)
     # The decoder's first block of a level changes the width, and its last one takes the skip from above.

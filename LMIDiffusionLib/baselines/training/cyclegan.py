@@ -7,6 +7,7 @@ subjects than the target scans, and need no registration.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...images.planes import AXIAL
 from ...images.slice_grid import pad_to
-from ...training.augmentation import SliceBatch
 from ...training.augmentation.random_streams import SliceDraws, step_draws
 from ...training.augmentation.spatial import Geometry
 from ...training.data.dataset import find_subjects, read_slices
 from ...training.options import DataOptions, FitOptions
+from ...training.slice_batch import SliceBatch
 from ...training.trainer import inner, read_split, resume_file
 from ..baseline_checkpoint import BaselineTrainingRecord
 from ..cyclegan import KIND, PatchDiscriminator, ResidualGenerator, cyclegan_settings
@@ -66,11 +68,15 @@ def train_cyclegan(
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
+    # It is compared in axial slices alone.
+    reading = dataclasses.replace(reading, planes=(AXIAL,))
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
     stride = ResidualGenerator.stride
     slices = read_split(data, reading, stride=stride)
-    subjects = find_subjects(options.source_scans, modality=options.source_modality, brain_suffix=reading.brain_suffix)
+    subjects = find_subjects(
+        options.source_scans, modality=options.source_modality, brain_suffixes=reading.brain_suffixes
+    )
     sources = read_slices(subjects, pixel_size=reading.pixel_size, stride=stride).images()
     return fit_baseline(
         CycleGANTraining(sources, slices[0][0].images.shape, options, fit),

@@ -17,11 +17,12 @@ from ...errors import UserError
 from ...model.checkpoint import Checkpoint
 from ...model.conditioning import SOURCE_MAPS, Condition
 from ...model.score_network import NetworkSettings
-from ...training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch
+from ...training.augmentation import AUGMENTATIONS, Augmentation
 from ...training.augmentation.random_streams import SliceDraws, step_draws
 from ...training.lightning_module import VALIDATION_SEED, scheduled
 from ...training.muon import MuonAdamW
 from ...training.options import DataOptions, FitOptions, ModelOptions
+from ...training.slice_batch import SliceBatch
 from ...training.train import condition_of_options, network_shape, with_deviation
 from ...training.trainer import GRADIENT_NORM, mean_psnr, read_split, resume_file
 from ...training.warm_start import start_from, start_of

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import lightning
 
+from ...images.planes import AXIAL
 from ...training.options import DataOptions, FitOptions
 from ...training.trainer import read_split, resume_file
 from ..baseline_checkpoint import BaselineTrainingRecord
@@ -39,6 +41,8 @@ def train_stylegan(
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
+    # It is compared in axial slices alone.
+    reading = dataclasses.replace(reading, planes=(AXIAL,))
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
     networks = options.networks

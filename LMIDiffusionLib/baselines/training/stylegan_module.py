@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...images.slice_grid import pad_to
-from ...training.augmentation import Augmentation, SliceBatch
+from ...training.augmentation import Augmentation
 from ...training.augmentation.intensity_curves import ToneCurves
 from ...training.augmentation.random_streams import SliceDraws, step_draws
 from ...training.augmentation.scanner_artifacts import Scanner
 from ...training.augmentation.spatial import Geometry
+from ...training.slice_batch import SliceBatch
 from ..stylegan.fields import field_shape, to_images
 from ..stylegan.generator import Generator, StyleGANSettings
 from ..stylegan.inversion import KIND

@@ -53,12 +53,15 @@ def add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--brain-suffix",
-        default=default.brain_suffix,
+        dest="brain_suffixes",
+        nargs="+",
+        default=[*default.brain_suffixes],
         metavar="SUFFIX",
-        help="brain masks NAME_<suffix>.nii.gz, if any",
+        help="brain masks NAME_<suffix>.nii.gz, the first that exists",
     )
     group.add_argument(
         "--label-suffix",
+        default=default.label_suffix,
         metavar="SUFFIX",
         help="label maps NAME_<suffix>.nii.gz drawn on the scans, if any (DLMUSE labels are known)",
     )
@@ -66,8 +69,9 @@ def add_data(group: argparse._ArgumentGroup) -> None:
         "--tissue-levels",
         type=positive_real,
         nargs=4,
+        default=default.tissue_levels,
         metavar=("FLUID", "GRAY", "WHITE", "SCALP"),
-        help="intensities of these in targets with DLMUSE labels or a brain mask (default: as scanned)",
+        help="intensities of these in targets with DLMUSE labels or a brain mask",
     )
     group.add_argument(
         "--pixel-size",
@@ -76,7 +80,12 @@ def add_data(group: argparse._ArgumentGroup) -> None:
         metavar="MM",
         help="side of a pixel in millimeters",
     )
-    group.add_argument("--correct-bias", action="store_true", help="correct the bias field first (N4)")
+    group.add_argument(
+        "--correct-bias",
+        action=argparse.BooleanOptionalAction,
+        default=default.correct_bias,
+        help="correct the bias field first (N4)",
+    )
     group.add_argument(
         "--held-out", type=positive, default=default.held_out, metavar="N", help="number of subjects for validation"
     )

@@ -11,31 +11,33 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from ...model.score_network import WIDEST_PIXELS
+from ..slice_batch import SliceBatch
 from .class_contrasts import ClassContrasts
 from .deformation import Deformation
 from .intensity_curves import ToneCurves
-from .random_streams import SliceDraws
+from .lesions import Lesions
+from .random_streams import Draws, SlabDraws, SliceDraws
 from .scanner_artifacts import Scanner
 from .spatial import Geometry
 
 
-class SliceBatch(NamedTuple):
-    """Training slices and what is known of them.
+class Pixels(NamedTuple):
+    """On which pixels a batch is changed and returned.
 
     Attributes:
-        images: (B, 1, H, W) in [0, 1].
-        brains: masks (B, 1, H, W), 0 or 1.
-        gains: (B, 1, 1, 1), factors that put the brain alone on the unit scale of intensity.
-        classes: (B, 1, H, W), anatomical classes as integers.
-        class_means: (B, MOST_CLASSES), mean intensity of each class in the slice's scan.
+        spacing: side of the pixels that the slices are given on, in millimetres.
+        size: side of those that they are returned on.
+        shape: height and width that they are returned with; None for those that they are given with.
+        parts: how many given slices, following one another, make a thick one that is returned.
     """
 
-    images: Tensor
-    brains: Tensor
-    gains: Tensor
-    classes: Tensor
-    class_means: Tensor
+    spacing: float = WIDEST_PIXELS
+    size: float = WIDEST_PIXELS
+    shape: tuple[int, int] | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Augmentation:
         deformation: bends both alike.
         tone_curves: contrasts of the whole slice.
         class_contrasts: contrasts by class.
+        lesions: makes brains ill.
         scanner: spoils the copy.
     """
 
@@ -58,29 +61,36 @@ class Augmentation:
     deformation: Deformation = Deformation()
     tone_curves: ToneCurves = ToneCurves()
     class_contrasts: ClassContrasts = ClassContrasts()
+    lesions: Lesions = Lesions()
     scanner: Scanner = Scanner()
 
-    def __call__(self, batch: SliceBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: SliceBatch, draws: SliceDraws, *, pixels: Pixels = Pixels()) -> tuple[Tensor, Tensor]:
         """Moved target slices, and copies of them in another contrast, both (B, 1, H, W) in [0, 1].
 
-        A slice reduced to its brain is multiplied by its gain, because the intensity scale of a brain-only volume is
-        that of its brain.
+        Contrasts are drawn on the pixels that the slices are given on: where those are finer, several tissues share a
+        pixel of the result. A slice reduced to its brain is multiplied by its gain, because the intensity scale of a
+        brain-only volume is that of its brain.
         """
+        part_draws = SlabDraws(draws, pixels.parts)
+        batch = self.lesions.with_cavities(batch, part_draws)
+        both = torch.cat(self._recoloured(batch, part_draws, pixels), 1)
+        both, brains, classes, gains = _thickened(batch, both, pixels.parts)
+        both, brains, classes = _resized(both, brains, classes, pixels.shape)
         moved, kept = self.geometry.move(
-            torch.cat(self._recoloured(batch, draws), 1),
-            batch.brains,
+            both,
+            brains,
             draws,
-            deform=lambda grid: self.deformation(grid, batch.classes, draws),
+            deform=lambda grid: self.deformation(grid, classes, draws, pixel_size=pixels.size),
         )
         images, copies = (moved * kept).split(1, 1)
-        gains = torch.where(kept.all(3, keepdim=True).all(2, keepdim=True), 1.0, batch.gains)
-        return (gains * images).clamp(max=1), self.scanner(copies, draws)
+        gains = torch.where(kept.all(3, keepdim=True).all(2, keepdim=True), 1.0, gains)
+        return (gains * images).clamp(max=1), self.scanner(copies, draws, pixel_size=pixels.size)
 
-    def copies(self, batch: SliceBatch, draws: SliceDraws) -> Tensor:
+    def copies(self, batch: SliceBatch, draws: Draws) -> Tensor:
         """Copies (B, 1, H, W) in another contrast of slices that stay where they are."""
         return self.scanner(self.contrasts(batch, draws), draws)
 
-    def contrasts(self, batch: SliceBatch, draws: SliceDraws) -> Tensor:
+    def contrasts(self, batch: SliceBatch, draws: Draws) -> Tensor:
         """As `copies`, but not spoilt by the scanner."""
         toned = self.tone_curves(batch.images, draws)
         if self.by_class + self.mixed == 0:
@@ -90,11 +100,35 @@ class Augmentation:
         share = torch.where(kind < self.by_class, 1.0, torch.where(kind < self.by_class + self.mixed, share, 0.0))
         return torch.lerp(toned, by_class, share)
 
-    def _recoloured(self, batch: SliceBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+    def _recoloured(self, batch: SliceBatch, draws: Draws, pixels: Pixels) -> tuple[Tensor, Tensor]:
         copies = self.contrasts(batch, draws)
         if self.by_class + self.mixed == 0:
             return batch.images, copies
-        return self.class_contrasts.add_lesions(batch.images, copies, batch.classes, draws)
+        images, copies = self.lesions.with_lesions(batch, copies, draws)
+        return images, self.lesions.with_lines(batch, copies, draws, spacing=pixels.spacing)
+
+
+def _thickened(batch: SliceBatch, both: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Slices with their copies, masks of their brains, classes and gains, of the means of so many slices each."""
+    if parts == 1:
+        return both, batch.brains, batch.classes, batch.gains
+    both, brains = (each.unflatten(0, (-1, parts)).mean(1) for each in (both, batch.brains))
+    middle = slice(parts // 2, None, parts)
+    return both, (brains >= 0.5).float(), batch.classes[middle], batch.gains[middle]
+
+
+def _resized(
+    both: Tensor, brains: Tensor, classes: Tensor, shape: tuple[int, int] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Slices with their copies, masks of their brains, and their classes, with another height and width."""
+    if shape is None or both.shape[-2:] == shape:
+        return both, brains, classes
+    both, brains = (
+        functional.interpolate(each, size=shape, mode="bilinear", antialias=True, align_corners=False)
+        for each in (both, brains)
+    )
+    resized = functional.interpolate(classes.float(), size=shape, mode="nearest-exact")
+    return both, (brains >= 0.5).float(), resized.to(classes.dtype)
 
 
 _STRONG_SCANNER = Scanner(bias_field=0.4, noise=0.03, blur=0.8, thickness=1.2)
@@ -109,6 +143,7 @@ AUGMENTATIONS = {
         mixed=0.25,
         deformation=Deformation(growth=0.5, atrophy=0.5, bending=0.5),
         tone_curves=_STRONG_CURVES,
+        lesions=Lesions(lesions=0.25, cavities=0.12, lines=0.5),
         scanner=Scanner(gain=0.8, bias_field=0.4, noise=0.03, blur=1.1, thickness=1.2),
     ),
 }

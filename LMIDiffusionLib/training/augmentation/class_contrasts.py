@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..anatomy import AIR, CLASSES, MOST_CLASSES
-from .random_streams import SliceDraws
+from .random_streams import Draws
 from .scanner_artifacts import smooth_field
 from .spin_echo import spin_echo_levels
 
@@ -25,7 +25,8 @@ _STRUCTURE: dict[str, tuple[str, str, float, float]] = {
     "cortex": ("grey", "grey", 0.0, 0.0),
     "hippocampus and amygdala": ("grey", "white", -0.1, 0.2),
     "white matter": ("white", "white", 0.0, 0.0),
-    "striatum": ("grey", "white", -0.1, 0.9),
+    "caudate": ("grey", "white", -0.1, 0.9),
+    "putamen": ("grey", "white", -0.1, 0.9),
     "pallidum": ("grey", "white", -0.5, 1.3),
     "thalamus": ("grey", "white", 0.0, 1.0),
     "cerebellar grey matter": ("grey", "white", -0.1, 0.4),
@@ -37,11 +38,29 @@ _STRUCTURE: dict[str, tuple[str, str, float, float]] = {
     "bright": ("muscle", "fat", 0.0, 1.0),
     "fat": ("fat", "fat", 0.0, 0.0),
 }
+_LIKE = {
+    "choroid plexus": "cortex",
+    "lesion": "white matter",
+    "artery": "bone",
+    "eye": "ventricles",
+    "soft tissue": "muscle",
+    "eye muscle": "muscle",
+    "mucosa": "dim",
+    "scalp": "fat",
+    "spinal cord": "brainstem",
+    "venous sinus": "dim",
+    "skull": "bone",
+    "marrow": "bright",
+    "optic nerve": "white matter",
+}
+"""By class of label maps, the tissue that is most like it."""
+_LABELLED = [CLASSES.index(name) for name in _LIKE]
+_LABELLED_JITTER, _UNLIKE = 0.1, 0.35
 _FIRST_DRAWN = 1
 # Share of the two darkest classes near the brain that is fluid.
 _FLUID_NEAR = {"bone near the brain": 0.3, "dim near the brain": 0.75}
 _JITTER = 0.03
-_NEAR_POINTS, _LESION_POINTS = 6, 14
+_NEAR_POINTS = 6
 
 
 @dataclass(frozen=True)
@@ -53,15 +72,13 @@ class ClassContrasts:
         spin_echoes: share of the others that have the intensities of a spin echo; what is left has but the structure of
             MR contrasts, with one intensity each for fluid, grey and white matter, muscle, fat and bone.
         slope: largest factor, up or down, of the target's texture within a class.
-        lesions: share of copies with lesions of the white matter, which the target shows faintly or not at all.
     """
 
     independent: float = 0.15
     spin_echoes: float = 0.7
     slope: float = 1.2
-    lesions: float = 0.25
 
-    def __call__(self, images: Tensor, classes: Tensor, means: Tensor, draws: SliceDraws) -> Tensor:
+    def __call__(self, images: Tensor, classes: Tensor, means: Tensor, draws: Draws) -> Tensor:
         """Copies (B, 1, H, W) in [0, 1].
 
         Args:
@@ -73,19 +90,11 @@ class ClassContrasts:
         levels, slopes = self._levels(images, draws), self._slopes(images, draws)
         places = self._with_fluid_near_the_brain(images, classes.long(), draws).flatten(1)
         # Each class maps intensities by a line of its own. Lines are mixed at the edges as the tissues are.
-        offset = _mixed((levels - slopes * means).gather(1, places).view_as(images))
-        slope = _mixed(slopes.gather(1, places).view_as(images))
+        offset = mixed((levels - slopes * means).gather(1, places).view_as(images))
+        slope = mixed(slopes.gather(1, places).view_as(images))
         return (offset + slope * images).clamp(0, 1)
 
-    def add_lesions(self, images: Tensor, copies: Tensor, classes: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
-        """Slices and copies (B, 1, H, W) with blobs in the white matter of some: of any intensity in the copy."""
-        chance, level, darkening = draws.uniform(images, 3, 1, 1).split(1, 1)
-        blobs = ((smooth_field(images, _LESION_POINTS, draws) - 0.85) / 0.1).clamp(0, 1)
-        white = _mixed((classes == CLASSES.index("white matter")).to(images.dtype))
-        share = torch.where(chance < self.lesions, blobs * white, 0)
-        return images * (1 - 0.3 * darkening * share), torch.lerp(copies, level.expand_as(copies), share)
-
-    def _levels(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _levels(self, images: Tensor, draws: Draws) -> Tensor:
         """Mean intensity (B, MOST_CLASSES) of each class in the copy."""
         levels = draws.uniform(images, MOST_CLASSES)
         structured = self._structured(images, draws) + _JITTER * draws.normal(images, len(_STRUCTURE))
@@ -94,12 +103,20 @@ class ClassContrasts:
         independent = draws.uniform(images, 1) < self.independent
         known = slice(_FIRST_DRAWN, _FIRST_DRAWN + len(_STRUCTURE))
         levels[:, known] = torch.where(independent, levels[:, known], structured.clamp(0, 1))
+        levels[:, _LABELLED] = self._labelled(levels, draws)
         levels[:, AIR] *= 0.03
         # Its class holds the air in and about the head too.
-        levels[:, CLASSES.index("bone")] **= 3
+        for name in ("bone", "skull"):
+            levels[:, CLASSES.index(name)] **= 3
         return levels
 
-    def _structured(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _labelled(self, levels: Tensor, draws: Draws) -> Tensor:
+        """Intensities of the classes that label maps alone know: about that of a tissue like them, or any."""
+        likes = levels[:, [CLASSES.index(name) for name in _LIKE.values()]]
+        near = (likes + _LABELLED_JITTER * draws.normal(levels, len(_LIKE))).clamp(0, 1)
+        return torch.where(draws.uniform(levels, len(_LIKE)) < _UNLIKE, levels[:, _LABELLED], near)
+
+    def _structured(self, images: Tensor, draws: Draws) -> Tensor:
         tissues = _tissue_levels(images, draws)
         rows = [_STRUCTURE[name] for name in CLASSES[_FIRST_DRAWN : _FIRST_DRAWN + len(_STRUCTURE)]]
         first, second = (tissues[:, [_TISSUES.index(row[which]) for row in rows]] for which in (0, 1))
@@ -107,12 +124,12 @@ class ClassContrasts:
         share = low + (high - low) * draws.uniform(images, len(rows))
         return first + share * (second - first)
 
-    def _slopes(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _slopes(self, images: Tensor, draws: Draws) -> Tensor:
         slopes = self.slope * (2 * draws.uniform(images, MOST_CLASSES) - 1)
         slopes[:, AIR] = 0.3 * slopes[:, AIR].abs()
         return slopes
 
-    def _with_fluid_near_the_brain(self, images: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+    def _with_fluid_near_the_brain(self, images: Tensor, classes: Tensor, draws: Draws) -> Tensor:
         """What is dark near the brain is fluid or bone, by a smooth random partition."""
         field = smooth_field(images, _NEAR_POINTS, draws)
         fluid, bone = CLASSES.index("other fluid"), CLASSES.index("bone")
@@ -122,7 +139,7 @@ class ClassContrasts:
         return classes
 
 
-def _tissue_levels(images: Tensor, draws: SliceDraws) -> Tensor:
+def _tissue_levels(images: Tensor, draws: Draws) -> Tensor:
     """Intensities (B, 6) of `_TISSUES`; fluid is drawn near grey matter (PDw) and dark (FLAIR) more often."""
     kind, fluid, near, grey, difference, muscle, fat, bone = draws.uniform(images, 8).unbind(1)
     grey = 0.15 + 0.8 * grey
@@ -133,7 +150,7 @@ def _tissue_levels(images: Tensor, draws: SliceDraws) -> Tensor:
     return torch.stack([fluid, grey, white, 0.05 + 0.75 * muscle, 0.1 + 0.9 * fat, 0.15 * bone], 1).clamp(0, 1)
 
 
-def _mixed(values: Tensor) -> Tensor:
+def mixed(values: Tensor) -> Tensor:
     """Values (B, 1, H, W) that step at the edges of classes, mixed there as in partial volumes."""
     kernel = values.new_tensor([[1.0, 4.0, 1.0], [4.0, 16.0, 4.0], [1.0, 4.0, 1.0]]) / 36
     return functional.conv2d(functional.pad(values, (1, 1, 1, 1), mode="replicate"), kernel[None, None])

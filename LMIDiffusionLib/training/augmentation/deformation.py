@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...model.score_network import WIDEST_PIXELS
 from ..anatomy import CLASSES
-from .random_streams import SliceDraws
+from .random_streams import Draws
 
 # Not what is dark in a brain without labels, where cortex beside a sulcus is dark too.
 _FLUIDS = ("ventricles", "other fluid")
 _VENTRICLES_SHARE = 0.75
 _LEAST_FLUID = 12  # pixels
 _BENDING_POINTS = 6
-_SMOOTHING = 5  # pixels, twice
+_SMOOTHING = 5  # pixels of 2 mm, twice
 # A stronger pull along the slopes of fluid so smoothed would fold slices over.
 _STRONGEST_PULL = 12.0
 
@@ -29,7 +31,7 @@ class Deformation:
         growth: share of slices in which places of fluid grow.
         places: how many of a slice; ventricles grow on both sides at once.
         magnification: largest share by which distances to a place shrink there.
-        reach: least and largest radius of what grows, in pixels.
+        reach: least and largest radius of what grows, in pixels of 2 mm, as all lengths here.
         atrophy: share of slices whose fluid gains room everywhere.
         bending: share of slices that are bent smoothly.
         bend: largest displacement by that, in pixels.
@@ -43,27 +45,30 @@ class Deformation:
     bending: float = 0.0
     bend: float = 5.0
 
-    def __call__(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+    def __call__(self, grid: Tensor, classes: Tensor, draws: Draws, *, pixel_size: float = WIDEST_PIXELS) -> Tensor:
         """Where deformed slices are to be sampled.
 
         Args:
             grid: where the slices would be sampled, (B, H, W, 2) as `grid_sample` has them.
             classes: anatomical classes of the slices (B, 1, H, W), integers.
             draws: of all that is random.
+            pixel_size: side of the slices' pixels in millimetres.
         """
         if self.growth + self.atrophy + self.bending == 0:
             return grid
-        grown = self._grown(grid, classes, draws)
-        return self._bent(self._atrophied(grown, classes, draws), draws)
+        finer = WIDEST_PIXELS / pixel_size
+        sized = dataclasses.replace(self, reach=(finer * self.reach[0], finer * self.reach[1]), bend=finer * self.bend)
+        grown = sized._grown(grid, classes, draws)
+        return sized._bent(sized._atrophied(grown, classes, draws, finer), draws)
 
-    def _grown(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+    def _grown(self, grid: Tensor, classes: Tensor, draws: Draws) -> Tensor:
         """Places of fluid grow one after another, some of them into what has grown already."""
         chosen = draws.uniform(grid, 1).flatten() < self.growth
         for _ in range(self.places):
             grid = self._grown_at_a_place(grid, classes, chosen, draws)
         return grid
 
-    def _grown_at_a_place(self, grid: Tensor, classes: Tensor, chosen: Tensor, draws: SliceDraws) -> Tensor:
+    def _grown_at_a_place(self, grid: Tensor, classes: Tensor, chosen: Tensor, draws: Draws) -> Tensor:
         """A place of fluid grows where points around it are sampled nearer to it."""
         strength, reach = draws.uniform(grid, 2).unbind(1)
         centre, is_fluid = _place_of_fluid(classes, draws, like=grid)
@@ -75,14 +80,15 @@ class Deformation:
         nearer = 1 - magnification * (-away.square().sum(3) / radius.square()).exp()
         return torch.where(grows.view(-1, 1, 1, 1), centre + (grid - centre) * nearer[..., None], grid)
 
-    def _atrophied(self, grid: Tensor, classes: Tensor, draws: SliceDraws) -> Tensor:
+    def _atrophied(self, grid: Tensor, classes: Tensor, draws: Draws, finer: float) -> Tensor:
         """Fluid gains room wherever it is: points near it are sampled nearer to it."""
         chance, strength = draws.uniform(grid, 2).unbind(1)
-        pull = torch.where(chance < self.atrophy, _STRONGEST_PULL * strength, 0.0).view(-1, 1, 1, 1)
-        towards = functional.grid_sample(_towards_fluid(classes).to(grid), grid, align_corners=False)
+        pull = torch.where(chance < self.atrophy, _STRONGEST_PULL * finer**2 * strength, 0.0).view(-1, 1, 1, 1)
+        slopes = _towards_fluid(classes, smoothing=2 * int(_SMOOTHING * finer / 2) + 1).to(grid)
+        towards = functional.grid_sample(slopes, grid, align_corners=False)
         return grid + (pull * towards).permute(0, 2, 3, 1) / _pixels(grid)
 
-    def _bent(self, grid: Tensor, draws: SliceDraws) -> Tensor:
+    def _bent(self, grid: Tensor, draws: Draws) -> Tensor:
         chance, strength = draws.uniform(grid, 2).unbind(1)
         amplitude = torch.where(chance < self.bending, self.bend * strength, 0.0).view(-1, 1, 1, 1)
         points = 2 * draws.uniform(grid, 2, _BENDING_POINTS, _BENDING_POINTS) - 1
@@ -90,16 +96,16 @@ class Deformation:
         return grid + (amplitude * field).permute(0, 2, 3, 1) / _pixels(grid)
 
 
-def _towards_fluid(classes: Tensor) -> Tensor:
+def _towards_fluid(classes: Tensor, *, smoothing: int) -> Tensor:
     """The slope of the share of fluid around each pixel, along columns and rows (B, 2, H, W)."""
     fluid = torch.stack([classes == CLASSES.index(name) for name in _FLUIDS]).any(0).float()
     for _ in range(2):
-        fluid = functional.avg_pool2d(fluid, _SMOOTHING, stride=1, padding=_SMOOTHING // 2)
+        fluid = functional.avg_pool2d(fluid, smoothing, stride=1, padding=smoothing // 2)
     rows, columns = torch.gradient(fluid, dim=(2, 3))
     return torch.cat([columns, rows], 1)
 
 
-def _place_of_fluid(classes: Tensor, draws: SliceDraws, *, like: Tensor) -> tuple[Tensor, Tensor]:
+def _place_of_fluid(classes: Tensor, draws: Draws, *, like: Tensor) -> tuple[Tensor, Tensor]:
     """A random pixel of a fluid in the coordinates of a grid (B, 1, 1, 2), and whether there is enough fluid (B,)."""
     height, width = classes.shape[-2:]
     ventricles, other = (CLASSES.index(name) for name in _FLUIDS)

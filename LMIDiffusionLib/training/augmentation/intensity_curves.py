@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .random_streams import SliceDraws
+from .random_streams import Draws
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ToneCurves:
     flatness: float = 0.0
     unchanged: float = 0.3
 
-    def __call__(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Slices (B, 1, H, W) in [0, 1] after a piecewise linear curve each, about a rising or a falling line.
 
         Air stays dark, as in every MR contrast.

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import lightning
+
+
+class Draws(Protocol):
+    """Random numbers for slices."""
+
+    def uniform(self, slices: Tensor, *shape: int) -> Tensor:
+        """(B, *shape) in [0, 1) for slices (B, ...), on their device."""
+
+    def normal(self, slices: Tensor, *shape: int) -> Tensor:
+        """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
 
 
 class SliceDraws:
@@ -30,6 +40,21 @@ class SliceDraws:
         """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
         everyones = torch.randn(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
         return everyones[self._rank :: self._ranks]
+
+
+class SlabDraws:
+    """Draws for slices that follow one another as parts of thicker ones: all parts of a thick slice get the same."""
+
+    def __init__(self, draws: SliceDraws, parts: int) -> None:
+        self._draws, self._parts = draws, parts
+
+    def uniform(self, slices: Tensor, *shape: int) -> Tensor:
+        """As `SliceDraws.uniform`."""
+        return self._draws.uniform(slices[:: self._parts], *shape).repeat_interleave(self._parts, 0)
+
+    def normal(self, slices: Tensor, *shape: int) -> Tensor:
+        """As `SliceDraws.normal`."""
+        return self._draws.normal(slices[:: self._parts], *shape).repeat_interleave(self._parts, 0)
 
 
 def step_draws(module: lightning.LightningModule, *seeds: int) -> SliceDraws:

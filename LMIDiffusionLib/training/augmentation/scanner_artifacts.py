@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .random_streams import SliceDraws
+from ...model.score_network import WIDEST_PIXELS
+from .random_streams import Draws
 
-_BLUR_REACH = 3  # pixels on each side
+_AIR = 0.04
+_BLUR_REACH = 3  # pixels of that side, on each side
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Scanner:
         bias_field: largest relative change of intensity over the slice.
         noise: largest standard deviation of added noise.
         blur: largest standard deviation of the Gaussian blur, in pixels.
-        thickness: largest standard deviation of a further blur along one axis, in pixels, as thick slices of another
-            orientation have it; half the copies have some.
+        thickness: largest standard deviation of a further blur along one axis, in pixels of 2 mm, as thick slices of
+            another orientation have it; half the copies have some.
     """
 
     gain: float = 0.0
@@ -33,42 +36,43 @@ class Scanner:
     blur: float = 0.6
     thickness: float = 0.0
 
-    def __call__(self, images: Tensor, draws: SliceDraws) -> Tensor:
-        """Slices (B, 1, H, W) in [0, 1] as a scanner would show them."""
+    def __call__(self, images: Tensor, draws: Draws, *, pixel_size: float = WIDEST_PIXELS) -> Tensor:
+        """Slices (B, 1, H, W) in [0, 1], with pixels of so many millimetres, as a scanner would show them."""
         gained = images * self._gain(images, draws)
-        blurred = self._blur((gained * self._bias(images, draws)).clamp(max=1), draws)
+        blurred = self._blur((gained * self._bias(images, draws)).clamp(max=1), draws, WIDEST_PIXELS / pixel_size)
         level = self.noise * draws.uniform(images, 1, 1, 1)
         return (blurred + level * draws.normal(images, *images.shape[1:])).clamp(0, 1)
 
-    def _gain(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _gain(self, images: Tensor, draws: Draws) -> Tensor:
         chance, amount = draws.uniform(images, 2, 1, 1).split(1, 1)
-        means = images.mean((1, 2, 3), keepdim=True)
-        # About the voxels that `head_mask` takes, whose median the unit scale puts at 0.5.
-        heads = torch.where(images > means, images, torch.nan).flatten(1)
+        # About the voxels that `head_mask` takes, whose median the unit scale puts at 0.5, with or without air about.
+        tissue = images > _AIR
+        means = (images * tissue).sum((1, 2, 3), keepdim=True) / tissue.sum((1, 2, 3), keepdim=True).clamp(min=1)
+        heads = torch.where(tissue & (images > means / 2), images, torch.nan).flatten(1)
         medians = heads.nanmedian(1).values.nan_to_num(0.5).clamp(min=0.05).view(-1, 1, 1, 1)
         return torch.where(chance < self.gain, (0.8 + 0.4 * amount) * 0.5 / medians, 1.0)
 
-    def _bias(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _bias(self, images: Tensor, draws: Draws) -> Tensor:
         return (self.bias_field * (2 * smooth_field(images, 3, draws) - 1)).exp()
 
-    def _blur(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _blur(self, images: Tensor, draws: Draws, pixels: float) -> Tensor:
         sigma = self.blur * draws.uniform(images, 1, 1, 1).flatten().expand(2, -1)
         if self.thickness > 0:
             thickness, rows_or_columns = draws.uniform(images, 2, 1, 1).flatten(1).unbind(1)
-            further = self.thickness * (2 * thickness - 1).clamp(min=0)
+            further = self.thickness * pixels * (2 * thickness - 1).clamp(min=0)
             sigma = sigma + torch.stack([further * (rows_or_columns < 0.5), further * (rows_or_columns >= 0.5)])
-        return _blur(images, *sigma.clamp(min=0.05))
+        return gaussian_blur(images, *sigma.clamp(min=0.05), reach=math.ceil(_BLUR_REACH * pixels))
 
 
-def smooth_field(images: Tensor, points: int, draws: SliceDraws) -> Tensor:
+def smooth_field(images: Tensor, points: int, draws: Draws) -> Tensor:
     """A random field (B, 1, H, W) through values in [0, 1) at points x points places, between them smooth."""
     coarse = draws.uniform(images, 1, points, points)
     return functional.interpolate(coarse, size=list(images.shape[-2:]), mode="bicubic", align_corners=True)
 
 
-def _blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor) -> Tensor:
+def gaussian_blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor, *, reach: int = _BLUR_REACH) -> Tensor:
     """Gaussian blur of (B, 1, H, W) across rows and columns, with a standard deviation (B,) of each in pixels."""
-    batch, reach = images.shape[0], _BLUR_REACH
+    batch = images.shape[0]
     distance = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernels = [(-(distance**2) / (2 * sigma.view(-1, 1) ** 2)).exp() for sigma in (row_sigma, column_sigma)]
     rows, columns = (kernel / kernel.sum(1, keepdim=True) for kernel in kernels)

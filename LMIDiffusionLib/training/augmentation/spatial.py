@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .random_streams import SliceDraws
+from .random_streams import Draws
 
 # A slice below the brain would be left empty by stripping.
 _LEAST_BRAIN = 0.02
@@ -42,7 +42,7 @@ class Geometry:
         self,
         images: Tensor,
         brains: Tensor,
-        draws: SliceDraws,
+        draws: Draws,
         *,
         deform: Callable[[Tensor], Tensor] = _as_it_is,
     ) -> tuple[Tensor, Tensor]:
@@ -59,8 +59,10 @@ class Geometry:
         """
         grid = deform(functional.affine_grid(self._affine(images, draws), list(images.shape), align_corners=False))
         # Linear interpolation would smooth the slices, and teach the network to draw smooth ones.
-        moved = functional.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
-        moved_brains = functional.grid_sample(brains, grid, align_corners=False)
+        moved = functional.grid_sample(
+            images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+        ).clamp(0, 1)
+        moved_brains = functional.grid_sample(brains, grid, padding_mode="reflection", align_corners=False)
         grown = functional.max_pool2d(moved_brains, 3, stride=1, padding=1)
         chance = draws.uniform(images, 2, 1, 1)
         brain = torch.where(chance[:, 1:] < 0.5, moved_brains, grown) > 0.5
@@ -68,7 +70,7 @@ class Geometry:
         stripped = (chance[:, :1] < self.skull_stripping) & has_brain
         return moved, torch.where(stripped, brain, torch.ones_like(brain))
 
-    def _affine(self, images: Tensor, draws: SliceDraws) -> Tensor:
+    def _affine(self, images: Tensor, draws: Draws) -> Tensor:
         moved = draws.uniform(images, 1, 1, 1) >= self.unmoved
         amounts = moved * (2 * draws.uniform(images, 5, 1, 1) - 1)
         angle, scale_y, scale_x, shift_y, shift_x = amounts.flatten(1).unbind(1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .random_streams import SliceDraws
+from .random_streams import Draws
 
 # T1 and T2 in milliseconds, and proton density relative to water's.
 TISSUES: dict[str, tuple[float, float, float]] = {
@@ -20,7 +20,8 @@ TISSUES: dict[str, tuple[float, float, float]] = {
     "cortex": (1250, 95, 0.85),
     "hippocampus and amygdala": (1250, 98, 0.85),
     "white matter": (800, 75, 0.70),
-    "striatum": (1150, 82, 0.82),
+    "caudate": (1170, 84, 0.82),
+    "putamen": (1130, 80, 0.82),
     "pallidum": (900, 62, 0.74),
     "thalamus": (1000, 80, 0.78),
     "cerebellar grey matter": (1200, 92, 0.83),
@@ -39,6 +40,10 @@ _MIXED = [list(TISSUES).index(name) for name in ("dim", "muscle", "bright", "fat
 _MIXED_RANGES = ((0.6, 0.6), (1.5, 1.2))
 _FAT_CONTENT = {"bright": 0.5, "fat": 1.0}
 _SATURATED_SHARE = 0.3
+_CORTEX = list(TISSUES).index("cortex")
+_FLUIDS = [_FLUID, list(TISSUES).index("other fluid")]
+_SHORT_ECHO, _LONG_REPETITION = 45.0, 1500.0  # milliseconds
+_TUNED_SHARE, _DIFFERENCE = 0.5, 0.06
 
 
 class Protocol(NamedTuple):
@@ -65,7 +70,7 @@ PROTOCOLS = {
 }
 
 
-def spin_echo_levels(images: Tensor, draws: SliceDraws) -> Tensor:
+def spin_echo_levels(images: Tensor, draws: Draws) -> Tensor:
     """Intensities (B, T) in [0, 1] of `TISSUES` in a spin echo of each of the slices (B, 1, H, W)."""
     t1, t2, density = _tissues(images, draws)
     repetition, echo, inverts = _timing(images, draws)
@@ -74,7 +79,18 @@ def spin_echo_levels(images: Tensor, draws: SliceDraws) -> Tensor:
     inversion = off_null * null_time(repetition, t1[:, _FLUID : _FLUID + 1])
     recovered = torch.where(inverts > 0, (1 - 2 * (-inversion / t1).exp() + relaxed).abs(), 1 - relaxed)
     signal = density * recovered * (-echo / t2).exp() * _fat_saturation(images, draws)
+    signal = _with_fluid_like_cortex(signal, (echo < _SHORT_ECHO) & (repetition > _LONG_REPETITION), draws)
     return signal / signal.amax(1, keepdim=True) * (0.7 + 0.3 * draws.uniform(images, 1))
+
+
+def _with_fluid_like_cortex(signal: Tensor, weights_density: Tensor, draws: Draws) -> Tensor:
+    """Fluid within a few percent of cortex in half of the signals that weight density, as protocols are tuned."""
+    chance, difference = draws.uniform(signal, 1), draws.normal(signal, len(_FLUIDS))
+    alike = signal[:, _CORTEX : _CORTEX + 1] * (1 + _DIFFERENCE * difference)
+    tuned = weights_density & (chance < _TUNED_SHARE)
+    result = signal.clone()
+    result[:, _FLUIDS] = torch.where(tuned, alike, signal[:, _FLUIDS])
+    return result
 
 
 def null_time(repetition: Tensor, t1: Tensor) -> Tensor:
@@ -82,7 +98,7 @@ def null_time(repetition: Tensor, t1: Tensor) -> Tensor:
     return -t1 * (0.5 * (1 + (-repetition / t1).exp())).log()
 
 
-def _timing(images: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor, Tensor]:
+def _timing(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """Repetition and echo time in milliseconds, and whether fluid is suppressed, each (B, 1)."""
     share, repetition, echo, inverts = (images.new_tensor(values) for values in zip(*PROTOCOLS.values(), strict=True))
     chance, long, late = draws.uniform(images, 3).split(1, 1)
@@ -94,7 +110,7 @@ def _timing(images: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor, Tensor]:
     return repetition, echo, inverts[kind][:, None]
 
 
-def _tissues(images: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor, Tensor]:
+def _tissues(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """T1, T2 and density (B, T) as they may be in one person and field."""
     t1, t2, density = images.new_tensor(list(TISSUES.values())).t()
     field, rate = draws.uniform(images, 2).split(1, 1)
@@ -109,7 +125,7 @@ def _tissues(images: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor, Tensor]
     )
 
 
-def _fat_saturation(images: Tensor, draws: SliceDraws) -> Tensor:
+def _fat_saturation(images: Tensor, draws: Draws) -> Tensor:
     """What is left (B, T) of the tissues' signal where fat is suppressed, as it is in some copies."""
     content = images.new_tensor([_FAT_CONTENT.get(name, 0.0) for name in TISSUES])
     chance, left = draws.uniform(images, 2).split(1, 1)

@@ -26,7 +26,7 @@ from ...images.planes import AXIAL
 from ...images.slice_grid import SliceGrid, pad_to, padded_shape
 from ...images.volume import Volume, read_volume
 from ..anatomy import anatomical_classes, class_means, with_tissue_levels
-from ..augmentation import SliceBatch
+from ..slice_batch import SliceBatch
 
 _AIR_MARGIN = 1  # pixels
 
@@ -41,7 +41,9 @@ class Subject:
     labels: Path | None
 
 
-def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffix: str | None = None) -> list[Subject]:
+def find_subjects(
+    folder: Path, *, modality: str, brain_suffixes: Sequence[str], label_suffix: str | None = None
+) -> list[Subject]:
     """Subjects of a folder: NAME_<modality>.nii.gz with, optionally, NAME_<suffix>.nii.gz of mask and labels.
 
     They may have any ending of volumes.
@@ -51,15 +53,15 @@ def find_subjects(folder: Path, *, modality: str, brain_suffix: str, label_suffi
     """
     check_folder(folder, wanted=f"files named *_{modality}.nii.gz")
 
-    def find(name: str, suffix: str | None) -> Path | None:
-        if suffix is None:
-            return None
-        files = [folder / f"{name}_{suffix}{ending}" for ending in VOLUME_ENDINGS]
+    def find(name: str, suffixes: Sequence[str]) -> Path | None:
+        files = [folder / f"{name}_{suffix}{ending}" for suffix in suffixes for ending in VOLUME_ENDINGS]
         return next((file for file in files if file.is_file()), None)
 
     subjects = []
     for name, image in named_volumes(folder, modality).items():
-        subjects.append(Subject(name, image, find(name, brain_suffix), find(name, label_suffix)))
+        subjects.append(
+            Subject(name, image, find(name, brain_suffixes), find(name, [] if label_suffix is None else [label_suffix]))
+        )
     if not subjects:
         raise UserError(f"{folder} holds no file named *_{modality}.nii.gz; check the folder and --modality.")
     return subjects
@@ -152,7 +154,7 @@ def read_slices(
     parts: list[SliceBatch] = []
     masked: list[Tensor] = []
     for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None):
-        scan = _read(subject, preprocess, levels, notes)
+        scan = read_scan(subject, preprocess, levels, notes)
         new = _slices_of(scan, planes, pixel_size, subject.name, notes)
         parts += new
         masked += [torch.full((len(part.images),), scan.brain is not None) for part in new]
@@ -174,7 +176,7 @@ def read_slices(
 
 
 @dataclass(frozen=True)
-class _Scan:
+class ReadScan:
     """A subject's scan, arrays (I, J, K) whose axes run to the right, to the front and up.
 
     Attributes:
@@ -194,12 +196,23 @@ class _Scan:
     class_means: NDArray[np.float32]
 
 
-def _read(
+def read_scan(
     subject: Subject,
     preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     levels: tuple[float, float, float, float] | None,
     notes: dict[str, list[str]],
-) -> _Scan:
+) -> ReadScan:
+    """Read a subject's scan, its brain and its anatomical classes, and bring its tissues to their levels.
+
+    Args:
+        subject: whose files to read.
+        preprocess: turns a volume into intensities in [0, 1].
+        levels: intensities that fluid, cortex, white matter and scalp are brought to, where they are known.
+        notes: what there is to note, with the names of whom it concerns; grows.
+
+    Raises:
+        UserError: a file cannot be used.
+    """
     volume = read_volume(subject.image)
     scaled = preprocess(volume.array.astype(np.float32))
     labels = _labels(subject, volume, notes)
@@ -223,7 +236,7 @@ def _read(
             slices = with_tissue_levels(slices, classes, levels, spacing=(float(spacing[0]), float(spacing[1])))
         except UserError as error:
             notes.setdefault(f"Intensities left as they are, because {error}", []).append(subject.name)
-    return _Scan(
+    return ReadScan(
         affine=volume.affine @ inv_ornt_aff(orientation, volume.array.shape),
         head=apply_orientation(head_mask(scaled), orientation),
         images=np.moveaxis(slices, 0, 2),
@@ -234,7 +247,7 @@ def _read(
 
 
 def _slices_of(
-    scan: _Scan, planes: Sequence[str], pixel_size: float, name: str, notes: dict[str, list[str]]
+    scan: ReadScan, planes: Sequence[str], pixel_size: float, name: str, notes: dict[str, list[str]]
 ) -> list[SliceBatch]:
     """Slices of a subject's scan in each of the planes that show enough of the head."""
     parts = []
@@ -248,7 +261,7 @@ def _slices_of(
     return parts
 
 
-def _slices(scan: _Scan, plane: str, pixel_size: float) -> SliceBatch:
+def _slices(scan: ReadScan, plane: str, pixel_size: float) -> SliceBatch:
     grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=pixel_size, plane=plane)
     images, head = grid.slices(scan.images), grid.slices(scan.head)
     classes = functional.interpolate(grid.plane_slices(scan.classes), size=grid.slice_shape, mode="nearest-exact")

@@ -8,7 +8,7 @@ import torch
 
 from ...segmentation.classes import TISSUES_FROM_DARK
 from ..anatomy import CLASSES
-from ..augmentation import SliceBatch
+from ..slice_batch import SliceBatch
 
 _CLASSES_OF_TISSUES = {
     "CSF": ("ventricles", "other fluid"),

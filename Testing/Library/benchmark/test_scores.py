@@ -129,7 +129,7 @@ def test_labels_of_dlmuse_give_tissues_and_the_means_of_their_groups(
     _, scan = score_slices(truth.images, truth, tiny_checkpoint)
     assert scan["mean thalamus"] == pytest.approx(scan["mean grey matter"])
     assert scan["mean ventricles"] == pytest.approx(scan["mean CSF"])
-    assert np.isnan(scan["mean striatum"])
+    assert np.isnan(scan["mean caudate"])
 
 
 def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_classes(

@@ -305,7 +305,7 @@ KEYS = [
 
 
 def test_the_keys_under_test_are_all_there_are(tiny_checkpoint: Checkpoint) -> None:
-    assert set(tiny_checkpoint.metadata()) == {*KEYS, "planes", "training_seconds"}
+    assert set(tiny_checkpoint.metadata()) == {*KEYS, "planes", "training_seconds", "recipe"}
 
 
 def test_a_checkpoint_may_tell_its_planes_or_is_of_axial_slices(tiny_checkpoint: Checkpoint, path: Path) -> None:
@@ -323,12 +323,36 @@ def test_planes_that_are_none_are_refused(tiny_checkpoint: Checkpoint, path: Pat
     refusal(path)
 
 
+def test_a_checkpoint_of_several_pixel_sizes_tells_the_finest_and_older_files_have_one_size(
+    tiny_checkpoint: Checkpoint, path: Path
+) -> None:
+    settings = dataclasses.replace(tiny_checkpoint.network, finest_pixel_size=1.5)
+    several = dataclasses.replace(tiny_checkpoint, network=settings, weights=ScoreNetwork(settings).state_dict())
+    save_checkpoint(several, path)
+    assert load_checkpoint(str(path)).network == settings
+    older = tiny_checkpoint.metadata()
+    del older["network"]["finest_pixel_size"]
+    save_raw(path, tiny_checkpoint.weights, older)
+    assert load_checkpoint(str(path)).network == tiny_checkpoint.network
+
+
+@pytest.mark.parametrize("finest", [0, -1.0, 1e9, "1", True, [1.0]])
+def test_a_finest_pixel_size_that_makes_no_sense_is_refused(
+    tiny_checkpoint: Checkpoint, path: Path, finest: Any
+) -> None:
+    weights = ScoreNetwork(dataclasses.replace(tiny_checkpoint.network, finest_pixel_size=1.0)).state_dict()
+    metadata = tiny_checkpoint.metadata()
+    metadata["network"]["finest_pixel_size"] = finest
+    save_raw(path, weights, metadata)
+    refusal(path)
+
+
 def test_a_checkpoint_may_tell_how_long_its_training_took_or_not(tiny_checkpoint: Checkpoint, path: Path) -> None:
     provenance = dataclasses.replace(tiny_checkpoint.provenance, training_seconds=12.5)
     save_checkpoint(dataclasses.replace(tiny_checkpoint, provenance=provenance), path)
     assert load_checkpoint(str(path)).provenance == provenance
     older = tiny_checkpoint.metadata()
-    del older["training_seconds"]
+    del older["training_seconds"], older["recipe"]
     save_raw(path, tiny_checkpoint.weights, older)
     assert load_checkpoint(str(path)).provenance.training_seconds is None
 

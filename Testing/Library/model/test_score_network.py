@@ -1,5 +1,6 @@
 """Properties of the preconditioned U-Net."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -226,3 +227,32 @@ def test_training_on_gaussian_data_tends_to_the_wiener_estimate_and_the_score() 
     assert before[0] > 0.3
     assert after[0] < 0.05
     assert after[1] < 0.15
+
+
+class TestPixelSize:
+    def test_a_new_network_that_is_told_the_size_starts_as_one_that_is_not(self) -> None:
+        plain = randomized(TINY)
+        told = ScoreNetwork(dataclasses.replace(TINY, finest_pixel_size=1.0)).eval()
+        told.load_state_dict(plain.state_dict(), strict=False)
+        noisy, maps = random_inputs(2, 16, 24)
+        sigma = torch.tensor([0.1, 10.0])
+        with torch.no_grad():
+            for size in (1.0, 1.4, 2.0):
+                assert torch.equal(told(noisy, maps, sigma, size), plain(noisy, maps, sigma))
+
+    def test_a_trained_one_estimates_differently_for_another_size(self) -> None:
+        told = randomized(dataclasses.replace(TINY, finest_pixel_size=1.0))
+        noisy, maps = random_inputs(2, 16, 24)
+        sigma = torch.tensor([0.1, 10.0])
+        with torch.no_grad():
+            fine, again, coarse = (told(noisy, maps, sigma, size) for size in (1.0, 1.0, 2.0))
+        assert torch.equal(fine, again)
+        assert (fine - coarse).abs().max() > 1e-3
+
+    def test_one_that_is_not_told_does_not_ask(self) -> None:
+        plain = randomized(TINY)
+        noisy, maps = random_inputs(1, 16, 16)
+        sigma = torch.tensor([1.0])
+        with torch.no_grad():
+            assert torch.equal(plain(noisy, maps, sigma, 1.0), plain(noisy, maps, sigma))
+        assert not any("size" in name for name in plain.state_dict())

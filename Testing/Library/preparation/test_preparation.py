@@ -196,7 +196,9 @@ def test_the_training_part_holds_targets_and_the_test_part_aligned_pairs(prepare
     assert sorted(parts.values()) == ["test", "test", "train"]
     training = next(name for name, part in parts.items() if part == "train")
     assert [path.name for path in (prepared / "train").iterdir()] == [f"{training}_T1w.nii.gz"]
-    assert [each.name for each in find_subjects(prepared / "train", modality="T1w", brain_suffix="mask")] == [training]
+    assert [each.name for each in find_subjects(prepared / "train", modality="T1w", brain_suffixes=("mask",))] == [
+        training
+    ]
     pairs = read_pairs(prepared / "test" / "PDw.csv").pairs
     assert len(pairs) == 2
     for pair in pairs:

@@ -185,7 +185,7 @@ class TestLabelMapsOfAFolder:
         elsewhere = np.diag([2.0, 2.0, 2.0, 1.0])
         elsewhere[2, 3] = 30
         nib.save(nib.Nifti1Image(scan[1].astype(np.uint8), elsewhere), folder / "b_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")
+        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
         slices = read_slices(subjects, pixel_size=2.0, stride=8, levels=_LEVELS)
         said = capsys.readouterr().out
         assert "lies elsewhere" in said and "1 of 3 subjects (b)" in said
@@ -199,7 +199,7 @@ class TestLabelMapsOfAFolder:
         image = nib.Nifti1Image(scan[1].astype(np.float64), np.diag([2.0, 2.0, 2.0, 1.0]))
         image.set_data_dtype(np.int16)
         nib.save(image, folder / "a_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")
+        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
         slices = read_slices(subjects[:1], pixel_size=2.0, stride=8)
         found = {number for index in range(len(slices)) for number in slices[index].classes.unique().tolist()}
         assert {CLASSES.index(name) for name in ("ventricles", "white matter", "cortex")} <= found
@@ -210,7 +210,7 @@ class TestLabelMapsOfAFolder:
         nib.save(nib.Nifti1Image((scan[1] > 0).astype(np.uint8), affine), folder / "b_mask.nii.gz")
         elsewhere = affine + 90 * np.eye(4, k=3)
         nib.save(nib.Nifti1Image(scan[1].astype(np.uint8), elsewhere), folder / "c_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")
+        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
         together = read_slices(subjects, pixel_size=2.0, stride=8)
         alone = read_slices(subjects[:2], pixel_size=2.0, stride=8)
         assert together.has_masks
@@ -224,7 +224,7 @@ class TestLabelMapsOfAFolder:
         nib.save(nib.Nifti1Image(np.zeros(scan[0].shape, np.uint8), np.eye(4) * 2), folder / "a_dlmuse.nii.gz")
         low = nib.Nifti1Image((scan[0][:, :, 30:40] * 1000).astype(np.int16), np.diag([2.0, 2.0, 2.0, 1.0]))
         nib.save(low, folder / "b_T1w.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")[:2]
+        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")[:2]
         both = read_slices(subjects, pixel_size=2.0, stride=8, planes=("axial", "coronal"))
         said = capsys.readouterr().out
         assert "it is empty" in said and "1 of 2 subjects (a)" in said
@@ -236,12 +236,12 @@ class TestLabelMapsOfAFolder:
         wide[100:120, 100:120] = 500
         nib.save(nib.Nifti1Image(wide, np.diag([2.0, 2.0, 2.0, 1.0])), tmp_path / "a_T1w.nii.gz")
         with pytest.raises(UserError, match="enough of a head"):
-            read_slices(find_subjects(tmp_path, modality="T1w", brain_suffix="mask"), pixel_size=2.0, stride=8)
+            read_slices(find_subjects(tmp_path, modality="T1w", brain_suffixes=("mask",)), pixel_size=2.0, stride=8)
 
     def test_a_map_of_other_values_than_labels_is_said(
         self, folder: Path, scan: _Scan, capsys: pytest.CaptureFixture[str]
     ) -> None:
         nib.save(nib.Nifti1Image(scan[0], np.diag([2.0, 2.0, 2.0, 1.0])), folder / "a_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffix="mask", label_suffix="dlmuse")
+        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
         read_slices(subjects[:1], pixel_size=2.0, stride=8)
         assert "other values than labels" in capsys.readouterr().out

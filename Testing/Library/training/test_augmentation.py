@@ -9,7 +9,7 @@ from LMIDiffusionLib.images.slice_grid import SliceGrid
 from LMIDiffusionLib.images.volume import read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
-from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, SliceBatch, spin_echo
+from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, Pixels, spin_echo
 from LMIDiffusionLib.training.augmentation.class_contrasts import ClassContrasts
 from LMIDiffusionLib.training.augmentation.deformation import Deformation
 from LMIDiffusionLib.training.augmentation.intensity_curves import ToneCurves
@@ -17,6 +17,7 @@ from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.augmentation.scanner_artifacts import Scanner
 from LMIDiffusionLib.training.augmentation.spatial import Geometry
 from LMIDiffusionLib.training.augmentation.spin_echo import PROTOCOLS, TISSUES, null_time, spin_echo_levels
+from LMIDiffusionLib.training.slice_batch import SliceBatch
 
 _CORTEX, _WHITE, _THALAMUS = (CLASSES.index(name) for name in ("cortex", "white matter", "thalamus"))
 _STILL = Geometry(rotation=0, scaling=0, translation=0, skull_stripping=0)
@@ -82,7 +83,7 @@ class TestGeometry:
     def test_rotation_leaves_a_disc_round(self) -> None:
         disc = torch.hypot(*torch.meshgrid(torch.arange(-30.0, 30), torch.arange(-40.0, 40), indexing="ij")) < 20
         image = disc.float()[None, None].repeat(6, 1, 1, 1)
-        turning = Geometry(unmoved=0, rotation=40, scaling=0, translation=0)
+        turning = Geometry(unmoved=0, rotation=20, scaling=0, translation=0)
         turned, _ = turning.move(image, torch.ones_like(image), _draws())
         assert (turned - image).abs().mean() < 0.025
         for extent in ((each > 0.5).any(axis).sum() for each in turned[:, 0] for axis in (0, 1)):
@@ -278,18 +279,50 @@ class TestClassContrasts:
         assert all(1 <= len(values) <= 2 for values in two)
         assert sum(len(values) == 2 for values in two) > 8
 
-    def test_lesions_lie_in_white_matter_and_show_more_in_the_copy(self, batch: SliceBatch) -> None:
-        many = _repeated(batch, 32)
-        contrasts = ClassContrasts(lesions=1)
-        copies = torch.full_like(many.images, 0.5)
-        images, spoilt = contrasts.add_lesions(many.images, copies, many.classes, _draws())
-        near_white = torch.nn.functional.max_pool2d((many.classes == _WHITE).float(), 3, 1, 1) > 0
-        assert torch.equal(spoilt[~near_white], copies[~near_white])
-        assert (spoilt - copies).abs().max() > 0.2
-        assert (images <= many.images).all()
-        assert (images >= 0.69 * many.images).all()
-        none = dataclasses.replace(contrasts, lesions=0).add_lesions(many.images, copies, many.classes, _draws())
-        assert torch.equal(none[0], many.images) and torch.equal(none[1], copies)
+
+class TestThickSlicesAndPixels:
+    def test_parts_that_are_alike_make_the_slice_that_they_are(self, batch: SliceBatch) -> None:
+        """Whatever is drawn is drawn once for all parts of a slice."""
+        anatomical = AUGMENTATIONS["anatomical"]
+        doubled = SliceBatch(*(part.repeat_interleave(3, 0) for part in batch))
+        thin = anatomical(batch, _draws())
+        thick = anatomical(doubled, _draws(), pixels=Pixels(parts=3))
+        for one, three in zip(thin, thick, strict=True):
+            assert torch.allclose(one, three, atol=1e-5)
+
+    def test_a_thick_slice_is_the_mean_of_its_parts_in_target_and_copy(self, batch: SliceBatch) -> None:
+        dark = batch._replace(images=batch.images * 0.5)
+        mixed = SliceBatch(*(torch.stack(each, 1).flatten(0, 1) for each in zip(batch, dark, strict=True)))
+        plain = dataclasses.replace(AUGMENTATIONS["plain"], geometry=dataclasses.replace(_STILL, unmoved=1))
+        images, copies = plain(mixed, _draws(), pixels=Pixels(parts=2))
+        one, _ = plain(batch, _draws())
+        assert torch.allclose(images, 0.75 * one, atol=1e-5)
+        assert torch.allclose(copies, images, atol=1e-3)
+
+    def test_tissues_share_the_larger_pixels_of_the_result(self, batch: SliceBatch) -> None:
+        plain = dataclasses.replace(AUGMENTATIONS["plain"], geometry=_STILL)
+        images, copies = plain(batch, _draws(), pixels=Pixels(spacing=1.0, size=2.0, shape=(20, 24)))
+        assert images.shape == copies.shape == (4, 1, 20, 24)
+        halves = torch.nn.functional.avg_pool2d(batch.images, 2)
+        for image, half in zip(images, halves, strict=True):
+            assert min((image - half).abs().mean(), (image.flip(1) - half).abs().mean()) < 0.03
+
+    def test_deformations_reach_as_far_in_millimetres_on_finer_pixels(self, batch: SliceBatch) -> None:
+        bending = Deformation(bending=1, places=0)
+        coarse = torch.nn.functional.affine_grid(torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 20, 24])
+        fine = torch.nn.functional.affine_grid(torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 40, 48])
+        near, far = (
+            (bending(grid, classes, _draws(), pixel_size=size) - grid).square().mean((1, 2)).sqrt()
+            for grid, classes, size in ((coarse, batch.classes[..., ::2, ::2], 2.0), (fine, batch.classes, 1.0))
+        )
+        assert torch.allclose(near, far, rtol=0.15)
+
+
+class TestGain:
+    def test_air_about_the_head_changes_nothing(self, batch: SliceBatch) -> None:
+        gain = Scanner(gain=1, bias_field=0, noise=0, blur=0)
+        wide = torch.nn.functional.pad(batch.images, (20, 20, 30, 30))
+        assert torch.allclose(gain(wide, _draws())[..., 30:-30, 20:-20], gain(batch.images, _draws()), atol=1e-6)
 
 
 class TestSpinEchoes:
@@ -306,6 +339,15 @@ class TestSpinEchoes:
         self, levels: dict[str, torch.Tensor]
     ) -> None:
         assert (levels["cortex"] > levels["white matter"]).float().mean() > 0.8
+
+    @pytest.mark.parametrize("levels", ["PDw"], indirect=True)
+    def test_fluid_is_often_within_some_percent_of_cortex_where_proton_density_counts(
+        self, levels: dict[str, torch.Tensor]
+    ) -> None:
+        near = [((levels[name] / levels["cortex"]) - 1).abs() < 0.12 for name in ("ventricles", "other fluid")]
+        assert all(0.4 < each.float().mean() < 0.95 for each in near)
+        assert not torch.equal(levels["ventricles"], levels["other fluid"])
+        assert ((levels["caudate"] - levels["ventricles"]).abs() > 1e-4).all()
 
     @pytest.mark.parametrize("levels", ["T2w"], indirect=True)
     def test_fluid_is_brightest_in_the_head_in_t2(self, levels: dict[str, torch.Tensor]) -> None:

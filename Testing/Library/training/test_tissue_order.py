@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from LMIDiffusionLib.training.anatomy import CLASSES
-from LMIDiffusionLib.training.augmentation import SliceBatch
 from LMIDiffusionLib.training.data.tissue_order import tissues_from_dark
+from LMIDiffusionLib.training.slice_batch import SliceBatch
 
 T1W = ["CSF", "grey matter", "white matter"]
 

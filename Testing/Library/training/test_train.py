@@ -1,5 +1,7 @@
 import dataclasses
+import hashlib
 import inspect
+import json
 import os
 import re
 import signal
@@ -34,6 +36,7 @@ _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
 _TINY = [
     *("--brain-suffix", "brain", "--channels", "8", "16", "--held-out", "1", "--batch-size", "2"),
     *("--steps", "12", "--steps-per-epoch", "3", "--seed", "3", "--devices", "1", "--pixel-size", "4"),
+    "--no-correct-bias",
 ]
 
 
@@ -69,13 +72,13 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     assert whole.returncode == 0, whole.stderr
     command = [*_TRAIN, str(data), "--output", str(tmp_path / "killed"), *_TINY]
     process = subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pictures = tmp_path / "killed" / "pictures"
-    while process.poll() is None and not (pictures / "step-0000006.png").exists():
+    state, exported = (tmp_path / "killed" / name for name in ("last.ckpt", "checkpoint.safetensors"))
+    while process.poll() is None and not state.exists():
         time.sleep(0.005)
     assert process.poll() is None, "the training ended before it could be killed"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (pictures / "step-0000012.png").exists()
+    assert not exported.exists()
     resumed = _train(data, tmp_path / "killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     expected, found = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "killed"))
@@ -86,7 +89,7 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     assert checkpoint.provenance.training_steps == 12
     assert sorted(checkpoint.class_centres) == [3, 5]
     assert checkpoint.tissue_centres is not None
-    assert len(list((tmp_path / "whole" / "pictures").glob("*.png"))) == 4
+    assert len(list((tmp_path / "whole" / "pictures").glob("step-0000012-*.png"))) == 4
     assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
 
 
@@ -153,7 +156,7 @@ def test_planes_without_the_axial_one_and_repeated_ones_are_refused(
 
 
 def test_slices_of_every_plane_are_read_with_their_masks_and_classes(data: Path) -> None:
-    subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
+    subjects = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
     counts = []
     for plane in PLANES:
         slices = read_slices(subjects, pixel_size=4.0, stride=8, planes=(plane,))
@@ -179,7 +182,7 @@ def test_the_command_line_and_scripts_have_the_same_defaults(monkeypatch: pytest
     with pytest.raises(SystemExit):
         main(["train", "scans", "--output", "run"])
     expected = inspect.signature(train).parameters
-    assert called == {name: expected[name].default for name in ("reading", "model", "fit", "resume")}
+    assert called == {name: expected[name].default for name in ("reading", "model", "fit", "resume", "pairs")}
 
 
 class TestStartFrom:
@@ -191,6 +194,25 @@ class TestStartFrom:
         sigma = torch.tensor([0.3, 2.0])
         expected = tiny_checkpoint.score_network()(noisy, torch.cat([own, cross], 1), sigma)
         torch.testing.assert_close(network(noisy, torch.cat([own, new, cross], 1), sigma), expected)
+
+    def test_what_is_known_of_pixel_sizes_is_kept_and_new_knowledge_has_no_effect_yet(
+        self, tiny_checkpoint: Checkpoint
+    ) -> None:
+        settings = dataclasses.replace(tiny_checkpoint.network, finest_pixel_size=1.0)
+        noisy, maps = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).split([1, 2], 1)
+        sigma, inputs = torch.tensor([0.3, 2.0]), ("noisy", *tiny_checkpoint.condition.channels)
+        new = ScoreNetwork(settings).eval()
+        start_from(new, inputs, tiny_checkpoint)
+        torch.testing.assert_close(new(noisy, maps, sigma, 1.0), tiny_checkpoint.score_network()(noisy, maps, sigma))
+        with torch.no_grad():
+            for name, parameter in new.named_parameters():
+                if "size_embedding" in name:
+                    parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+        told = dataclasses.replace(tiny_checkpoint, network=settings, weights=new.state_dict())
+        again = ScoreNetwork(settings).eval()
+        start_from(again, inputs, told)
+        torch.testing.assert_close(again(noisy, maps, sigma, 1.0), told.score_network()(noisy, maps, sigma, 1.0))
+        assert not torch.equal(again(noisy, maps, sigma, 1.0), again(noisy, maps, sigma, 2.0))
 
     @pytest.mark.parametrize("blocks", [2, 3])
     def test_more_blocks_a_level_have_no_effect_yet_but_will_learn(
@@ -252,21 +274,21 @@ def test_an_interrupted_training_exits_with_130(data: Path, tmp_path: Path) -> N
 
 
 def test_subjects_are_found_with_their_masks(data: Path) -> None:
-    subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
+    subjects = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
     assert [subject.name for subject in subjects] == ["s0", "s1", "s2"]
     assert all(subject.brain is not None for subject in subjects)
-    assert find_subjects(data, modality="T1w", brain_suffix="none")[0].brain is None
+    assert find_subjects(data, modality="T1w", brain_suffixes=("none",))[0].brain is None
 
 
 def test_a_folder_without_the_modality_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no file named"):
-        find_subjects(data, modality="T2w", brain_suffix="brain")
+        find_subjects(data, modality="T2w", brain_suffixes=("brain",))
     with pytest.raises(UserError, match="no folder"):
-        find_subjects(tmp_path / "missing", modality="T1w", brain_suffix="brain")
+        find_subjects(tmp_path / "missing", modality="T1w", brain_suffixes=("brain",))
 
 
 def test_the_split_is_by_subject_complete_and_always_the_same(data: Path) -> None:
-    found = find_subjects(data, modality="T1w", brain_suffix="brain")
+    found = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
     subjects = [dataclasses.replace(subject, name=f"{subject.name} {copy}") for copy in range(5) for subject in found]
     training, held_out = split_subjects(subjects, held_out=4)
     assert (len(training), len(held_out)) == (11, 4)
@@ -280,7 +302,7 @@ def test_the_split_is_by_subject_complete_and_always_the_same(data: Path) -> Non
 
 
 def test_more_files_move_nobody_from_the_held_out_subjects_but_by_taking_a_place(data: Path) -> None:
-    subject = find_subjects(data, modality="T1w", brain_suffix="brain")[0]
+    subject = find_subjects(data, modality="T1w", brain_suffixes=("brain",))[0]
     subjects = [dataclasses.replace(subject, name=f"IXI{number:03}") for number in range(100)]
     more = [dataclasses.replace(subject, name=f"IXI{number:03}") for number in range(100, 173)]
     _, before = split_subjects(subjects, held_out=10)
@@ -292,7 +314,7 @@ def test_more_files_move_nobody_from_the_held_out_subjects_but_by_taking_a_place
 
 
 def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
-    subjects = find_subjects(data, modality="T1w", brain_suffix="brain")
+    subjects = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
     slices = read_slices(subjects, pixel_size=4.0, stride=8)
     image, brain, gain, classes, means = slices[len(slices) // 6]
     assert image.shape == brain.shape == classes.shape == (1, 32, 40)
@@ -305,7 +327,7 @@ def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
 
 
 def test_the_brain_alone_is_put_on_its_own_intensity_scale(data: Path) -> None:
-    subject = find_subjects(data, modality="T1w", brain_suffix="brain")[0]
+    subject = find_subjects(data, modality="T1w", brain_suffixes=("brain",))[0]
     slices = read_slices([subject], pixel_size=4.0, stride=8)
     volume = read_volume(subject.image)
     assert subject.brain is not None
@@ -358,3 +380,57 @@ def test_bias_correction_flattens_a_shaded_head() -> None:
 
     corrected = correct_bias_field(head * shading)
     assert variation(corrected) < 0.5 * variation(head * shading)
+
+
+@pytest.fixture(scope="module")
+def label_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head of 2 mm: scalp, skull, fluid, cortex, white matter, ventricles from the outside in."""
+    folder = tmp_path_factory.mktemp("labels")
+    axes = np.meshgrid(*(np.linspace(-1.2, 1.2, count) for count in (72, 88, 80)), indexing="ij")
+    radius = np.sqrt(sum(axis**2 for axis in axes))
+    labels = np.zeros(radius.shape, np.int16)
+    for reach, label in ((1.0, 511), (0.92, 515), (0.85, 24), (0.8, 3), (0.6, 2), (0.2, 4)):
+        labels[radius < reach] = label
+    nib.save(nib.Nifti1Image(labels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / "head.nii.gz")
+    return folder
+
+
+def test_a_training_of_several_sizes_with_label_maps_is_scored_on_pairs_that_it_never_sees(
+    data: Path, label_maps: Path, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"source,target\n{data / 's0_T1w.nii.gz'},{data / 's1_T1w.nii.gz'}\n")
+    more = ["--finest-pixel-size", "2", "--label-maps", str(label_maps), "--pairs", str(pairs)]
+    ended = _train(data, tmp_path / "out", *more)
+    assert ended.returncode == 0, ended.stderr
+    checkpoint = load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors"))
+    assert (checkpoint.network.finest_pixel_size, checkpoint.pixel_size) == (2.0, 4.0)
+    recipe = checkpoint.provenance.recipe
+    assert recipe is not None and recipe["options"]["seed"] == 3 and recipe["options"]["pixel_size"] == 4
+    digest = hashlib.sha256((data / "s1_T1w.nii.gz").read_bytes()).hexdigest()[:16]
+    assert recipe["files"]["s1_T1w.nii.gz"] == digest
+    assert set(recipe["files"]) == {path.name for folder in (data, label_maps) for path in folder.iterdir()}
+    assert recipe["held_out"] == ["s2"]
+    assert str(label_maps) not in json.dumps(recipe)
+    rows = (tmp_path / "out" / "scores.csv").read_text().splitlines()
+    assert rows[0] == "step,pair,pixel_size,psnr,ssim"
+    assert [row.split(",")[:3] for row in rows[1:]] == [["12", "s0_T1w.nii.gz", "4.0"]]
+    without = _train(data, tmp_path / "without", *more[:-2])
+    assert without.returncode == 0, without.stderr
+    scored, plain = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("out", "without"))
+    assert all(torch.equal(scored[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--finest-pixel-size", "5"], "at most as large"),
+        (["--label-maps", "nowhere"], "nowhere is no folder"),
+        (["--pairs", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["--label-maps", ".", "--modality", "T2w"], "T1w alone"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(data: Path, tmp_path: Path, more: list[str], message: str) -> None:
+    ended = _train(data, tmp_path / "out", *more)
+    assert ended.returncode == 2
+    assert message in ended.stderr

@@ -1,0 +1,258 @@
+"""Scans and label maps that training batches are cut from, held in memory on isotropic grids and cached on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import tqdm
+
+from ...errors import UserError
+from ...images.files import atomic_path, stem
+from ...images.masks import read_label_volume
+from ...images.normalization import LEAST_HEAD_SHARE, head_median, to_unit_scale
+from ...images.planes import PLANES
+from ...images.slice_grid import SliceGrid
+from ...images.volume import Volume
+from ..anatomy import AIR, MOST_CLASSES
+from ..head_labels import brain_of_classes, classes_of_labels
+from ..n4 import correct_bias_field
+from ..options import DataOptions
+from .dataset import Subject, read_scan
+
+_Source = TypeVar("_Source")
+_READING = 1
+"""Version of what reading makes of a file; a cache of another one is read anew."""
+_FINE = 1.25  # a scan is fine if its voxels are at most so many times as long as the finest pixels
+_MARGIN = 2  # voxels about the head
+
+
+@dataclass(frozen=True)
+class TrainingScan:
+    """A scan, or a label map without a scan, on an isotropic grid: axes to the right, to the front, up.
+
+    Attributes:
+        name: of the subject.
+        spacing: of the voxels, in millimetres.
+        images: intensities (X, Y, Z), uint8, 255 for 1; None for a label map.
+        classes: anatomical classes (X, Y, Z), uint8.
+        brain: mask (X, Y, Z), uint8; all ones where the brain is not known.
+        is_masked: whether the brain is known.
+        gain: puts the brain alone on the unit scale of intensity.
+        class_means: mean intensity (MOST_CLASSES,) of each class; zeros for a label map.
+        slices: by plane, the indices of slices that show enough of the head.
+    """
+
+    name: str
+    spacing: float
+    images: NDArray[np.uint8] | None
+    classes: NDArray[np.uint8]
+    brain: NDArray[np.uint8]
+    is_masked: bool
+    gain: float
+    class_means: NDArray[np.float32]
+    slices: dict[str, NDArray[np.int64]]
+
+
+def read_scans(
+    subjects: Sequence[Subject], options: DataOptions, *, cache: Path
+) -> tuple[list[TrainingScan], dict[str, list[str]]]:
+    """Read scans of the target modality, or take them from a cache.
+
+    Args:
+        subjects: whose files to read.
+        options: how.
+        cache: folder of what was read before; made where it is missing.
+
+    Returns:
+        The scans and what there is to note, with the names of whom it concerns.
+
+    Raises:
+        UserError: a file cannot be used.
+    """
+    notes: dict[str, list[str]] = {}
+
+    def read(subject: Subject) -> TrainingScan:
+        return _read_scan(subject, options, notes)
+
+    key = {"levels": options.tissue_levels, "n4": options.correct_bias, **_sizes(options)}
+    files = [[each for each in (one.image, one.brain, one.labels) if each is not None] for one in subjects]
+    return _cached(subjects, [one.name for one in subjects], files, read, key, cache, options.planes), notes
+
+
+def read_label_maps(paths: Sequence[Path], options: DataOptions, *, cache: Path) -> list[TrainingScan]:
+    """Read label maps of whole heads, or take them from a cache.
+
+    Raises:
+        UserError: a file cannot be used.
+    """
+    names = [stem(path) for path in paths]
+    files = [[path] for path in paths]
+    return _cached(
+        paths, names, files, lambda path: _read_labels(path, options), _sizes(options), cache, options.planes
+    )
+
+
+def _sizes(options: DataOptions) -> dict[str, Any]:
+    return {"reading": _READING, "finest": options.finest_pixel_size, "largest": options.pixel_size}
+
+
+def _cached(
+    sources: Sequence[_Source],
+    names: Sequence[str],
+    files: Sequence[Sequence[Path]],
+    read: Callable[[_Source], TrainingScan],
+    key: dict[str, Any],
+    cache: Path,
+    planes: Sequence[str],
+) -> list[TrainingScan]:
+    cache.mkdir(parents=True, exist_ok=True)
+    scans = []
+    for source, name, each in tqdm(
+        list(zip(sources, names, files, strict=True)), desc="Reading", unit="subject", disable=None
+    ):
+        path = cache / f"{name}-{_digest(each, key)}.npz"
+        scan = _load(path, name)
+        if scan is None:
+            scan = read(source)
+            _save(scan, path)
+        scans.append(_in_planes(scan, planes))
+    return scans
+
+
+def _in_planes(scan: TrainingScan, planes: Sequence[str]) -> TrainingScan:
+    """The scan with slices of these planes alone, as far as they show enough of the head."""
+    slices = {plane: scan.slices[plane] for plane in planes if len(scan.slices[plane])}
+    if not slices:
+        raise UserError(f"{scan.name} shows too little of a head; give whole scans of heads.")
+    return dataclasses.replace(scan, slices=slices)
+
+
+def _digest(files: Sequence[Path], key: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _save(scan: TrainingScan, path: Path) -> None:
+    arrays: dict[str, Any] = {f"slices {plane}": indices for plane, indices in scan.slices.items()}
+    if scan.images is not None:
+        arrays["images"] = scan.images
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            spacing=scan.spacing,
+            classes=scan.classes,
+            brain=np.packbits(scan.brain),
+            is_masked=scan.is_masked,
+            gain=scan.gain,
+            class_means=scan.class_means,
+            **arrays,
+        )
+
+
+def _load(path: Path, name: str) -> TrainingScan | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as found:
+        classes = found["classes"]
+        return TrainingScan(
+            name=name,
+            spacing=float(found["spacing"]),
+            images=found.get("images"),
+            classes=classes,
+            brain=np.unpackbits(found["brain"], count=classes.size).reshape(classes.shape),
+            is_masked=bool(found["is_masked"]),
+            gain=float(found["gain"]),
+            class_means=found["class_means"],
+            slices={plane: found[f"slices {plane}"] for plane in PLANES},
+        )
+    return None
+
+
+def _read_scan(subject: Subject, options: DataOptions, notes: dict[str, list[str]]) -> TrainingScan:
+    def preprocess(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        return to_unit_scale(correct_bias_field(volume) if options.correct_bias else volume)
+
+    scan = read_scan(subject, preprocess, options.tissue_levels, notes)
+    grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=1.0)
+    spacing = _spacing(grid, options)
+    images, head = (_isotropic(each, grid, spacing, "trilinear") for each in (scan.images, scan.head))
+    classes = _isotropic(scan.classes, grid, spacing, "nearest-exact").astype(np.uint8)
+    brain = np.ones_like(classes)
+    if scan.brain is not None:
+        brain = (_isotropic(scan.brain, grid, spacing, "trilinear") >= 0.5).astype(np.uint8)
+    box = _box(head >= 0.5)
+    alone = (images * brain)[box]
+    return TrainingScan(
+        name=subject.name,
+        spacing=spacing,
+        images=np.round(images[box] * 255).astype(np.uint8),
+        classes=classes[box],
+        brain=brain[box],
+        is_masked=scan.brain is not None,
+        gain=0.5 / head_median(alone) if scan.brain is not None else 1.0,
+        class_means=scan.class_means,
+        slices=_slices_of(head[box]),
+    )
+
+
+def _read_labels(path: Path, options: DataOptions) -> TrainingScan:
+    volume: Volume = read_label_volume(path)
+    grid = SliceGrid(volume.array.shape, volume.affine, pixel_size=1.0)
+    spacing = _spacing(grid, options)
+    labels = _isotropic(volume.array, grid, spacing, "nearest-exact").round().astype(np.int64)
+    classes = classes_of_labels(labels, path)
+    head = classes != AIR
+    box = _box(head)
+    return TrainingScan(
+        name=stem(path),
+        spacing=spacing,
+        images=None,
+        classes=classes[box],
+        brain=brain_of_classes(classes, spacing=spacing)[box].astype(np.uint8),
+        is_masked=True,
+        gain=1.0,
+        class_means=np.zeros(MOST_CLASSES, np.float32),
+        slices=_slices_of(head[box].astype(np.float32)),
+    )
+
+
+def _spacing(grid: SliceGrid, options: DataOptions) -> float:
+    """The finest pixels' for a scan whose voxels are as fine; the largest pixels' for all others."""
+    longest = max(*grid.plane_spacing, grid.slice_spacing)
+    return options.finest_pixel_size if longest <= _FINE * options.finest_pixel_size else options.pixel_size
+
+
+def _isotropic(array: NDArray[Any], grid: SliceGrid, spacing: float, mode: str) -> NDArray[np.float32]:
+    """An array of a grid's volume with its axes to the right, to the front and up, on isotropic voxels."""
+    volume = grid.plane_slices(array)[:, 0].permute(1, 2, 0)
+    lengths = (*grid.plane_spacing, grid.slice_spacing)
+    size = [max(1, round(count * length / spacing)) for count, length in zip(volume.shape, lengths, strict=True)]
+    if list(volume.shape) != size:
+        volume = functional.interpolate(
+            volume[None, None], size=size, mode=mode, align_corners=False if mode == "trilinear" else None
+        )[0, 0]
+    return np.ascontiguousarray(volume.numpy())
+
+
+def _box(head: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Indices of the box about a mask with a margin: more air would cost time and teach little."""
+    ends = [np.flatnonzero(head.any(tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)]
+    return tuple(slice(max(0, int(first) - _MARGIN), int(last) + 1 + _MARGIN) for first, last in ends)
+
+
+def _slices_of(head: NDArray[np.float32]) -> dict[str, NDArray[np.int64]]:
+    return {
+        plane: np.flatnonzero(head.mean(axis=(rows, columns)) >= LEAST_HEAD_SHARE)
+        for plane, (rows, columns, _) in PLANES.items()
+    }

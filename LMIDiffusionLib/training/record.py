@@ -1,0 +1,55 @@
+"""What it takes to make a checkpoint again: kept in its header."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .options import DataOptions, FitOptions, ModelOptions
+
+_PACKAGES = ("torch", "numpy", "scipy", "lightning", "scikit-learn", "SimpleITK", "nibabel")
+_DIGITS = 16  # of the files' hashes
+
+
+def training_record(
+    files: Sequence[Path], held_out: Sequence[str], *, reading: DataOptions, model: ModelOptions, fit: FitOptions
+) -> dict[str, Any]:
+    """Return options, seed, versions, commit, the data by name and hash, and who was held out, as plain JSON types.
+
+    Args:
+        files: all that are read.
+        held_out: names of the subjects for validation.
+        reading: what is read.
+        model: what is trained.
+        fit: how.
+    """
+    options = {**dataclasses.asdict(reading), **dataclasses.asdict(model), **dataclasses.asdict(fit)}
+    # The checkpoint tells these of itself, and a folder's place tells nothing to others.
+    for told in ("name", "training_data", "licence"):
+        del options[told]
+    options["label_maps"] = reading.label_maps is not None
+    return {
+        "options": options,
+        "versions": {name: version(name) for name in _PACKAGES},
+        "commit": _commit(),
+        "files": {path.name: _digest(path) for path in files},
+        "held_out": [*held_out],
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
+
+
+def _commit() -> str | None:
+    """The commit of the source that runs; None where it is installed without its history."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
