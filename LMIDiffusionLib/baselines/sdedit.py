@@ -44,9 +44,10 @@ class SDEdit(DiffusionTranslator):
         return source if self.mapping is None else source.with_intensities(self.mapping.map(source.scaled))
 
     def begin(
-        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions
+        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions, pixel_size: float
     ) -> SamplingStart:
         # The result keeps the source's intensities, so every sample starts from the same view.
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps, start=self.start)
-        return SamplingStart(unconditional_denoiser(self.network), source + draw_noise() * levels[0].item(), levels)
+        denoise = unconditional_denoiser(self.network, pixel_size=pixel_size)
+        return SamplingStart(denoise, source + draw_noise() * levels[0].item(), levels)

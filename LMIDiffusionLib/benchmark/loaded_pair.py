@@ -13,6 +13,8 @@ from ..baselines.oracles import Oracle
 from ..errors import UserError
 from ..images.volume import read_volume
 from ..interface.progress import Progress
+from ..translation.lmi_diffusion import DiffusionTranslator
+from ..translation.pixel_size import choose_pixel_size
 from ..translation.sliced_volume import SlicedVolume
 from ..translation.translate_volume import translate_slices
 from .ground_truth import GroundTruth, read_ground_truth
@@ -75,7 +77,10 @@ class LoadedPair:
         if isinstance(method, Oracle):
             method.fit(self.source.scaled, self.target.scaled, self.truth.tissue_volume)
         source = self.target if named.sees_target else self.source
-        moments = translate_slices(source, indices, method, options, on_progress=on_progress)
+        seen = source
+        if isinstance(method, DiffusionTranslator):
+            seen = source.with_pixel_size(choose_pixel_size(source.grid.affine, method.checkpoint, options))
+        moments = translate_slices(seen, indices, method, options, on_progress=on_progress)
         images = source.grid.slices(moments.mean)[indices, 0].numpy()
         if options.samples == 1:
             return TranslatedSlices(images, None)

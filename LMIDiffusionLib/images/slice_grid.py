@@ -40,7 +40,7 @@ class SliceGrid:
         """
         self.plane = plane
         self.pixel_size = pixel_size
-        self._affine = affine
+        self.affine = affine
         affine = in_plane(affine, plane)
         self._orientation = io_orientation(affine)
         self._shape = shape
@@ -69,7 +69,11 @@ class SliceGrid:
 
     def in_plane(self, plane: str) -> SliceGrid:
         """Slices of the same volume in another plane."""
-        return SliceGrid(self._shape, self._affine, pixel_size=self.pixel_size, plane=plane)
+        return SliceGrid(self._shape, self.affine, pixel_size=self.pixel_size, plane=plane)
+
+    def with_pixel_size(self, pixel_size: float) -> SliceGrid:
+        """Slices of the same volume on pixels of another side in millimetres."""
+        return SliceGrid(self._shape, self.affine, pixel_size=pixel_size, plane=self.plane)
 
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
         """Slices (S, 1, H, W), float32; axial ones from the feet up, rows run to the right, columns to the front."""

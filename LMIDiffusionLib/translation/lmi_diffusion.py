@@ -64,7 +64,7 @@ class DiffusionTranslator(ABC):
 
     @abstractmethod
     def begin(
-        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions
+        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions, pixel_size: float
     ) -> SamplingStart:
         """Return the start of a sample.
 
@@ -73,6 +73,7 @@ class DiffusionTranslator(ABC):
             number: of the sample, from 0.
             draw_noise: draws noise of the slices' shape.
             options: of the translation.
+            pixel_size: side of the slices' pixels in millimeters.
         """
 
     def seen(self, source: SlicedVolume) -> SlicedVolume:
@@ -102,7 +103,7 @@ class DiffusionTranslator(ABC):
         padded = self.seen(source).padded(indices, stride=self.network.settings.stride).to(self.device)
         # Slices that start from the same noise end alike: the volume flickers less from slice to slice.
         draw_noise = shared_noise(_noise_seed(options.seed, number), padded)
-        start = self.begin(padded, number=number, draw_noise=draw_noise, options=options)
+        start = self.begin(padded, number=number, draw_noise=draw_noise, options=options, pixel_size=source.pixel_size)
         sampler, _ = options.solver()
         for state in sampler.solve(start.denoise, start.state, start.noise_levels, draw_noise=draw_noise):
             on_step()
@@ -122,13 +123,17 @@ class LMIDiffusion(DiffusionTranslator):
         return self.checkpoint.planes
 
     def begin(
-        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions
+        self, source: Tensor, *, number: int, draw_noise: NoiseSource, options: TranslationOptions, pixel_size: float
     ) -> SamplingStart:
         _, steps = options.solver()
         levels = self.checkpoint.sde.noise_levels(steps)
         view = sample_view(number)
         denoise = conditional_denoiser(
-            self.network, self.checkpoint.condition, view.apply(source), guidance=options.guidance
+            self.network,
+            self.checkpoint.condition,
+            view.apply(source),
+            guidance=options.guidance,
+            pixel_size=pixel_size,
         )
         return SamplingStart(view.unflipped(denoise), draw_noise() * levels[0].item(), levels)
 

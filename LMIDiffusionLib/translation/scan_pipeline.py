@@ -28,6 +28,7 @@ from ..segmentation.classes import Segmentation
 from .label_map import check_classes, class_volumes, segment
 from .lmi_diffusion import DiffusionTranslator, LMIDiffusion
 from .options import TranslationOptions
+from .pixel_size import choose_pixel_size
 from .sliced_volume import SlicedVolume
 from .translate_volume import translate_head
 from .translator import Translator
@@ -158,7 +159,8 @@ def prepare_scan(scan: VolumeLike, settings: ScanSettings) -> PreparedScan:
     if mask is not None and mask != FOUND:
         brain, about_mask = as_mask(mask, volume)
         notices += about_mask
-    sliced = SlicedVolume.from_volume(volume, pixel_size=settings.checkpoint.pixel_size)
+    pixel_size = choose_pixel_size(volume.affine, settings.checkpoint, settings.options)
+    sliced = SlicedVolume.from_volume(volume, pixel_size=pixel_size)
     return PreparedScan(volume, sliced, brain, notices + tuple(each.at(place) for each in sliced.notices))
 
 

@@ -130,6 +130,12 @@ class SlicedVolume:
             return self
         return SlicedVolume(self.scaled, self.grid.in_plane(plane), otsu=self.otsu, head=self._head)
 
+    def with_pixel_size(self, pixel_size: float) -> SlicedVolume:
+        """Return the same volume on pixels of another side in millimeters."""
+        if pixel_size == self.pixel_size:
+            return self
+        return SlicedVolume(self.scaled, self.grid.with_pixel_size(pixel_size), otsu=self.otsu)
+
     def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedVolume:
         """Return the slices of another volume (I, J, K) in [0, 1] on the same grid."""
         return SlicedVolume(scaled, self.grid)
