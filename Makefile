@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_LINE := Python 3.10 or newer with venv is needed (Debian and Ubuntu: apt-get install python3 python3-venv).
 
-.PHONY: demo test test-library test-lowest test-newest lint lock docs figures results screenshot soak
+.PHONY: demo test test-library test-lowest test-newest lint lock checkpoint docs figures results screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
@@ -32,6 +32,10 @@ lint: $(VENV)/.ready-test
 lock: $(VENV)/.ready-lock
 	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --upgrade --output-file constraints.txt --quiet pyproject.toml
 	$(MAKE) test
+
+# Trains a checkpoint by the recipe: T1W is a folder of scans, LABELS one of label maps. Hours; called again, it resumes.
+checkpoint: $(VENV)/.ready-test
+	$(BIN)/lmidiffusion train $(T1W) --label-maps $(LABELS) --output runs/checkpoint $(if $(wildcard runs/checkpoint/last.ckpt),--resume)
 
 docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
