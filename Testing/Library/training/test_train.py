@@ -36,7 +36,7 @@ _TRAIN = [sys.executable, "-m", "LMIDiffusionLib", "train"]
 _TINY = [
     *("--brain-suffix", "brain", "--channels", "8", "16", "--held-out", "1", "--batch-size", "2"),
     *("--steps", "12", "--steps-per-epoch", "3", "--seed", "3", "--devices", "1", "--pixel-size", "4"),
-    "--no-correct-bias",
+    *("--no-correct-bias", "--blocks", "1", "--maps", "self", "cross"),
 ]
 
 
