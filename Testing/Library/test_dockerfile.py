@@ -54,5 +54,7 @@ def test_it_is_called_as_bids_apps_are() -> None:
     assert parsed.participant_label == ["01", "02"]
 
 
-def test_it_has_the_pytorch_of_make() -> None:
-    assert re.findall(r"torch==[\d.]+", TEXT) == re.findall(r"torch==[\d.]+", (ROOT / "Makefile").read_text())
+def test_pytorch_comes_without_cuda_and_before_the_library_that_would_bring_another() -> None:
+    torch = re.search(r"pip install [^&\n]* torch --index-url \S+/whl/cpu", TEXT)
+    library = TEXT.index("'/src[brain")
+    assert torch is not None and torch.end() < library
