@@ -140,7 +140,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
     holes = np.zeros_like(array)
     holes[5:35, 5:35, 1:9] = 1 + array[5:35, 5:35, 1:9]
     holes[15:25, 15:25, 3:7] = np.nan
-    colours = np.zeros((20, 20, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colors = np.zeros((20, 20, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     mask = _save(folder / "mask.nii.gz", np.eye(5, dtype=np.uint8)[..., None].repeat(5, 2))
     existing = _save(folder / "existing.nii.gz", array)
     output = folder / "new.nii.gz"
@@ -149,7 +149,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "no readable scan": [text, output],
         "damaged or truncated": [truncated, output],
         "dimensions": [_save(folder / "4d.nii.gz", np.stack([array, array], -1)), output],
-        "colours": [_save(folder / "rgb.nii.gz", colours), output],
+        "colors": [_save(folder / "rgb.nii.gz", colors), output],
         "NaN or infinite": [_save(folder / "nan.nii.gz", holes), output],
         "same value in every voxel": [_save(folder / "constant.nii.gz", np.ones_like(array)), output],
         "too thin to slice": [_save(folder / "thin.nii.gz", array[:, :3]), output],
