@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import UserError
+from ..interface.checkpoint_header import MINIMUM_PIXELS
 from .planes import AXIAL, in_plane
 
-_MINIMUM_PIXELS = 16
 # In millimetres: beyond it the header is in other units, and the slices could fill all memory.
 _MAXIMUM_EXTENT = 3000.0
 
@@ -57,10 +57,10 @@ class SliceGrid:
             max(1, round(canonical_shape[1] * spacing[1] / pixel_size)),
         )
         extent = " x ".join(f"{n * s:.0f}" for n, s in zip(canonical_shape, spacing, strict=True))
-        if min(self.slice_shape) < _MINIMUM_PIXELS:
+        if min(self.slice_shape) < MINIMUM_PIXELS:
             raise UserError(
                 f"The volume is too thin to slice: its {plane} slices span {extent} mm (rows, columns, through)"
-                f" and need at least {_MINIMUM_PIXELS * pixel_size:.0f} mm each way."
+                f" and need at least {MINIMUM_PIXELS * pixel_size:.0f} mm each way."
             )
         if max(self.slice_shape) * pixel_size > _MAXIMUM_EXTENT:
             raise UserError(

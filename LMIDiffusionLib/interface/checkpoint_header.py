@@ -18,6 +18,9 @@ Version 1 stores tissue centers without names: CSF, gray and white matter from d
 METADATA_KEY = "lmidiffusion"
 """Key of the metadata, which are JSON, in the header of the safetensors file."""
 
+MINIMUM_PIXELS = 16
+"""Least number of the checkpoint's pixels along each side of a volume's slices."""
+
 SUFFIX = ".safetensors"
 """Ending of a checkpoint's file name."""
 

@@ -9,13 +9,13 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from LMIDiffusionLib.interface.checkpoint_header import MINIMUM_PIXELS
+
 from ..Base.Errors import TranslationError
 
 _AXIS_LETTERS = ("LR", "PA", "IS")
 # Cosine of the angle between two voxel axes, above which NIfTI cannot hold them; about 0.06 degrees.
 _MAXIMUM_SHEAR = 1e-3
-# The library wants axial slices of at least so many of the checkpoint's pixels each way.
-_MINIMUM_PIXELS = 16
 
 
 def ijkToRas(volume) -> np.ndarray:
@@ -98,7 +98,7 @@ def whyTooThin(volume, pixelSize: float) -> str | None:
     extents = [count * step for count, step in zip(_dimensions(volume), volume.GetSpacing(), strict=True)]
     axial = axialAxis(volume)[0]
     smallest = min(extent for axis, extent in enumerate(extents) if axis != axial)
-    needed = _MINIMUM_PIXELS * pixelSize
+    needed = MINIMUM_PIXELS * pixelSize
     if smallest >= needed:
         return None
     return _("{name} is too thin: its axial slices span {found:.0f} mm one way and need {needed:.0f} mm.").format(
