@@ -11,6 +11,9 @@ from ..interface.notices import Notice, NoticeKind, Notices
 _LABEL_SHARE = 0.6
 _NOISE_CORRELATION = 0.3
 _RAMP_CORRELATION = 0.97
+# Standard deviation of noise as bright as the head, as a share of the range of values; uniform noise has .29.
+_BRIGHT_NOISE = 0.15
+_FEWEST_PLANES = 4
 # Planes of a large volume that are looked at along each axis: a sample of 100,000 voxels says as much as all.
 _PLANES = 48
 
@@ -23,8 +26,28 @@ def check_plausibility(array: NDArray[np.number], place: object) -> Notices:
         place: file or name of the volume, for the notice.
     """
     kind = resembles(array)
-    text = f"does not look like a scan of a head but like {kind}; the result means little."
-    return () if kind is None else (Notice(NoticeKind.PLAUSIBILITY, str(place), text),)
+    if kind is not None:
+        text = f"does not look like a scan of a head but like {kind}; the result means little."
+    elif has_bright_noise(array):
+        text = "has noise about the head that is as bright as the head, as MP2RAGE has; give a scan without that noise."
+    else:
+        return ()
+    return (Notice(NoticeKind.PLAUSIBILITY, str(place), text),)
+
+
+def has_bright_noise(array: NDArray[np.number]) -> bool:
+    """True for a volume (I, J, K) most of whose faces show noise over much of the range of its values.
+
+    Air is dark in other scans, and tissue at a face resembles the next plane.
+    """
+    low, high = np.percentile(_sample(array), (1, 99))
+    faces = [(axis, ends) for axis in range(3) if array.shape[axis] > _FEWEST_PLANES for ends in ((0, 1), (-1, -2))]
+    noisy = 0
+    for axis, (first, second) in faces:
+        face, behind = (np.take(array, index, axis) for index in (first, second))
+        spread = float(face.std(dtype=np.float64))
+        noisy += bool(spread > _BRIGHT_NOISE * (high - low) and _correlation(face, behind) < _NOISE_CORRELATION)
+    return noisy > len(faces) / 2
 
 
 def resembles(array: NDArray[np.number]) -> str | None:

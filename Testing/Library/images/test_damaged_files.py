@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from fuzzing import ACCEPTED, BAD, KINDS, REFUSED, outcomes
 
-FILES = 40 * len(KINDS)
+FILES = 25 * len(KINDS)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each file is read in a fork")

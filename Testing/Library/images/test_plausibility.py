@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.images.plausibility import resembles
+from LMIDiffusionLib.images.plausibility import has_bright_noise, resembles
 from LMIDiffusionLib.images.volume import Volume, read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 
@@ -43,3 +43,13 @@ def test_noisy_coarsely_quantized_and_enlarged_scans_are_plausible(head: Volume)
     assert resembles((head.array / 10).astype(np.uint8)) is None
     assert resembles(head.array.round().repeat(2, 0).repeat(2, 1)) is None
     assert resembles(head.array[:, :, 9:10]) is None
+
+
+@pytest.mark.parametrize("air", [0.0, 20.0, 60.0])
+def test_noise_about_the_head_is_told_if_it_is_as_bright_as_the_head(head: Volume, air: float) -> None:
+    generator = np.random.default_rng(0)
+    padded = np.pad(head.array, 2)
+    clean = padded + generator.rayleigh(air, padded.shape) if air else padded
+    assert not has_bright_noise(clean)
+    noisy = np.where(padded < 50, generator.uniform(0, padded.max(), padded.shape), padded)
+    assert has_bright_noise(noisy)
