@@ -21,7 +21,7 @@ from .headers import RESCALING, Slice, number_of
 # Transfer syntaxes that pydicom decodes by itself: not compressed, deflated and run-length encoded.
 _PLAIN = tuple(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99", ".5"))
 _START_SECONDS, _FILE_SECONDS = 12.0, 2.0
-_MEMORY = 2**31  # bytes of address space
+_MEMORY = 640 * 2**20  # bytes that decoding may take
 _LIBRARY = Path(__file__).resolve().parents[3]
 
 Plane = NDArray[np.number]
@@ -151,7 +151,12 @@ def _limit_memory() -> None:
         import resource
     except ImportError:  # Windows has none
         return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:  # other systems do not keep the limit either
+        return
+    limit = pages * resource.getpagesize() + _MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
