@@ -82,7 +82,7 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, fol
             noticed=sum(bool(scan.notices) for scan in scans),
             unusual=sum(scan.is_unusual for scan in scans),
             failures=[(name, _without(folders, reason)) for name, reason in failures],
-            table=_base64(table.encode()),
+            table=_base64(table.encode(errors="backslashreplace")),
         )
     )
 
