@@ -1,4 +1,4 @@
-"""How fast `translate-cohort` is beside a loop over `translate`, and how much memory it takes over many scans.
+"""Speed of `translate-cohort` beside a loop over `translate`, and its memory over many scans.
 
 python tools/measure_cohort.py speed SCAN SCAN ... [--devices N]
 python tools/measure_cohort.py memory [--scans 200]

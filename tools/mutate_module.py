@@ -422,7 +422,7 @@ FAULTS_OF_MODULE = (
         "Scene/DicomSeries.py",
         "    if not all(files):",
         "    if not any(files):",
-        (f"{DICOM}::cannot",),
+        (f"{DICOM}::failed_export",),
     ),
     Fault(
         "select all checks what cannot be translated",
@@ -464,7 +464,7 @@ FAULTS_OF_MODULE = (
         "Logic/LMIDiffusionLogic.py",
         "if not node.GetAttribute(_IS_SET):",
         "if True:",
-        (f"{FEATURES}::scene_holds",),
+        (f"{FEATURES}::kept_ones",),
     ),
     Fault(
         "a run that ended is cancelled once more",

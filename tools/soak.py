@@ -27,7 +27,7 @@ _WARM_UP_RUNS = 2 * _CANCEL_EVERY
 
 @dataclass(frozen=True)
 class Census:
-    """What must not grow."""
+    """Counts that must not grow."""
 
     nodes: int
     files: int

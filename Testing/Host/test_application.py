@@ -24,7 +24,7 @@ import slicer
         lambda: slicer.packaging.nonsense,
     ],
 )
-def test_what_the_host_does_not_know_is_an_attribute_error(ask: Any) -> None:
+def test_unknown_parts_of_slicer_raise_attribute_error(ask: Any) -> None:
     with pytest.raises(AttributeError):
         ask()
 
@@ -138,7 +138,7 @@ def _references(value: Any) -> int:
 
 @pytest.fixture
 def extensions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What has been downloaded and restarted; questions are asked."""
+    """Downloads and restarts; questions are asked."""
     done: list[str] = []
     model = type(slicer.app.extensionsManagerModel())
     monkeypatch.setattr(model, "download", lambda self, name: bool(done.append(name)) or True)

@@ -48,11 +48,11 @@ def test_a_segmentation_is_drawn_over_the_volume_in_its_color() -> None:
     volume = load()
     view = host.view2D()
     view.fit()
-    grey = view.pixels().astype(int)
-    assert np.ptp(grey, axis=2).max() == 0
+    gray = view.pixels().astype(int)
+    assert np.ptp(gray, axis=2).max() == 0
     add_segmentation(volume)
     colored = view.pixels().astype(int)
-    changed = (colored != grey).any(axis=2)
+    changed = (colored != gray).any(axis=2)
     assert changed.mean() > 0.05
     assert (colored[changed][:, 0] >= colored[changed][:, 2]).all(), "it is red"
 

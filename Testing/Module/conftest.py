@@ -1,4 +1,4 @@
-"""What the tests of the module share: the host, the module in it, small volumes, a tiny checkpoint, fake launchers."""
+"""Fixtures of the module's tests: the host, the module in it, small volumes, a tiny checkpoint, fake launchers."""
 
 import json
 import os
@@ -120,7 +120,7 @@ def package(name: str) -> Any:
 
 
 def running() -> bool:
-    """Whether the panel's logic is at work."""
+    """Tell whether the panel's logic is at work."""
     return slicer.modules.LMIDiffusionWidget.logic.isRunning
 
 

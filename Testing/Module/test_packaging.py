@@ -1,4 +1,4 @@
-"""What `cmake --install` puts where Slicer looks, and that it works from there alone."""
+"""The tree that `cmake --install` makes for Slicer, which works by itself."""
 
 import ast
 import json
@@ -137,7 +137,7 @@ print(subprocess.run(command, env=environment, cwd={str(tmp_path)!r}, capture_ou
 def test_another_copy_of_the_library_is_passed_over_or_refused(
     is_imported: bool, installed: Path, tmp_path: Path
 ) -> None:
-    """As pip installs it: first on the path. Where it has been imported already, a sentence says what to do."""
+    """A copy first on the path is passed over; one that has been imported already is refused with advice."""
     foreign = tmp_path / "LMIDiffusionLib"
     foreign.mkdir()
     (foreign / "__init__.py").touch()

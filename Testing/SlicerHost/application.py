@@ -115,7 +115,7 @@ class qSlicerApplication(qt.QObject):
         return self._layoutManager
 
     def translate(self, context: str, text: str) -> str:
-        """As without a language pack."""
+        """Return the text, as without a language pack."""
         return text
 
     def testingEnabled(self) -> bool:
@@ -168,7 +168,7 @@ class qSlicerApplication(qt.QObject):
 
 
 def _logicClass(name: str) -> type:
-    """Of `vtkSlicerVolumesModuleLogic` and `vtkSlicerVolumesLogic` one is a module of Python, the other the class."""
+    """Return the class of a logic; of its two names, with and without *Module*, one is a module of Python."""
     candidates = (getattr(slicer, f"vtkSlicer{name}{suffix}", None) for suffix in ("ModuleLogic", "Logic"))
     found = next((each for each in candidates if isinstance(each, type)), None)
     if found is None:

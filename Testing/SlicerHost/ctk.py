@@ -35,7 +35,7 @@ class _Contents:
 
 
 def _isHiddenByProgram(widget: Any) -> bool:
-    """Not hidden just because it has never been shown."""
+    """Tell whether a program has hidden the widget; one that was never shown is hidden too."""
     return widget.isHidden() and widget.testAttribute(qt.Qt.WA_WState_ExplicitShowHide)
 
 

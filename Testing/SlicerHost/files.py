@@ -113,7 +113,7 @@ def _loadVolume(path: str, properties: dict[str, Any]) -> Any:
 
 
 def _showVolume(volume: Any) -> None:
-    """As the application's reader: in the slice views that there are."""
+    """Show a volume in the slice views that there are, as the application's reader does."""
     logic = slicer.app.applicationLogic()
     selection = logic.GetSelectionNode()
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):

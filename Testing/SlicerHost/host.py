@@ -105,12 +105,12 @@ def slotErrors() -> list[Any]:
 
 
 def answerNext(answer: Any) -> None:
-    """What the next modal dialog returns; a function is called with the dialog. Without an answer it is an error."""
+    """Answer the next modal dialog, as `dialogs.answerNext` tells. Without an answer it is an error."""
     dialogs.answerNext(answer)
 
 
 def setTesting(isTesting: bool) -> None:
-    """Whether `slicer.app.testingEnabled()`, in which Slicer's message boxes do not show. It is, at first."""
+    """Turn testing mode on or off, in which Slicer's message boxes do not show. It is on at first."""
     import slicer
 
     slicer.app._isTesting = isTesting

@@ -12,7 +12,7 @@ from mrml_widgets import qMRMLWidget
 
 
 class Module:
-    """What `slicer.modules.<name in lower case>` is: the properties that a module may set, and no others."""
+    """An attribute of `slicer.modules`, with the properties that a module may set and no others."""
 
     __slots__ = (
         *("name", "path", "title", "categories", "dependencies", "contributors", "helpText", "acknowledgementText"),
@@ -56,12 +56,12 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         return self._widget
 
     def enter(self) -> None:
-        """As when the user chooses the module."""
+        """Show the panel, as when the user chooses the module."""
         self._isEntered = True
         self._widget.enter()
 
     def exit(self) -> None:
-        """As when the user chooses another module."""
+        """Leave the panel, as when the user chooses another module."""
         self._isEntered = False
         self._widget.exit()
 
@@ -128,7 +128,7 @@ class qSlicerSegmentEditorWidget(qMRMLWidget):
 
 
 def _selectModule(module: str) -> None:
-    """In place of `slicer.util.selectModule`, which wants a main window: leave all other panels and enter this one."""
+    """Leave all other panels and enter this one; `slicer.util.selectModule` itself wants a main window."""
     name = module if isinstance(module, str) else module.name
     found = getattr(slicer.modules, name.lower(), None)
     if not isinstance(found, Module):

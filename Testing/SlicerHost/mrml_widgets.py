@@ -127,7 +127,7 @@ class qMRMLNodeComboBox(qt.QWidget):
         return actions
 
     def _indexAfter(self, row: int) -> int:
-        """Where the selection is in a new list: a node that has been removed leaves it to the row above."""
+        """Return the selection in a new list: a node that has been removed leaves it to the row above."""
         isRemoved = self._nodeID is not None and self._scene.GetNodeByID(self._nodeID) is None
         return max(row - 1, 0) if isRemoved and self._nodes() else self._indexOf(self._nodeID)
 

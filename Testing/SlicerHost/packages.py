@@ -64,7 +64,7 @@ class ExtensionsManagerModel(qt.QObject):
         return int(qt.QMessageBox.question(None, title, text)) == int(qt.QMessageBox.Yes)
 
     def download(self, extensionName: str) -> bool:
-        """Not in the application, where it is several functions that need a server."""
+        """Download an extension; in the application several functions do, with a server."""
         raise NotImplementedError(f"The host installs no extension: replace this function in the test: {extensionName}")
 
 

@@ -186,7 +186,7 @@ class _NodeParameter(_Parameter):
 
 
 class _OptionalParameter(_TextParameter):
-    """As text, beside a parameter that says whether it is None."""
+    """Serializer of optional values: a text, and a parameter that tells whether it is None."""
 
     def typeDefault(self) -> None:
         return None
@@ -326,7 +326,7 @@ class _ParameterNodeWrapper:
         return tag
 
     def connectGui(self, gui: Any) -> None:
-        """As `connectParametersToGui`, with the widgets that have a property SlicerParameterName.
+        """Connect the widgets that have a property SlicerParameterName.
 
         It returns no tag, as in versions of Slicer.
         """

@@ -102,7 +102,7 @@ class qSlicerSubjectHierarchyPluginHandler(qt.QObject):
         return self._item
 
     def contextMenu(self, item: int) -> dict[str, Any]:
-        """Not in the application, where the tree view shows it: the visible actions for an item, by their texts."""
+        """Return the visible actions for an item by their texts; the application shows them in a tree view."""
         self._item = item
         actions = [action for each in self._plugins for action in each._plugin.itemContextMenuActions()]
         for action in actions:

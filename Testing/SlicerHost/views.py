@@ -50,13 +50,13 @@ class _View:
         self._renderWindow.Render()
 
     def pixels(self) -> np.ndarray:
-        """What is seen, (height, width, 3) bytes, top row first."""
+        """Return the picture: (height, width, 3) bytes, top row first."""
         image = self._image()
         width, height, _ = image.GetDimensions()
         return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[::-1].copy()
 
     def png(self, path: Path | str) -> None:
-        """Write what is seen."""
+        """Write the picture."""
         writer = vtk.vtkPNGWriter()
         writer.SetFileName(str(path))
         writer.SetInputData(self._image())

@@ -43,8 +43,8 @@ class VolumesTable:
     def _fitHeight(self) -> None:
         """Make the table as high as its rows: a panel full of scroll bars is hard to read."""
         widget = self._ui.volumesTable
-        rows = 1 + max(1, min(widget.rowCount, _MOST_ROWS))  # with the header
-        widget.setFixedHeight(rows * widget.verticalHeader().defaultSectionSize + 2 * widget.frameWidth)
+        rows = max(1, min(widget.rowCount, _MOST_ROWS)) * widget.verticalHeader().defaultSectionSize
+        widget.setFixedHeight(widget.horizontalHeader().height + rows + 2 * widget.frameWidth)
 
     def _onCopy(self) -> None:
         slicer.app.clipboard().setText(_separated(_rowsOf(self._table), "\t"))

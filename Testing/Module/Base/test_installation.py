@@ -42,7 +42,7 @@ def torch_extension(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What has been downloaded from the server of extensions, and restarts."""
+    """Downloads from the server of extensions, and restarts."""
     done: list[str] = []
     model = type(slicer.app.extensionsManagerModel())
     monkeypatch.setattr(model, "download", lambda self, name: bool(done.append(name)) or True)

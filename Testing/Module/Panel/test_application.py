@@ -1,4 +1,4 @@
-"""What the application does beyond a click: other modules, oblique views, launchers, deleted nodes, newer scenes."""
+"""Events of the application beyond clicks: other modules, oblique views, launchers, deleted nodes, newer scenes."""
 
 import os
 import signal

@@ -72,7 +72,7 @@ def test_a_sequence_becomes_sequences_in_one_process(widget: Any, ui: Any, check
     assert not np.array_equal(*arrays)
 
 
-def test_of_several_volumes_a_bad_one_is_named_and_the_others_are_done(
+def test_a_bad_volume_among_several_is_named_and_the_others_are_done(
     widget: Any, ui: Any, head: Any, checkpoint: Path, temporary_folder: Path
 ) -> None:
     node = choose_fastest(widget, checkpoint)
@@ -92,9 +92,7 @@ def test_of_several_volumes_a_bad_one_is_named_and_the_others_are_done(
     assert node.resultVolume.GetName() == "head as T1w"
 
 
-def test_what_is_odd_about_a_scan_is_said_with_its_result_alone(
-    widget: Any, ui: Any, head: Any, checkpoint: Path
-) -> None:
+def test_notices_about_a_scan_come_with_its_result_alone(widget: Any, ui: Any, head: Any, checkpoint: Path) -> None:
     node = choose_fastest(widget, checkpoint)
     padded = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(head).copy(), None, "padded")
     array = slicer.util.arrayFromVolume(padded)

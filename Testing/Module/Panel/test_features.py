@@ -98,7 +98,7 @@ def test_deleting_the_sequence_ends_its_translation(ui: Any, chosen: Any) -> Non
     assert "deleted" in ui.statusLabel.text
 
 
-def test_what_frames_cannot_have_is_refused_in_a_sentence(ui: Any, chosen: Any) -> None:
+def test_an_uncertainty_of_frames_is_refused(ui: Any, chosen: Any) -> None:
     chosen.sourceVolume, chosen.allFrames, chosen.uncertainty, chosen.samples = add_sequence(2), True, True, 2
     ui.translateButton.click()
     assert "no uncertainty map" in ui.statusLabel.text
@@ -208,9 +208,7 @@ def test_checkpoint_device_and_quality_are_kept_for_the_next_session(
     assert ui.qualityComboBox.currentText == "Fast"
 
 
-def test_what_a_scene_holds_goes_before_what_was_kept(
-    widget: Any, ui: Any, head: Any, chosen: Any, tmp_path: Path
-) -> None:
+def test_choices_of_a_scene_go_before_kept_ones(widget: Any, ui: Any, head: Any, chosen: Any, tmp_path: Path) -> None:
     chosen.sourceVolume, chosen.steps, chosen.samples = head, 7, 3
     assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     ui.qualityComboBox.currentText = "Fast"

@@ -1,4 +1,4 @@
-"""How the panel is laid out: it fits on a screen, and works from the keyboard."""
+"""Layout of the panel: it fits on a screen, and works from the keyboard."""
 
 import re
 from pathlib import Path

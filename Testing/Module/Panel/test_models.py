@@ -56,7 +56,7 @@ def test_a_file_that_was_cleared_can_be_chosen_again(ui: Any, chosen: Any, check
 
 
 def test_a_path_stays_as_it_is_spelled(ui: Any, chosen: Any, checkpoint: Path) -> None:
-    """As on Windows, where file dialogs give slashes and pathlib turns them round."""
+    """File dialogs on Windows give slashes, which pathlib turns round."""
     spelled = f"{checkpoint.parent}//./{checkpoint.name}"
     ui.checkpointPathLineEdit.currentPath = spelled
     assert chosen.checkpointFile == checkpoint

@@ -296,7 +296,7 @@ def test_a_gpu_from_another_computer_falls_back_with_a_message(
     assert labels == ["Automatic", "Some GPU (8 GB)", "CPU"]
 
 
-def test_what_the_device_probe_prints_is_what_pytorch_says() -> None:
+def test_the_device_probe_prints_the_devices_of_pytorch() -> None:
     """The probe's own text, run in a real Python with PyTorch."""
     done = subprocess.run(
         [sys.executable, "-c", package("Worker.Devices")._PROBE], capture_output=True, text=True, check=True

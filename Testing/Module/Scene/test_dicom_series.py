@@ -141,7 +141,7 @@ def test_a_second_export_does_not_touch_the_first(export: Callable[[], Path]) ->
 
 
 @pytest.mark.parametrize("fault", ["gone", "moved", "frames", "unwritable"])
-def test_what_cannot_be_exported_is_said_and_nothing_is_left(
+def test_a_failed_export_gives_the_reason_and_leaves_nothing(
     fault: str, source: Any, export: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
@@ -175,7 +175,7 @@ def test_a_volume_that_is_not_from_dicom_offers_no_export(
 def test_the_segmentation_can_be_exported_as_seg_by_slicer_s_plugin(
     widget: Any, source: Any, export: Callable[[], Path]
 ) -> None:
-    """What `DICOMSegmentationPlugin` reads: the referenced volume with its UIDs, on the segmentation's own grid."""
+    """`DICOMSegmentationPlugin` reads the referenced volume and its UIDs."""
     segmentation = widget.panel.parameterNode.resultSegmentation
     role = segmentation.GetReferenceImageGeometryReferenceRole()
     referenced = segmentation.GetNodeReference(role)

@@ -70,14 +70,14 @@ def _values_at(volume: Any, points: np.ndarray) -> np.ndarray:
     return slicer.util.arrayFromVolume(volume)[k, j, i]
 
 
-def _voxel_centres(affine: np.ndarray) -> np.ndarray:
+def _voxel_centers(affine: np.ndarray) -> np.ndarray:
     voxels = np.array(list(itertools.product(*(range(0, size, 3) for size in HEAD_SHAPE))))
     return voxels @ affine[:3, :3].T + affine[:3, 3]
 
 
 @pytest.fixture(scope="module")
 def reference(checkpoint: Path, module: Any) -> dict[bytes, np.ndarray]:
-    """Translations of heads on plain grids, sampled at the voxels' centres; each is made once."""
+    """Translations of heads on plain grids, sampled at the voxels' centers; each is made once."""
     return {}
 
 
@@ -86,7 +86,7 @@ def _expected(reference: dict[bytes, np.ndarray], checkpoint: Path, affine: np.n
     if key not in reference:
         volume = slicer.util.addVolumeFromArray(head_array().transpose(2, 1, 0), affine, "plain")
         result = logic.translate(volume, **fast_options(checkpoint))
-        reference[key] = _values_at(result.volume, _voxel_centres(affine))
+        reference[key] = _values_at(result.volume, _voxel_centers(affine))
     return reference[key]
 
 
@@ -96,7 +96,7 @@ def test_a_result_is_the_same_in_the_world_for_every_orientation_of_the_file(
 ) -> None:
     affine, permutation, flips = _CASES[case]
     volume = _load(tmp_path, *_reordered(head_array(), affine, permutation, flips))
-    points = _voxel_centres(affine)
+    points = _voxel_centers(affine)
     np.testing.assert_allclose(_values_at(volume, points), head_array()[::3, ::3, ::3].ravel())
     result = logic.translate(volume, **fast_options(checkpoint))
     assert result.volume.GetImageData().GetDimensions() == volume.GetImageData().GetDimensions()
@@ -152,8 +152,8 @@ def test_a_landmark_is_found_at_the_same_world_point_under_a_transform(logic: An
         assert result.GetTransformNodeID() == with_landmark.GetTransformNodeID()
     difference = np.abs(slicer.util.arrayFromVolume(results[0]) - slicer.util.arrayFromVolume(results[1]))
     weights = (difference * (difference > difference.max() / 4)).transpose(2, 1, 0)
-    centre = np.array([np.average(index, weights=weights) for index in np.indices(weights.shape)])
-    world = (matrix @ package("Scene.Geometry").ijkToRas(results[0]) @ np.append(centre, 1))[:3]
+    center = np.array([np.average(index, weights=weights) for index in np.indices(weights.shape)])
+    world = (matrix @ package("Scene.Geometry").ijkToRas(results[0]) @ np.append(center, 1))[:3]
     expected = (matrix @ _AFFINE @ np.append(_LANDMARK, 1))[:3]
     assert np.linalg.norm(world - expected) < 3 * HEAD_SPACING, "a flip would move it by 18 mm or more"
 
@@ -163,7 +163,7 @@ def test_the_segmentation_lies_over_the_volume_under_a_transform(logic: Any, hea
     result = logic.translate(head, **fast_options(checkpoint))
     assert result.segmentation.GetTransformNodeID() == head.GetTransformNodeID()
     translated = slicer.util.arrayFromVolume(result.volume)
-    boundaries = [0.11, 0.275, 0.425, 0.6]  # between the tiny checkpoint's five centres
+    boundaries = [0.11, 0.275, 0.425, 0.6]  # between the tiny checkpoint's five centers
     for label in range(1, 6):
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, f"Segment_{label}", result.volume)
         np.testing.assert_array_equal(mask > 0, np.digitize(translated, boundaries) == label - 1)

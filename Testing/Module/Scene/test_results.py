@@ -121,7 +121,7 @@ def _lab(color: tuple[float, ...]) -> np.ndarray:
 
 
 def test_colors_of_segments_differ_from_each_other_and_from_gray(logic: Any, head: Any, checkpoint: Path) -> None:
-    """By a CIE color difference of 40, far more than the 2 that can just be seen; Slicer's tissues differ by 16."""
+    """A CIE color difference of 40 is far more than the 2 that can just be seen; Slicer's tissues differ by 16."""
     for options in ({"brainMask": _mask_of(head)}, {}):
         result = logic.translate(head, **options, **fast_options(checkpoint))
         colors = [segment.GetColor() for segment in _segments(result.segmentation) if segment.GetName() != "Class 1"]

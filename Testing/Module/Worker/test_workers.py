@@ -95,7 +95,7 @@ def alive(logic: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def _is_same(alive: list[Any], logic: Any, head: Any, fast: Any) -> bool:
-    """Whether the next translation is done by the process that is kept."""
+    """Tell whether the process that was kept does the next translation."""
     (before,) = alive
     _translate(logic, head, **fast)
     (after,) = alive
@@ -146,7 +146,7 @@ def test_a_process_that_has_used_a_gpu_gives_way_to_a_new_one_at_once(
     assert _is_same(alive, logic, head, fast)
 
 
-def test_what_the_worker_says_of_an_error_is_in_the_details(logic: Any, head: Any, fast: Any, launcher: Any) -> None:
+def test_the_output_of_a_failed_worker_is_in_the_details(logic: Any, head: Any, fast: Any, launcher: Any) -> None:
     error = '{"event": "error", "kind": "internal", "place": "", "text": "Something unexpected happened."}'
     end = '{"event": "ended", "number": 0, "holds_gpu": false}'
     launcher(f"echo Traceback >&2; echo '{error}'; echo '{end}'; exec sleep 1000")
