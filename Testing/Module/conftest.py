@@ -114,6 +114,15 @@ def logic(module: Any) -> Any:
     return module.widget.logic
 
 
+@pytest.fixture
+def messages(widget: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All messages that the panel shows, also those that the next has replaced at once."""
+    shown: list[str] = []
+    show = widget.panel.run.showMessage
+    monkeypatch.setattr(widget.panel.run, "showMessage", lambda text: shown.append(text) or show(text))
+    return shown
+
+
 def package(name: str) -> Any:
     """A module of LMIDiffusionSlicer by folder and name, as it is loaded now: Reload makes a new one."""
     return sys.modules[f"LMIDiffusionSlicer.{name}"]
