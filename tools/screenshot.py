@@ -203,9 +203,9 @@ def wait(ui) -> None:
 
 
 def _reduce(path: Path) -> None:
-    """To 256 colors: the pictures are shown on pages, and lie in the repository."""
+    """Reduce to 96 colors: the pictures lie in the repository, whose size is limited."""
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
 
 
