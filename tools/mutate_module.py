@@ -200,7 +200,7 @@ FAULTS_OF_MODULE = (
     ),
     Fault(
         "a run's observers stay",
-        "Logic/TranslationRun.py",
+        "Logic/RunGuard.py",
         "                slicer.mrmlScene.RemoveObserver(tag)\n",
         "                pass\n",
         (f"{RUN}::holds_on",),
@@ -235,14 +235,14 @@ FAULTS_OF_MODULE = (
     ),
     Fault(
         "a deleted source does not end its run",
-        "Logic/TranslationRun.py",
+        "Logic/RunGuard.py",
         "if any(node.GetScene() is None for node in self._inputs):",
         "if False:",
         (f"{FEATURES}::deleting",),
     ),
     Fault(
         "closing the scene does not end a run",
-        "Logic/TranslationRun.py",
+        "Logic/RunGuard.py",
         "scene.AddObserver(scene.StartCloseEvent, self._onSceneClosing),",
         "",
         (f"{PANEL}::closing_the_scene",),

@@ -226,3 +226,14 @@ def test_pictures_of_the_module_are_small() -> None:
     assert len(pictures) == 4
     for path in pictures:
         assert path.stat().st_size < 30_000
+
+
+def test_every_fault_of_the_mutation_tool_can_be_put_in() -> None:
+    sys.path.insert(0, str(ROOT / "tools"))
+    import mutate_module
+
+    package = ROOT / "LMIDiffusion" / "LMIDiffusionSlicer"
+    for fault in mutate_module.FAULTS_OF_MODULE:
+        assert (package / fault.file).read_text(encoding="utf-8").count(fault.before) == 1, fault.name
+        for tests in fault.tests:
+            assert (ROOT / "Testing" / "Module" / tests.partition("::")[0]).is_file()
