@@ -136,10 +136,20 @@ def _write(images: list, folder: Path, name: str) -> Path:
             made = Path(temporary) / "series"
             made.mkdir()
             for index, image in enumerate(images, 1):
-                image.save_as(made / f"{index:04}.dcm", little_endian=True, implicit_vr=False)
+                _save(image, made / f"{index:04}.dcm")
             made.rename(target)
     except OSError as error:
         raise TranslationError(
             _("The DICOM files cannot be written to {folder} ({reason}).").format(folder=folder, reason=error.strerror)
         ) from error
     return target
+
+
+def _save(image, path: Path) -> None:
+    import pydicom
+
+    if int(pydicom.__version__.partition(".")[0]) < 3:  # Slicer 5.10 has 2.4
+        image.is_little_endian, image.is_implicit_VR = True, False
+        image.save_as(path, write_like_original=False)
+    else:
+        image.save_as(path, enforce_file_format=True)
