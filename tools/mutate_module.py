@@ -2,7 +2,7 @@
 
 Each fault is one replacement in one file. The module's tests of that part run on a copy of the checkout, the likeliest
 first; a fault that no test notices survives, and is printed. Those that change no behavior are listed with the reason.
-It takes an hour or two, and is no part of `make test`.
+Tests that fail without any fault end the tool. It takes an hour or two, and is no part of `make test`.
 """
 
 import os
@@ -15,8 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = "LMIDiffusion/LMIDiffusionSlicer"
-_COPIED = ("LMIDiffusion", "Testing", "pyproject.toml", "tools", "LMIDiffusion.json", "CMakeLists.txt", "LICENSE")
-_LINKED = ("LMIDiffusionLib",)
+_COPIED = (
+    "LMIDiffusion",
+    "LMIDiffusionLib",
+    "Testing",
+    "pyproject.toml",
+    "tools",
+    "LMIDiffusion.json",
+    "CMakeLists.txt",
+    "LICENSE",
+)
 _SECONDS = 900
 
 
@@ -467,7 +475,7 @@ FAULTS_OF_MODULE = (
         (f"{FEATURES}::kept_ones",),
     ),
     Fault(
-        "a run that ended is cancelled once more",
+        "a run that is waited for goes on after quitting",
         "Logic/TranslationRun.py",
         "            self._loop = None\n            self.cancel()\n",
         "            self._loop = None\n",
@@ -482,6 +490,9 @@ def main(numbers: list[int]) -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         _copy(folder)
+        for tests in dict.fromkeys(tests for _, fault in chosen for tests in fault.tests):
+            if not _passes(tests, folder):
+                raise SystemExit(f"{tests} fails without any fault")
         survivors = [fault for number, fault in chosen if not _isKilled(number, fault, folder)]
     unexplained = [fault for fault in survivors if not fault.equivalent]
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} faults were noticed")
@@ -497,8 +508,6 @@ def _copy(folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    for name in _LINKED:
-        (folder / name).symlink_to(ROOT / name)
 
 
 def _isKilled(number: int, fault: Fault, folder: Path) -> bool:
