@@ -16,6 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = "LMIDiffusion/LMIDiffusionSlicer"
 _COPIED = (
+    *("LMIDiffusion", "LMIDiffusionLib", "Testing", "tools", "pyproject.toml"),
+    *("LMIDiffusion.json", "CMakeLists.txt", "LICENSE"),
+)
     "LMIDiffusion",
     "LMIDiffusionLib",
     "Testing",
