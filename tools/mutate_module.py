@@ -19,15 +19,6 @@ _COPIED = (
     *("LMIDiffusion", "LMIDiffusionLib", "Testing", "tools", "pyproject.toml"),
     *("LMIDiffusion.json", "CMakeLists.txt", "LICENSE"),
 )
-    "LMIDiffusion",
-    "LMIDiffusionLib",
-    "Testing",
-    "pyproject.toml",
-    "tools",
-    "LMIDiffusion.json",
-    "CMakeLists.txt",
-    "LICENSE",
-)
 _SECONDS = 900
 
 
