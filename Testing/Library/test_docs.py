@@ -323,6 +323,8 @@ def test_scripts_for_schedulers_are_shell_and_agree_with_the_processes_that_they
     assert len(SCRIPTS) == 3
     for text in SCRIPTS:
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        cores = "--cpus-per-task" in text and "\nsrun " in text
+        assert not cores or "SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in text, "srun does not take them over"
         asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", text, re.MULTILINE))
         (words,) = (found for line in commands("bash", text) if (found := own_arguments(line)))
         parsed = parser_for(words).parse_args(words)

@@ -139,3 +139,10 @@ echo "${{COMPREPLY[@]}}"
 """
     shown = subprocess.run([bash, "-c", ask], capture_output=True, text=True, check=True).stdout
     assert offered in shown.split()
+
+
+def test_info_tells_nothing_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["info", "t1w-ixi-2mm"])
+    shown = capsys.readouterr().out
+    assert "modality" in shown and "None" not in shown
