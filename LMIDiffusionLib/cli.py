@@ -6,7 +6,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 from . import __version__
 from .commands import demo, doctor, info, prepare, serve, translate, translate_cohort
@@ -44,13 +44,12 @@ COMMANDS: dict[str, Command] = {
     "info": info,
     "demo": demo,
     "doctor": doctor,
-    "evaluate": quality,
     "benchmark quality": quality,
     "benchmark downstream": downstream,
     "benchmark figure": figure,
     "benchmark speed": speed,
 }
-_HIDDEN = {"evaluate"}  # the former name of benchmark quality
+_FORMER_NAMES = {"evaluate": ("benchmark", "quality")}
 _GROUPS = {"benchmark": "Compare methods, run tools on translations, measure speed."}
 _EXAMPLE = "example:"
 
@@ -58,7 +57,9 @@ _EXAMPLE = "example:"
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 when done, 2 for bad input, 130 when interrupted."""
     prepare_process()
-    words = sys.argv[1:] if arguments is None else arguments
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
+    if words and words[0] in _FORMER_NAMES:
+        words[:1] = _FORMER_NAMES[words[0]]
     parsed = parser_for(words).parse_args(words)
     if getattr(parsed, "threads", None) is not None:
         limit_threads(parsed.threads)
@@ -94,7 +95,7 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def full_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands with all their arguments."""
-    return _parser(lambda name: name not in _HIDDEN)
+    return _parser(lambda name: True)
 
 
 def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
@@ -117,13 +118,12 @@ def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
         if group not in menus:
             part = menus[""].add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
             menus[group] = part.add_subparsers(title="commands", required=True, metavar="COMMAND")
-        shown: dict[str, Any] = {} if name in _HIDDEN else {"help": command.SUMMARY}
         each = menus[group].add_parser(
             last,
             description=command.SUMMARY,
             epilog=f"{_EXAMPLE}\n  {command.EXAMPLE}",
             formatter_class=_HelpFormatter,
-            **shown,
+            help=command.SUMMARY,
         )
         each.set_defaults(run=command.run)
         if has_arguments(name):

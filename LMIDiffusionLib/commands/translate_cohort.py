@@ -108,12 +108,12 @@ def _print_plan(plan: Iterable[tuple[str, str]]) -> None:
 
 
 def _tell(report: CohortReport | None, output: Path) -> None:
-    """Name what has failed, and leave with status 1 if anything has."""
+    """Name the failed scans, and exit with status 1 if there are any."""
     if report is None:
         return
     for name, reason in report.failures:
         print(f"{name}: {reason}", file=sys.stderr)
-    busy = f", {report.busy} are at work in another call" if report.busy else ""
-    print(f"{report.done} scans are translated, {len(report.failures)} could not be{busy}; see {output}.")
+    busy = f", {report.busy} in another call" if report.busy else ""
+    print(f"Scans: {report.done} translated, {len(report.failures)} failed{busy}; see {output}.")
     if report.failures:
         sys.exit(1)

@@ -281,7 +281,7 @@ def test_only_what_a_killed_call_has_left_is_removed(
     for path in (left, busy, *mine):
         path.write_text("half")
     assert run_cohort(folder, output) == 0
-    assert "1 are at work in another call" in capsys.readouterr().out
+    assert "1 in another call" in capsys.readouterr().out
     assert not left.exists()
     assert all(path.read_text() == "half" for path in (busy, *mine))
     assert found(output) == {f"sub-0{number}/T2w_desc-translated_T1w.nii.gz" for number in (1, 2)}

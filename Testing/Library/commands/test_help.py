@@ -12,7 +12,7 @@ import pytest
 from LMIDiffusionLib.cli import COMMANDS, main, parser_for
 from LMIDiffusionLib.images.volume import Volume, write_volume
 
-NAMES = sorted(COMMANDS.keys() - {"evaluate"})
+NAMES = sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,10 +54,12 @@ def test_an_unknown_option_shows_the_usage_of_its_command(name: str, capsys: pyt
 
 
 def test_the_former_name_of_a_command_works_without_being_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["no-such-command"])
+    assert "evaluate" not in capsys.readouterr().err
     with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    assert "evaluate" not in capsys.readouterr().out
-    assert parser_for(["evaluate"]).parse_args(["evaluate", "pairs.csv", "--output", "scores"]).every == 1
+        main(["evaluate", "--help"])
+    assert capsys.readouterr().out.startswith("usage: lmidiffusion benchmark quality")
 
 
 def test_help_needs_no_package_of_an_extra() -> None:
@@ -145,4 +147,4 @@ def test_info_tells_nothing_that_is_not_known(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit, match="0"):
         main(["info", "t1w-ixi-2mm"])
     shown = capsys.readouterr().out
-    assert "modality" in shown and "None" not in shown
+    assert "modality" in shown and not re.search(r" None$", shown, re.MULTILINE)
