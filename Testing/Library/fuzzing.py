@@ -179,7 +179,7 @@ def _affine_of_nifti(path: Path) -> Affine | None:
     """The rows of the sform, or the matrix of the quaternion, as the standard has it, without a library."""
     data = path.read_bytes()
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    order = "<" if struct.unpack_from("<i", data)[0] == 348 else ">"
+    order = "<" if 1 <= struct.unpack_from("<h", data, 40)[0] <= 7 else ">"
     qform, sform = struct.unpack_from(f"{order}2h", data, 252)
     affine = np.eye(4)
     if sform > 0:

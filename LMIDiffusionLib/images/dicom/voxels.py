@@ -21,7 +21,7 @@ from .headers import RESCALING, Slice, number_of
 # Transfer syntaxes that pydicom decodes by itself: not compressed, deflated and run-length encoded.
 _PLAIN = tuple(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99", ".5"))
 _START_SECONDS, _FILE_SECONDS = 12.0, 2.0
-_MEMORY = 640 * 2**20  # bytes that decoding may take
+_MEMORY = 512 * 2**20  # bytes that decoding may take
 _LIBRARY = Path(__file__).resolve().parents[3]
 
 Plane = NDArray[np.number]

@@ -35,6 +35,7 @@ _LARGEST_MATRIX = 100_000  # bytes of the file beside an Analyze file
 _UNIT_BITS = 7
 _UNITS = {1: 1000.0, 3: 0.001}  # millimeters, of NIfTI's xyzt_units
 _SPATIAL_AXES = 3
+_LARGEST_CODE = 5  # of coordinate systems
 _QUATERNION_TOLERANCE = 4e-7  # nibabel's
 _INTERCEPT, _SLOPE = "scl_inter", "scl_slope"
 
@@ -175,6 +176,9 @@ def _start(header: Any, path: Path, kind: Any) -> int:
 
 def _check_place(header: Any, path: Path) -> None:
     """Refuse a NIfTI header that does not say how large voxels are, or gives them an impossible place."""
+    for name in ("qform_code", "sform_code"):
+        if not 0 <= header[name] <= _LARGEST_CODE:  # nibabel takes them for 0
+            raise unreadable(path, f"its {name} is {int(header[name])}, which NIfTI does not know")
     if header["sform_code"] > 0:
         rows = np.array([header[f"srow_{axis}"] for axis in "xyz"], np.float64)
         if not np.isfinite(rows).all() or abs(np.linalg.det(rows[:, :3])) == 0:

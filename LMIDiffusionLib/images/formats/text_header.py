@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from .stored_image import SLACK, damaged, unreadable
 
 _AT_ONCE = 2**20
 _MOST_AXES = 16
+_LONGEST_NAME = 255  # bytes
 _LONGEST_NUMBER = 32  # characters
 
 
@@ -24,9 +26,9 @@ def integers(text: str, name: str, path: Path) -> tuple[int, ...]:
     Raises:
         UserError: it holds anything else, or very many.
     """
-    words = text.split()
+    words = text.split(maxsplit=_MOST_AXES)
     try:
-        if len(words) <= _MOST_AXES:
+        if len(words) <= _MOST_AXES and "_" not in text:  # which Python allows in numbers
             return tuple(int(word) for word in words)
     except ValueError:
         pass
@@ -40,7 +42,7 @@ def reals(text: str, name: str, path: Path, *, count: int) -> NDArray[np.float64
         UserError: it holds anything else, or another count.
     """
     try:
-        numbers = np.array([float(word) for word in text.split()[: count + 1]])
+        numbers = np.array([float(word) for word in text.replace("_", "?").split()[: count + 1]])
     except ValueError:
         numbers = np.empty(0)
     if len(numbers) != count or not np.isfinite(numbers).all():
@@ -59,7 +61,8 @@ def data_file(header: Path, name: str, field: str) -> Path:
         UserError: the name leads elsewhere, or stands for several files.
     """
     plain = name.removeprefix("./")
-    if not plain or Path(plain).name != plain or "\\" in plain or "\0" in plain or "%" in plain or plain == "LIST":
+    is_plain = Path(plain).name == plain and not set(plain) & set("\\\0%") and len(os.fsencode(plain)) <= _LONGEST_NAME
+    if not plain or not is_plain or plain == "LIST":
         reason = f"its {field} is {_short(name)} where the name of one file in its own folder is needed"
         raise unreadable(header, reason)
     return header.with_name(plain)
