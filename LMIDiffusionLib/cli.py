@@ -14,6 +14,7 @@ from .commands.benchmark import downstream, figure, quality, speed
 from .commands.completion import SHELLS
 from .commands.process_setup import chosen_output, limit_threads, prepare_process
 from .commands.training import train, train_cyclegan, train_regression, train_stylegan
+from .errors import printable
 from .interface.events import Error, ErrorKind, failure
 
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
@@ -82,7 +83,7 @@ def _report_error(parsed: argparse.Namespace, reason: Error) -> None:
         EventReporter().report(reason)
     if getattr(parsed, "verbose", False):
         traceback.print_exc()
-    print(f"lmidiffusion: {reason.message}", file=sys.stderr)
+    print(f"lmidiffusion: {printable(reason.message)}", file=sys.stderr)
 
 
 def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:

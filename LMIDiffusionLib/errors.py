@@ -28,3 +28,15 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def printable(text: object) -> str:
+    """Text for a terminal, in which characters that would steer it, such as escapes in file names, are spelled out."""
+    return "".join(
+        each
+        if each.isprintable() or each == "\n"
+        else each.encode("ascii", "backslashreplace").decode()
+        if ord(each) > 127
+        else f"\\x{ord(each):02x}"
+        for each in str(text)
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import printable
 from .arguments import add_sampling, add_spread, add_verbosity, positive, sampling
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def run(parsed: argparse.Namespace) -> None:
 def _print_plan(plan: Iterable[tuple[str, str]]) -> None:
     actions: Counter[str] = Counter()
     for name, action in plan:
-        print(f"{name}: {action}")
+        print(printable(f"{name}: {action}"))
         actions[action.partition(":")[0]] += 1
     print("; ".join(f"{count} {action}" for action, count in actions.items()))
 
@@ -112,7 +113,7 @@ def _tell(report: CohortReport | None, output: Path) -> None:
     if report is None:
         return
     for name, reason in report.failures:
-        print(f"{name}: {reason}", file=sys.stderr)
+        print(printable(f"{name}: {reason}"), file=sys.stderr)
     busy = f", {report.busy} in another call" if report.busy else ""
     print(f"Scans: {report.done} translated, {len(report.failures)} failed{busy}; see {output}.")
     if report.failures:

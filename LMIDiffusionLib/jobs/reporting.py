@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from ..errors import printable
 from ..interface.events import Event, Result, Stage, to_line
 from ..interface.notices import Notice
 from ..interface.progress import Progress
@@ -44,7 +45,7 @@ class TerminalReporter:
         elif isinstance(event, Progress):
             self._show(event)
         elif isinstance(event, Notice):
-            print(f"lmidiffusion: {event.message}", file=sys.stderr, flush=True)
+            print(f"lmidiffusion: {printable(event.message)}", file=sys.stderr, flush=True)
         elif isinstance(event, Result):
             _print_summary(event)
 
@@ -63,7 +64,7 @@ class TerminalReporter:
 
 def _print_summary(result: Result) -> None:
     for path in filter(None, (result.output, result.segmentation, result.uncertainty, result.volumes)):
-        print(f"Wrote {path}")
+        print(f"Wrote {printable(path)}")
     for each in result.classes:
         print(f"  {each.label} {each.name:<13} {each.milliliters:9.1f} ml")
     print(f"Done in {result.seconds:.0f} s.")
