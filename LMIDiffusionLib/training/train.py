@@ -69,6 +69,9 @@ def train(
         UserError: the data or the checkpoint to start from cannot be used, or the output folder holds another training.
     """
     condition, start = condition_of_options(model), start_of(model)
+    # What cannot be used is found before anything is read and written.
+    files = training_files(data, reading)
+    watching = [] if pairs is None else [PairScores(pairs, output / "scores.csv", reading)]
     resume_from = resume_file(output, resume=resume)
     lightning.seed_everything(fit.seed, verbose=False)
     shape = network_shape(model, condition, start)
@@ -80,12 +83,10 @@ def train(
     module = _module(statistics.images, condition, shape, start, fit)
     timer = Timer(verbose=False)
     names = [scan.name for scan in held_out]
-    record = training_record(training_files(data, reading), names, reading=reading, model=model, fit=fit)
+    record = training_record(files, names, reading=reading, model=model, fit=fit)
     exporter = CheckpointExporter(output, reading, model, *_centres(statistics, reading.modality), timer, record)
     loaders = CutData(training, held_out, reading, fit, mix)
-    callbacks = [timer, exporter, CutPictures(loaders.held_out[:_PICTURES], output / "pictures")]
-    if pairs is not None:
-        callbacks.append(PairScores(pairs, output / "scores.csv", reading))
+    callbacks = [timer, exporter, CutPictures(loaders.held_out[:_PICTURES], output / "pictures"), *watching]
     every = max(1, min(_VALIDATION_STEPS, fit.steps) // fit.steps_per_epoch)
     trainer = make_trainer(output, fit, callbacks, epochs_per_validation=every)
     fit_module(trainer, module, loaders, resume_from)

@@ -425,12 +425,15 @@ def test_a_training_of_several_sizes_with_label_maps_is_scored_on_pairs_that_it_
     ("more", "message"),
     [
         (["--finest-pixel-size", "5"], "at most as large"),
-        (["--label-maps", "nowhere"], "nowhere is no folder"),
+        (["--label-maps", "nowhere"], "nowhere does not exist"),
         (["--pairs", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--label-maps", ".", "--modality", "T2w"], "T1w alone"),
     ],
 )
-def test_options_that_cannot_be_used_are_refused(data: Path, tmp_path: Path, more: list[str], message: str) -> None:
+def test_options_that_cannot_be_used_are_refused_before_anything_is_written(
+    data: Path, tmp_path: Path, more: list[str], message: str
+) -> None:
     ended = _train(data, tmp_path / "out", *more)
     assert ended.returncode == 2
     assert message in ended.stderr
+    assert not (tmp_path / "out").exists()
