@@ -1,4 +1,4 @@
-"""What lies outside the head, brought to zero: scans come z-scored, shifted, and filled with -32768 outside a mask."""
+"""Zero background: scans come z-scored, shifted, and filled with -32768 outside a mask."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def _mode(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _lies_within(scan: NDArray[np.float64], candidate: float) -> bool:
-    """Whether a scan holds many values that are clearly lower than that of its border."""
+    """True for a scan with many values that are clearly lower than that of its border."""
     _, span = _range(scan)
     return float((scan < candidate - _RINGING * span).mean()) > _LOST_BELOW_FILL
 
 
 def _is_air(border: NDArray[np.float64], lowest: float, span: float) -> bool:
-    """Whether the border of a scan lies just above its lowest value, as air does and a crop of tissue does not."""
+    """True for a border just above the lowest value of the scan, as air lies and a crop of tissue does not."""
     return float((border <= lowest + _RINGING * span).mean()) > _AIR_AT_BORDER
 
 

@@ -16,7 +16,7 @@ NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".mha")
 MGH_ENDINGS = (".mgz",)
 VOLUME_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, *MGH_ENDINGS)
-"""What the name of a volume's file ends in, the commonest first."""
+"""Endings of the names of volumes, the commonest first."""
 
 
 def ending(path: Path) -> str:
@@ -46,7 +46,7 @@ def named_volumes(folder: Path, suffix: str) -> dict[str, Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file.
+    """Tell whether there is such a file.
 
     Raises:
         UserError: its folder cannot be entered, so that nobody knows.

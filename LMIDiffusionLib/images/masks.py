@@ -16,7 +16,7 @@ from .volume import Volume, VolumeLike, as_volume, place_of
 # A label map stored with a scale factor reads 2 as 1.99.
 _LABEL_TOLERANCE = 0.01
 # Grids of one size whose middles lie farther apart than this belong to different scans, or a header was lost.
-_SAME_PLACE = 5.0  # millimetres
+_SAME_PLACE = 5.0  # millimeters
 _INSIDE = 0.5
 # Shares of the head, of what is not head, and the volume of the largest brains, in milliliters.
 _WHOLE_HEAD, _NO_HEAD, _MUCH_AIR, _LARGEST_BRAIN = 0.9, 0.01, 0.5, 2000.0
@@ -107,14 +107,14 @@ def _on_grid(volume: Volume, reference: Volume, place: str) -> NDArray[np.number
     if volume.array.shape == shape and np.linalg.norm(_middle(volume) - _middle(reference)) > _SAME_PLACE:
         raise UserError("has the volume's size but lies elsewhere in space; correct its header.", place=place)
     to_volume = np.linalg.inv(volume.affine) @ reference.affine
-    # A voxel reaches half its size beyond its centre, at the border of a volume too.
+    # A voxel reaches half its size beyond its center, at the border of a volume too.
     return ndimage.affine_transform(
         volume.array, to_volume[:3, :3], to_volume[:3, 3], output_shape=shape, order=0, mode="grid-constant", cval=0
     )
 
 
 def _middle(volume: Volume) -> NDArray[np.float64]:
-    """Centre of the field of view in millimetres."""
+    """Center of the field of view in millimeters."""
     middle: NDArray[np.float64] = (volume.affine @ [*((n - 1) / 2 for n in volume.array.shape), 1])[:3]
     return middle
 

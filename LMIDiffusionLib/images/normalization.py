@@ -56,7 +56,7 @@ def head_outlines(
 def smoothed_within(slices: NDArray[np.floating], mask: NDArray[np.bool_], *, sigma: float) -> NDArray[np.float32]:
     """Slices (S, H, W) smoothed by a Gaussian of `sigma` pixels inside a mask, from nothing but what the mask holds.
 
-    Outside the mask they are 0 (normalised convolution, Knutsson and Westin 1993).
+    Outside the mask they are 0 (normalized convolution, Knutsson and Westin 1993).
     """
     widths = (0, sigma, sigma)
     share = ndimage.gaussian_filter(mask.astype(np.float32), widths)

@@ -14,7 +14,7 @@ AXIAL = "axial"
 
 
 def check_planes(names: Sequence[str]) -> None:
-    """Whether a network can be for slices of these planes.
+    """Check names of planes that a network is for.
 
     Raises:
         ValueError: one is unknown or there twice, or the axial one is not the first.
@@ -24,5 +24,5 @@ def check_planes(names: Sequence[str]) -> None:
 
 
 def in_plane(affine: NDArray[np.float64], plane: str) -> NDArray[np.float64]:
-    """An affine (4, 4) to millimetres along the rows, the columns and through the slices of a plane."""
+    """An affine (4, 4) to millimeters along the rows, the columns and through the slices of a plane."""
     return affine[[*PLANES[plane], 3]]

@@ -33,20 +33,20 @@ _OVERLAY_OPACITY = 0.45
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a picture: a title and colours (I, J, K, 3) on the shared grid."""
+    """One column of a picture: a title and colors (I, J, K, 3) on the shared grid."""
 
     title: str
     colours: Colours
 
 
 def save_picture(path: Path, values: NDArray[np.number]) -> None:
-    """Write grey values (H, W) or colours (H, W, 3) in [0, 1] as a PNG file."""
+    """Write gray values (H, W) or colors (H, W, 3) in [0, 1] as a PNG file."""
     pixels = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
     save_image(path, Image.fromarray(pixels))
 
 
 def grey(values: NDArray[np.number]) -> Colours:
-    """Intensities in [0, 1] as grey."""
+    """Intensities in [0, 1] as gray."""
     return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
 
 
@@ -57,7 +57,7 @@ def heat(values: NDArray[np.number]) -> Colours:
 
 
 def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colours:
-    """Labels from `first_label` on in colour over intensities in [0, 1]."""
+    """Labels from `first_label` on in color over intensities in [0, 1]."""
     opacity = np.where(labels >= first_label, _OVERLAY_OPACITY, 0)[..., None]
     colours = CLASS_COLOURS[np.maximum(labels.astype(int) - first_label, 0)]
     return ((1 - opacity) * grey(values) + opacity * colours).astype(np.float32)
@@ -162,7 +162,7 @@ def plane(
     """One plane of an array (I, J, K, ...) as a picture: up is up (or front, in the axial plane), and right is left.
 
     Returns:
-        Pixels (rows, columns, ...) and their width and height in millimetres.
+        Pixels (rows, columns, ...) and their width and height in millimeters.
     """
     to_canonical = io_orientation(affine)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..interface.checkpoint_header import MINIMUM_PIXELS
 from .planes import AXIAL, in_plane
 
-# In millimetres: beyond it the header is in other units, and the slices could fill all memory.
+# In millimeters: beyond it the header is in other units, and the slices could fill all memory.
 _MAXIMUM_EXTENT = 3000.0
 
 
@@ -31,8 +31,8 @@ class SliceGrid:
         """
         Args:
             shape: (I, J, K) of the volume.
-            affine: (4, 4), voxel indices to millimetres.
-            pixel_size: side of the pixels in millimetres.
+            affine: (4, 4), voxel indices to millimeters.
+            pixel_size: side of the pixels in millimeters.
             plane: of the slices, name in `planes.PLANES`.
 
         Raises:
@@ -72,7 +72,7 @@ class SliceGrid:
         return SliceGrid(self._shape, self.affine, pixel_size=self.pixel_size, plane=plane)
 
     def with_pixel_size(self, pixel_size: float) -> SliceGrid:
-        """Slices of the same volume on pixels of another side in millimetres."""
+        """Slices of the same volume on pixels of another side in millimeters."""
         return SliceGrid(self._shape, self.affine, pixel_size=pixel_size, plane=self.plane)
 
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:

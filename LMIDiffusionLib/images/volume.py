@@ -21,7 +21,7 @@ from .formats.stored_image import StoredImage, not_scalar
 from .itk import write_itk
 from .voxel_repairs import without_gaps, without_wraps
 
-_GRID_TOLERANCE = 0.01  # millimetres
+_GRID_TOLERANCE = 0.01  # millimeters
 # Types of voxels that files hold: NIfTI, NRRD and MetaImage; MGH.
 _TYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 _MGH_TYPES = ("uint8", "int16", "uint16", "int32", "float32")
@@ -37,7 +37,7 @@ class Volume:
 
     Attributes:
         array: (I, J, K) voxels, any real dtype, finite.
-        affine: (4, 4) matrix from voxel indices to millimetres, right-anterior-superior.
+        affine: (4, 4) matrix from voxel indices to millimeters, right-anterior-superior.
         header: the NIfTI header it was read with, whose geometry is written back unchanged.
     """
 
@@ -67,7 +67,7 @@ class Volume:
         return image_class(array, image.header.get_best_affine(), image.header, dtype=array.dtype)
 
     def shares_grid_with(self, other: Volume) -> bool:
-        """Whether both have as many voxels in the same places, to a hundredth of a millimetre."""
+        """True if both have as many voxels in the same places, to a hundredth of a millimeter."""
         return self.array.shape == other.array.shape and np.allclose(self.affine, other.affine, atol=_GRID_TOLERANCE)
 
 

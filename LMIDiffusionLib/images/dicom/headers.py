@@ -306,7 +306,7 @@ def _values_in(groups: Sequence[Any]) -> dict[str, Any]:
 
 
 def _check_image(header: dict[str, Any], path: Path) -> None:
-    """Pass the header of an image of grey values that the file is large enough for.
+    """Pass the header of an image of gray values that the file is large enough for.
 
     Raises:
         _UnusableFile: it is none; without a reason for reports and the like.
