@@ -83,14 +83,14 @@ def draw_patches(checkpoint: Checkpoint) -> Figure:
     axes[2].set_title("nine pixels: one value\ntells the other", fontsize=10)
     _draw_candidates(axes[3], proton, truth)
     whole = local_mutual_information(proton, truth)[0, 0].numpy()
-    _show(axes[4], whole, "LMI(PDw, T1w)", high=None, colours="magma")
+    _show(axes[4], whole, "LMI(PDw, T1w)", high=None, colors="magma")
     _frame(axes[4], np.array(_CORNER) + _PART // 2, _PART, "tab:orange")
     return figure
 
 
-def _frame(axis: Any, centre: Any, size: int, colour: str) -> None:
-    row, column = np.broadcast_to(centre, 2) - size / 2
-    axis.add_patch(Rectangle((column, row), size, size, fill=False, edgecolor=colour, linewidth=2))
+def _frame(axis: Any, center: Any, size: int, color: str) -> None:
+    row, column = np.broadcast_to(center, 2) - size / 2
+    axis.add_patch(Rectangle((column, row), size, size, fill=False, edgecolor=color, linewidth=2))
 
 
 def _draw_candidates(axis: Any, first: Tensor, second: Tensor) -> None:
@@ -99,7 +99,7 @@ def _draw_candidates(axis: Any, first: Tensor, second: Tensor) -> None:
     shifted = [torch.roll(second, (-down, -right), (2, 3)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     maps = torch.cat([local_mutual_information(first, each, search_size=1) for each in shifted], 1)
     values = maps[0, :, row, column].reshape(3, 3).numpy()
-    _show(axis, values, "information for each\nshift: the largest counts", high=values.max() * 1.1, colours="magma")
+    _show(axis, values, "information for each\nshift: the largest counts", high=values.max() * 1.1, colors="magma")
     for (down, right), value in np.ndenumerate(values):
         best, bright = value == values.max(), value > 0.6 * values.max()
         style = {"color": "black" if bright else "white", "weight": "bold" if best else "normal"}
@@ -115,7 +115,7 @@ def draw_maps(checkpoint: Checkpoint) -> Figure:
     for (name, image), (above, below) in zip(images.items(), figure.subplots(2, len(images)).T, strict=True):
         _show(above, _upright(image), name)
         information = checkpoint.condition.source_maps(image)[:, :1]
-        _show(below, _upright(information), "LMI(F, F)" if name == "PDw" else "", high=None, colours="magma")
+        _show(below, _upright(information), "LMI(F, F)" if name == "PDw" else "", high=None, colors="magma")
     return figure
 
 
@@ -144,7 +144,7 @@ def draw_steps(checkpoint: Checkpoint) -> Figure:
     for number, (above, middle, below) in zip(_SHOWN, axes.T, strict=False):
         state, sigma = states[number], levels[number].item()
         _show(above, _upright(state), f"sigma {sigma:.2g}", low=-sigma, high=1 + sigma)
-        _show(middle, _upright(checkpoint.condition.noisy_maps(proton, state)), "", high=None, colours="magma")
+        _show(middle, _upright(checkpoint.condition.noisy_maps(proton, state)), "", high=None, colors="magma")
         _show(below, _upright(denoise(state, sigma)), "")
     for axis, text in zip(axes[:, 0], ("slice so far, F_t", "LMI(F, F_t)", "network's estimate"), strict=True):
         axis.set_ylabel(text)
@@ -170,9 +170,9 @@ def _show(
     *,
     low: float = 0.0,
     high: float | None = 1.0,
-    colours: str = "gray",
+    colors: str = "gray",
 ) -> None:
-    axis.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    axis.imshow(image, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
     axis.set_title(title, fontsize=10)
     axis.set_xticks([])
     axis.set_yticks([])

@@ -38,13 +38,13 @@ class BaselineTrainingRecord:
 
     Attributes:
         training_data: description of the training data.
-        licence: license of the weights.
+        license: license of the weights.
         training_steps: number of optimizer steps.
         training_seconds: wall-clock time of the training, all resumptions included.
     """
 
     training_data: str
-    licence: str
+    license: str
     training_steps: int = 0
     training_seconds: float = 0.0
 

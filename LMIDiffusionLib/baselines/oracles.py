@@ -29,7 +29,7 @@ class Oracle(IntensityMapping):
         Args:
             source: (I, J, K) in [0, 1].
             target: the true target on the same grid, in [0, 1].
-            tissues: 1 CSF, 2 grey matter, 3 white matter, 0 elsewhere; None where they are not known.
+            tissues: 1 CSF, 2 gray matter, 3 white matter, 0 elsewhere; None where they are not known.
 
         Raises:
             NoLabelsError: the mapping needs tissues.

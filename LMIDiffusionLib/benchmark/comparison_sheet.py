@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images.files import atomic_path
-from ..images.rendering import Colours, compose, grey, overlay, save_image, to_picture
+from ..images.rendering import Colors, compose, gray, overlay, save_image, to_picture
 from ..model.checkpoint import Checkpoint
-from ..segmentation.classes import nearest_centre
+from ..segmentation.classes import nearest_center
 from .pairs import Pair
 from .people import headline_pairs, methods_of, subject_means
 from .scores import PairScores
@@ -25,7 +25,7 @@ _MARKERS = "os^Dv"
 
 GroundTruths = Mapping[str, NDArray[np.float32]]
 """True slices (N, H, W) by name of the pair."""
-Row = tuple[str, int, list[Colours]]
+Row = tuple[str, int, list[Colors]]
 """Name of a row, the factor that enlarges its pictures, and the pictures."""
 
 
@@ -82,7 +82,7 @@ def comparison_rows(name: str, slices: Sequence[NDArray[np.float32]], checkpoint
     upright = [np.rot90(each) for each in slices]
     return [
         (name, _ENLARGEMENT, [_framed(each) for each in upright]),
-        ("close-up", _CLOSE_UP, [grey(each[_middle(each)]) for each in upright]),
+        ("close-up", _CLOSE_UP, [gray(each[_middle(each)]) for each in upright]),
         ("classes", _ENLARGEMENT, [_classes(each, checkpoint) for each in upright]),
     ]
 
@@ -93,17 +93,17 @@ def _middle(image: NDArray[np.float32]) -> tuple[slice, slice]:
     return slice(top, top + image.shape[0] // 2), slice(left, left + image.shape[1] // 2)
 
 
-def _framed(image: NDArray[np.float32]) -> Colours:
+def _framed(image: NDArray[np.float32]) -> Colors:
     """Return an image in gray with a frame around the part that the close-up shows."""
-    colors = grey(image)
+    colors = gray(image)
     middle = colors[_middle(image)]
     for edge in (middle[0], middle[-1], middle[:, 0], middle[:, -1]):
         edge[:] = _FRAME
     return colors
 
 
-def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colours:
-    return overlay(image, nearest_centre(image, checkpoint.centres(None)))
+def _classes(image: NDArray[np.float32], checkpoint: Checkpoint) -> Colors:
+    return overlay(image, nearest_center(image, checkpoint.centers(None)))
 
 
 def save_sheet(path: Path, titles: Sequence[str], rows: Sequence[Row]) -> None:

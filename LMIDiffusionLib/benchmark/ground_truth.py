@@ -38,7 +38,7 @@ class GroundTruth:
         brain: mask of the brain; None where it is not known.
         outside: mask of the head without the brain, empty in slices that show little else than brain; None where the
             brain is not known.
-        tissues: 1 CSF, 2 grey matter, 3 white matter; None without labels.
+        tissues: 1 CSF, 2 gray matter, 3 white matter; None without labels.
         groups: masks of parts of the brain by name, whose mean intensities are compared; empty without labels.
         tissue_volume: tissues of the whole target, (I, J, K); None without labels.
     """

@@ -23,7 +23,7 @@ class Pair:
         name: unique name in tables.
         source: file of any contrast.
         target: file of the target modality.
-        brain: file of a brain mask, a map of tissues (1 CSF, 2 grey matter, 3 white matter), or labels of DLMUSE.
+        brain: file of a brain mask, a map of tissues (1 CSF, 2 gray matter, 3 white matter), or labels of DLMUSE.
         subject: identity of the person, the simulation or the atlas; statistics count every subject once.
         group: name of the set that the pair belongs to, for a table of sets; empty for none.
         kind: what the subject is; only people enter headline tables.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..images.files import atomic_path
 from ..model.checkpoint import Checkpoint
-from ..segmentation.classes import nearest_centre, segment_tissues
+from ..segmentation.classes import nearest_center, segment_tissues
 from . import metrics
 from .ground_truth import GroundTruth
 from .metrics import Region
@@ -27,7 +27,7 @@ MEASURES = {
     "gradient": "Gradient",
 }
 """Measures of every region and their headings; the matched ones are taken after `metrics.tone_matched`."""
-TISSUE_MEASURES = {"dice_csf": "CSF", "dice_grey": "Grey", "dice_white": "White"}
+TISSUE_MEASURES = {"dice_csf": "CSF", "dice_gray": "Gray", "dice_white": "White"}
 TARGET_TISSUE_MEASURES = {measure: f"target_{measure}" for measure in TISSUE_MEASURES}
 """Names for the same Dice of the true target's own classes, which is the Dice of a perfect translation."""
 WHOLE, BRAIN, OUTSIDE = "", "brain_", "outside_"
@@ -169,8 +169,8 @@ class _Comparison:
     def from_images(cls, images: NDArray[np.float32], truth: GroundTruth, checkpoint: Checkpoint) -> _Comparison:
         matched = metrics.tone_matched(images, truth.images, truth.head)
         similarity, matched_similarity = (metrics.ssim_map(each, truth.images) for each in (images, matched))
-        centers = checkpoint.centres(None)
-        classes, true_classes = (nearest_centre(each, centers) for each in (images, truth.images))
+        centers = checkpoint.centers(None)
+        classes, true_classes = (nearest_center(each, centers) for each in (images, truth.images))
         return cls(images, truth.images, matched, similarity, matched_similarity, classes, true_classes, len(centers))
 
     def measures(self, prefix: str, region: Region) -> tuple[dict[str, metrics.SliceValues], dict[str, float]]:
@@ -191,10 +191,10 @@ def _tissue_dice(
     images: NDArray[np.float32], truth: GroundTruth, checkpoint: Checkpoint
 ) -> dict[str, metrics.SliceValues]:
     """Return the Dice of tissues inside the brain against labels, or against the true target's own classes."""
-    if checkpoint.tissue_centres is None or truth.brain is None:
+    if checkpoint.tissue_centers is None or truth.brain is None:
         return {}
     found, target_tissues = (
-        segment_tissues(each, checkpoint.tissue_centres, truth.brain).labels for each in (images, truth.images)
+        segment_tissues(each, checkpoint.tissue_centers, truth.brain).labels for each in (images, truth.images)
     )
     tissues = target_tissues if truth.tissues is None else truth.tissues
     values = {}

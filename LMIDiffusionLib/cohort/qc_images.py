@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..images.rendering import CLASS_COLOURS, Colours, compose, grey, head_centre, overlay, plane, to_picture
+from ..images.rendering import CLASS_COLORS, Colors, compose, gray, head_center, overlay, plane, to_picture
 from ..images.volume import Volume
 from ..segmentation.classes import TISSUES, Segmentation
 
@@ -26,14 +26,14 @@ def save_strip(path: Path, source: Volume, translation: Volume, segmentation: Se
         translation: in [0, 1], on the same grid.
         segmentation: of the translation.
     """
-    center = head_centre(source)
+    center = head_center(source)
     first_label = _first_label(segmentation.names)
     views: tuple[list[Image.Image], ...] = ([], [], [])
     for axis in (2, 1, 0):
         arrays = (source.array, translation.array, segmentation.labels)
         planes = [plane(each, source.affine, axis, center[axis]) for each in arrays]
         (before, after, labels), spacing = [each for each, _ in planes], planes[0][1]
-        pictures = (grey(before), grey(after), overlay(after, labels, first_label=first_label))
+        pictures = (gray(before), gray(after), overlay(after, labels, first_label=first_label))
         for view, colors in zip(views, pictures, strict=True):
             view.append(_square(colors, spacing))
     strip = compose([[compose([view], gap=_GAP) for view in views]], gap=_WIDE_GAP)
@@ -50,11 +50,11 @@ def color_of(label: int, names: tuple[str, ...]) -> str:
     number = label - _first_label(names)
     if number < 0:
         return NO_COLOR
-    red, green, blue = (CLASS_COLOURS[number] * 255).round().astype(int)
+    red, green, blue = (CLASS_COLORS[number] * 255).round().astype(int)
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _square(colors: Colours, spacing: tuple[float, float]) -> Image.Image:
+def _square(colors: Colors, spacing: tuple[float, float]) -> Image.Image:
     """Draw a plane at true proportions, as large as its square allows."""
     height, width = colors.shape[0] * spacing[1], colors.shape[1] * spacing[0]
     scale = _SIDE / max(height, width)

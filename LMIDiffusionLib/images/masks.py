@@ -54,7 +54,7 @@ def as_mask(given: VolumeLike, reference: Volume) -> tuple[NDArray[np.bool_], No
 
 
 def read_labels(path: Path, reference: Volume) -> NDArray[np.int64]:
-    """Read a label map, 0 outside, by nearest neighbour where it lies on another grid than `reference`.
+    """Read a label map, 0 outside, by nearest neighbor where it lies on another grid than `reference`.
 
     Raises:
         UserError: as `read_label_volume`, or the map lies elsewhere in space.

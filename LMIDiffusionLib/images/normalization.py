@@ -22,14 +22,14 @@ _OUTLINE_MARGIN = 2  # pixels
 
 
 def otsu_threshold(values: NDArray[np.floating]) -> float:
-    """Threshold that maximises the between-class variance of the histogram (Otsu 1979)."""
+    """Threshold that maximizes the between-class variance of the histogram (Otsu 1979)."""
     counts, edges = np.histogram(values, bins=_HISTOGRAM_BINS)
-    centres = (edges[:-1] + edges[1:]) / 2
+    centers = (edges[:-1] + edges[1:]) / 2
     below, above = np.cumsum(counts)[:-1], counts.sum() - np.cumsum(counts)[:-1]
-    sums = np.cumsum(counts * centres)
+    sums = np.cumsum(counts * centers)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
-    return float(centres[np.nanargmax(below * above * difference**2)])
+    return float(centers[np.nanargmax(below * above * difference**2)])
 
 
 def head_mask(volume: NDArray[np.floating], *, otsu: float | None = None) -> NDArray[np.bool_]:

@@ -16,15 +16,15 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from .files import atomic_path
 from .volume import Volume
 
-Colours = NDArray[np.float32]
+Colors = NDArray[np.float32]
 """(..., 3) red, green and blue in [0, 1]."""
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-_PIXELS_PER_MILLIMETRE = 1.6
+_PIXELS_PER_MILLIMETER = 1.6
 _TITLE_HEIGHT = 24
 _MARGIN = 4
 _FONT_SIZE, _LEAST_FONT_SIZE = 15, 8
-CLASS_COLOURS = np.array(
+CLASS_COLORS = np.array(
     [[0.33, 0.74, 1.0], [0.95, 0.55, 0.25], [0.98, 0.95, 0.6], [0.55, 0.85, 0.45], [0.8, 0.5, 0.9]]
 )
 """For telling classes apart; class 1 of an unmasked segmentation is mostly air and stays clear."""
@@ -36,7 +36,7 @@ class Column:
     """One column of a picture: a title and colors (I, J, K, 3) on the shared grid."""
 
     title: str
-    colours: Colours
+    colors: Colors
 
 
 def save_picture(path: Path, values: NDArray[np.number]) -> None:
@@ -45,22 +45,22 @@ def save_picture(path: Path, values: NDArray[np.number]) -> None:
     save_image(path, Image.fromarray(pixels))
 
 
-def grey(values: NDArray[np.number]) -> Colours:
+def gray(values: NDArray[np.number]) -> Colors:
     """Intensities in [0, 1] as gray."""
     return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
 
 
-def heat(values: NDArray[np.number]) -> Colours:
+def heat(values: NDArray[np.number]) -> Colors:
     """Values in [0, 1] from black over red and yellow to white."""
     ramps = [3 * values, 3 * values - 1, 3 * values - 2]
     return np.clip(np.stack(ramps, axis=-1), 0, 1).astype(np.float32)
 
 
-def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colours:
+def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colors:
     """Labels from `first_label` on in color over intensities in [0, 1]."""
     opacity = np.where(labels >= first_label, _OVERLAY_OPACITY, 0)[..., None]
-    colours = CLASS_COLOURS[np.maximum(labels.astype(int) - first_label, 0)]
-    return ((1 - opacity) * grey(values) + opacity * colours).astype(np.float32)
+    colors = CLASS_COLORS[np.maximum(labels.astype(int) - first_label, 0)]
+    return ((1 - opacity) * gray(values) + opacity * colors).astype(np.float32)
 
 
 def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
@@ -73,8 +73,8 @@ def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
         reference: volume whose grid the columns share, and whose brightest part is the head.
         columns: what to draw.
     """
-    centre = head_centre(reference)
-    images = [[_view(reference, column.colours, axis, centre) for column in columns] for axis in (2, 1, 0)]
+    center = head_center(reference)
+    images = [[_view(reference, column.colors, axis, center) for column in columns] for axis in (2, 1, 0)]
     sheet = compose(images, titles=[column.title for column in columns])
     save_image(path, ImageOps.expand(sheet, (_MARGIN, 0, _MARGIN, _MARGIN)))
 
@@ -137,8 +137,8 @@ def save_image(path: Path, picture: Image.Image) -> None:
         picture.save(temporary)
 
 
-def head_centre(volume: Volume) -> tuple[int, int, int]:
-    """Centre of mass in canonical voxel indices."""
+def head_center(volume: Volume) -> tuple[int, int, int]:
+    """Center of mass in canonical voxel indices."""
     weights = nib.as_closest_canonical(nib.Nifti1Image(volume.array.astype(np.float32), volume.affine)).get_fdata()
     weights = np.clip(weights - weights.min(), 0, np.percentile(weights, 99) - weights.min())
     axes = [np.average(np.arange(n), weights=weights.sum(_others(axis))) for axis, n in enumerate(weights.shape)]
@@ -150,9 +150,9 @@ def _others(axis: int) -> tuple[int, int]:
     return first, second
 
 
-def _view(reference: Volume, colours: Colours, axis: int, centre: tuple[int, int, int]) -> Image.Image:
-    upright, spacing = plane(colours, reference.affine, axis, centre[axis])
-    across, up = (each * _PIXELS_PER_MILLIMETRE for each in spacing)
+def _view(reference: Volume, colors: Colors, axis: int, center: tuple[int, int, int]) -> Image.Image:
+    upright, spacing = plane(colors, reference.affine, axis, center[axis])
+    across, up = (each * _PIXELS_PER_MILLIMETER for each in spacing)
     return to_picture(upright, (round(upright.shape[1] * across), round(upright.shape[0] * up)))
 
 

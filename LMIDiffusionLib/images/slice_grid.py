@@ -115,7 +115,7 @@ def _resample(slices: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def pad_to(slices: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Centre slices (..., H, W) on a larger or smaller plane of zeros; going back undoes a growth exactly."""
+    """Center slices (..., H, W) on a larger or smaller plane of zeros; going back undoes a growth exactly."""
     down, right = shape[0] - slices.shape[-2], shape[1] - slices.shape[-1]
     top, left = int(down / 2), int(right / 2)  # rounded towards 0, for padding and cropping alike
     return functional.pad(slices, (left, right - left, top, down - top))

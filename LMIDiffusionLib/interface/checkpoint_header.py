@@ -25,6 +25,12 @@ SUFFIX = ".safetensors"
 """Ending of a checkpoint's file name."""
 
 _LARGEST_HEADER = 10_000_000
+_FORMER_NAMES = {
+    "class_centres": "class_centers",  # former name
+    "tissue_centres": "tissue_centers",  # former name
+    "licence": "license",  # former name
+    "grey matter": "gray matter",  # former name
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class CheckpointHeader:
         class_counts: available numbers of intensity classes, ascending.
         knows_tissues: true if the checkpoint holds centers of tissues inside a brain mask.
         training_data: data that it was trained on.
-        licence: license of the weights.
+        license: license of the weights.
     """
 
     modality: str
@@ -63,7 +69,7 @@ class CheckpointHeader:
     class_counts: tuple[int, ...]
     knows_tissues: bool
     training_data: str
-    licence: str
+    license: str
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,10 @@ def read_header(path: Path) -> CheckpointHeader:
         return CheckpointHeader(
             modality=str(metadata["modality"]),
             pixel_size=float(metadata["pixel_size"]),
-            class_counts=tuple(sorted(int(count) for count in metadata["class_centres"])),
-            knows_tissues=metadata["tissue_centres"] is not None,
+            class_counts=tuple(sorted(int(count) for count in metadata["class_centers"])),
+            knows_tissues=metadata["tissue_centers"] is not None,
             training_data=str(metadata["training_data"]),
-            licence=str(metadata["licence"]),
+            license=str(metadata["license"]),
         )
     except (LookupError, TypeError, ValueError) as error:
         raise damaged(path) from error
@@ -127,13 +133,18 @@ def read_metadata(path: Path, *, wanted: HeaderFormat = _CHECKPOINT) -> dict[str
     try:
         if wanted.key not in others:
             raise UserError(f"{path} is a safetensors file of another program or kind and no {wanted.title}; give one.")
-        metadata: dict[str, Any] = json.loads(others[wanted.key])
+        metadata: dict[str, Any] = json.loads(others[wanted.key], object_hook=_with_present_names)
         _check_version(metadata, path, wanted.newest)
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path) from error
     return metadata
+
+
+def _with_present_names(fields: dict[str, Any]) -> dict[str, Any]:
+    """Rename the fields that files written before version 0.2.0 spell differently."""
+    return {_FORMER_NAMES.get(name, name): value for name, value in fields.items()}
 
 
 def _check_version(metadata: dict[str, Any], path: Path, newest: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..images.normalization import to_unit_scale
-from ..images.rendering import Column, grey, heat, overlay, save_planes
+from ..images.rendering import Column, gray, heat, overlay, save_planes
 from ..images.volume import read_volume
 from ..interface.resources import DEFAULT_CHECKPOINT, resource
 from ..model.devices import Processor
@@ -53,10 +53,10 @@ def _draw(job: TranslationJob, path: Path) -> None:
     translation, labels, spread = (read_volume(each).array for each in (job.output, job.segmentation, job.uncertainty))
     truth = to_unit_scale(read_volume(sample_scan("sri24_T1w")).array)
     columns = [
-        Column("source (PDw)", grey(to_unit_scale(source.array))),
-        Column("translation (T1w-like)", grey(translation)),
+        Column("source (PDw)", gray(to_unit_scale(source.array))),
+        Column("translation (T1w-like)", gray(translation)),
         Column("uncertainty", heat(spread.astype(np.float32) / _LARGEST_SPREAD)),
         Column("segmentation", overlay(translation, labels.astype(np.uint8))),
-        Column("true T1w", grey(truth)),
+        Column("true T1w", gray(truth)),
     ]
     save_planes(path, source, columns)

@@ -25,7 +25,7 @@ from ..images.planes import AXIAL, check_planes
 from ..interface.checkpoint_header import FORMAT_VERSION, METADATA_KEY, damaged, read_metadata
 from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_path
 from ..lmi import GaussianKernel, HistogramKernel
-from ..segmentation.classes import TISSUES, named_centres
+from ..segmentation.classes import TISSUES, named_centers
 from .conditioning import Condition
 from .quantization import restored_weights, stored_weights
 from .score_network import NetworkSettings, ScoreNetwork
@@ -47,15 +47,15 @@ class Provenance:
 
     Attributes:
         training_data: what they were trained on.
-        licence: of the weights.
-        training_steps: optimiser steps.
+        license: of the weights.
+        training_steps: optimizer steps.
         library_version: of this library, when they were written.
         training_seconds: that the steps took by the clock; None where nobody noted it.
         recipe: options, versions and data to make them again, as plain JSON types; None where nobody noted it.
     """
 
     training_data: str
-    licence: str
+    license: str
     training_steps: int
     library_version: str = __version__
     training_seconds: float | None = None
@@ -72,10 +72,10 @@ class Checkpoint:
         condition: which maps condition the network, and how they are made.
         sde: noise levels seen in training.
         modality: target modality, such as T1w.
-        pixel_size: side of the slices' pixels in millimetres; the largest, for a network that is told the size.
+        pixel_size: side of the slices' pixels in millimeters; the largest, for a network that is told the size.
         planes: of the slices that it was trained on, names in `planes.PLANES`.
-        class_centres: K-Means centres of whole slices by number of clusters, ascending, in [0, 1].
-        tissue_centres: centre of each of `segmentation.TISSUES` inside training brains; None where they are not known.
+        class_centers: K-Means centers of whole slices by number of clusters, ascending, in [0, 1].
+        tissue_centers: center of each of `segmentation.TISSUES` inside training brains; None where they are not known.
         provenance: where the weights come from.
     """
 
@@ -85,8 +85,8 @@ class Checkpoint:
     sde: VarianceExplodingSDE
     modality: str
     pixel_size: float
-    class_centres: dict[int, NDArray[np.float64]]
-    tissue_centres: dict[str, float] | None
+    class_centers: dict[int, NDArray[np.float64]]
+    tissue_centers: dict[str, float] | None
     provenance: Provenance
     planes: tuple[str, ...] = (AXIAL,)
 
@@ -96,17 +96,17 @@ class Checkpoint:
         network.load_state_dict({name: weight.float() for name, weight in self.weights.items()})
         return network.eval().requires_grad_(False)
 
-    def centres(self, count: int | None) -> NDArray[np.float64]:
-        """The K-Means centres of that many classes; None for the most there are.
+    def centers(self, count: int | None) -> NDArray[np.float64]:
+        """The K-Means centers of that many classes; None for the most there are.
 
         Raises:
             UserError: there are none.
         """
-        chosen = max(self.class_centres) if count is None else count
-        if chosen not in self.class_centres:
-            known = " or ".join(map(str, sorted(self.class_centres)))
+        chosen = max(self.class_centers) if count is None else count
+        if chosen not in self.class_centers:
+            known = " or ".join(map(str, sorted(self.class_centers)))
             raise UserError(f"This checkpoint knows no {count} clusters; choose {known}.")
-        return self.class_centres[chosen]
+        return self.class_centers[chosen]
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON types."""
@@ -119,8 +119,8 @@ class Checkpoint:
             "network": dataclasses.asdict(self.network),
             "condition": condition_metadata(self.condition),
             "sde": dataclasses.asdict(self.sde),
-            "class_centres": {str(count): centres.tolist() for count, centres in self.class_centres.items()},
-            "tissue_centres": self.tissue_centres,
+            "class_centers": {str(count): centers.tolist() for count, centers in self.class_centers.items()},
+            "tissue_centers": self.tissue_centers,
             **dataclasses.asdict(self.provenance),
         }
 
@@ -158,10 +158,10 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         sde=VarianceExplodingSDE(**metadata["sde"]),
         modality=metadata["modality"],
         pixel_size=metadata["pixel_size"],
-        class_centres={
-            int(count): _centres(centres, int(count)) for count, centres in metadata["class_centres"].items()
+        class_centers={
+            int(count): _centers(centers, int(count)) for count, centers in metadata["class_centers"].items()
         },
-        tissue_centres=_tissue_centres(metadata["tissue_centres"], metadata["format_version"]),
+        tissue_centers=_tissue_centers(metadata["tissue_centers"], metadata["format_version"]),
         provenance=_provenance(metadata),
         planes=planes_of(metadata.get("planes", [AXIAL])),  # older files have none
     )
@@ -178,7 +178,7 @@ def _from_metadata(metadata: dict[str, Any], weights: dict[str, Tensor], path: P
         checkpoint.provenance,
     ):
         _check_settings(settings)
-    if not checkpoint.class_centres:
+    if not checkpoint.class_centers:
         raise ValueError("there are no classes")
     _check_sizes(checkpoint)
     _check_weights(checkpoint)
@@ -207,23 +207,23 @@ def _provenance(metadata: dict[str, Any]) -> Provenance:
     return Provenance(**{field.name: told[field.name] for field in dataclasses.fields(Provenance)})
 
 
-def _tissue_centres(values: Any, version: int) -> dict[str, float] | None:
+def _tissue_centers(values: Any, version: int) -> dict[str, float] | None:
     if values is None:
         return None
     if version == 1:
-        return named_centres(_centres(values, len(TISSUES)), TISSUES)
+        return named_centers(_centers(values, len(TISSUES)), TISSUES)
     if values.keys() != set(TISSUES) or not all(type(value) in (int, float) for value in values.values()):
-        raise ValueError(f"expected centres of {TISSUES}")
+        raise ValueError(f"expected centers of {TISSUES}")
     if not all(math.isfinite(value) for value in values.values()):
-        raise ValueError("centres must be finite")
+        raise ValueError("centers must be finite")
     return {name: values[name] for name in TISSUES}
 
 
-def _centres(values: Any, count: int) -> NDArray[np.float64]:
-    centres = np.array(values, np.float64)
-    if centres.shape != (count,) or not np.isfinite(centres).all() or (np.diff(centres) < 0).any():
-        raise ValueError(f"expected {count} ascending centres")
-    return centres
+def _centers(values: Any, count: int) -> NDArray[np.float64]:
+    centers = np.array(values, np.float64)
+    if centers.shape != (count,) or not np.isfinite(centers).all() or (np.diff(centers) < 0).any():
+        raise ValueError(f"expected {count} ascending centers")
+    return centers
 
 
 def _check_settings(settings: Any) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WIDEST_PIXELS = 2.0
-"""Side in millimetres of the largest pixels of the bundled networks; lengths in pixels are meant for these."""
+"""Side in millimeters of the largest pixels of the bundled networks; lengths in pixels are meant for these."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NetworkSettings:
         sigma_data: standard deviation of the training slices, in [0, 1].
         condition_channels: number of condition maps.
         finest_pixel_size: of a network that is told the side of the pixels, the least it was trained for, in
-            millimetres; None for a network of one size.
+            millimeters; None for a network of one size.
     """
 
     channels: tuple[int, ...] = (48, 96, 160)
@@ -62,7 +62,7 @@ class ScoreNetwork(nn.Module):
             noisy: slices F_t (B, 1, H, W), H and W multiples of the settings' stride.
             maps: condition maps (B, C, H, W); all zero for the unconditional estimate.
             sigma: noise levels (B,), in image intensity.
-            pixel_size: side of the slices' pixels in millimetres, for a network that is told.
+            pixel_size: side of the slices' pixels in millimeters, for a network that is told.
 
         Returns:
             Denoised slices (B, 1, H, W).

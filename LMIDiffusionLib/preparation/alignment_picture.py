@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ..images.itk import affine_of, array_of
 from ..images.normalization import head_mask, to_unit_scale
-from ..images.rendering import Column, grey, save_planes
+from ..images.rendering import Column, gray, save_planes
 from ..images.volume import Volume
 from .alignment import Alignment
 
@@ -25,7 +25,7 @@ def draw_alignment(path: Path, alignment: Alignment) -> None:
     target = array_of(alignment.target).astype(np.float64)
     columns = []
     for modality, each in alignment.registrations.items():
-        colors = grey(to_unit_scale(target))
+        colors = gray(to_unit_scale(target))
         colors[edges(array_of(each.source))] = _COLOR
         columns.append(Column(f"edges of {modality}", colors))
     save_planes(path, Volume(target, affine_of(alignment.target)), columns)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TISSUES = ("CSF", "grey matter", "white matter")
+TISSUES = ("CSF", "gray matter", "white matter")
 """Names of the three classes inside a brain mask, in the order of their labels."""
 
-TISSUES_FROM_DARK = {"T1w": ("CSF", "grey matter", "white matter")}
+TISSUES_FROM_DARK = {"T1w": ("CSF", "gray matter", "white matter")}
 """Tissues from dark to bright, for modalities in which every scan has the same order."""
 
 
-def fit_centres(intensities: NDArray[np.number], *, count: int, seed: int = 0) -> NDArray[np.float64]:
+def fit_centers(intensities: NDArray[np.number], *, count: int, seed: int = 0) -> NDArray[np.float64]:
     """Fit K-Means to intensities of any shape and return the centers (count,), ascending."""
     from sklearn.cluster import KMeans  # slow to import; only training needs it
 
@@ -23,9 +23,9 @@ def fit_centres(intensities: NDArray[np.number], *, count: int, seed: int = 0) -
     return np.sort(kmeans.cluster_centers_.ravel()).astype(np.float64)
 
 
-def nearest_centre(intensities: NDArray[np.number], centres: NDArray[np.floating]) -> NDArray[np.uint8]:
+def nearest_center(intensities: NDArray[np.number], centers: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return the index of the nearest of the ascending centers for every intensity."""
-    boundaries = (centres[:-1] + centres[1:]) / 2
+    boundaries = (centers[:-1] + centers[1:]) / 2
     return np.searchsorted(boundaries, intensities, side="right").astype(np.uint8)
 
 
@@ -42,34 +42,34 @@ class Segmentation:
     names: tuple[str, ...]
 
 
-def segment_classes(image: NDArray[np.number], centres: NDArray[np.floating]) -> Segmentation:
+def segment_classes(image: NDArray[np.number], centers: NDArray[np.floating]) -> Segmentation:
     """Assign each voxel to one of the intensity classes 1..k; class 1 is the darkest and includes air.
 
     Args:
         image: target-modality intensities in [0, 1] of any shape, such as a translation.
-        centres: (k,) K-Means centers, ascending, such as `Checkpoint.centres` returns.
+        centers: (k,) K-Means centers, ascending, such as `Checkpoint.centers` returns.
     """
-    names = tuple(f"Class {number}" for number in range(1, len(centres) + 1))
-    return Segmentation(nearest_centre(image, centres) + np.uint8(1), names)
+    names = tuple(f"Class {number}" for number in range(1, len(centers) + 1))
+    return Segmentation(nearest_center(image, centers) + np.uint8(1), names)
 
 
-def segment_tissues(image: NDArray[np.number], centres: Mapping[str, float], brain: NDArray[np.bool_]) -> Segmentation:
+def segment_tissues(image: NDArray[np.number], centers: Mapping[str, float], brain: NDArray[np.bool_]) -> Segmentation:
     """Assign each voxel inside a brain mask to the tissue with the nearest center.
 
     Labels follow the names, not the brightness: fluid is the darkest tissue in T1w and the brightest in T2w.
 
     Args:
         image: target-modality intensities in [0, 1] of any shape.
-        centres: center of each tissue, such as `Checkpoint.tissue_centres`; labels count from 1 in this order.
+        centers: center of each tissue, such as `Checkpoint.tissue_centers`; labels count from 1 in this order.
         brain: mask with the image's shape.
     """
-    values = np.array([*centres.values()])
+    values = np.array([*centers.values()])
     from_dark = np.argsort(values)
-    tissues = from_dark[nearest_centre(image, values[from_dark])] + 1
-    return Segmentation(np.where(brain, tissues, 0).astype(np.uint8), tuple(centres))
+    tissues = from_dark[nearest_center(image, values[from_dark])] + 1
+    return Segmentation(np.where(brain, tissues, 0).astype(np.uint8), tuple(centers))
 
 
-def named_centres(centres: NDArray[np.floating], from_dark: Sequence[str]) -> dict[str, float]:
+def named_centers(centers: NDArray[np.floating], from_dark: Sequence[str]) -> dict[str, float]:
     """Name ascending centers by their tissues; the result has the order of `TISSUES`."""
-    found = dict(zip(from_dark, centres.tolist(), strict=True))
+    found = dict(zip(from_dark, centers.tolist(), strict=True))
     return {name: found[name] for name in TISSUES}

@@ -17,7 +17,7 @@ DLMUSE_GROUPS: dict[str, tuple[int, ...]] = {
     "putamen": (57, 58, 75, 76),
     "pallidum": (55, 56),
     "thalamus": (59, 60),
-    "cerebellar grey matter": (38, 39, 71, 72, 73),
+    "cerebellar gray matter": (38, 39, 71, 72, 73),
     "cerebellar white matter": (40, 41),
     "brainstem": (35, 61, 62),
 }
@@ -28,15 +28,15 @@ DLMUSE_LABELS = frozenset(label for labels in DLMUSE_GROUPS.values() for label i
 
 _FLUIDS = ("ventricles", "other fluid")
 _WHITES = ("white matter", "cerebellar white matter", "brainstem")
-_CSF, _GREY, _WHITE = range(1, 1 + len(TISSUES))
+_CSF, _GRAY, _WHITE = range(1, 1 + len(TISSUES))
 
 
 def tissues_from_dlmuse(labels: NDArray[np.number]) -> NDArray[np.uint8]:
-    """Return 1 for CSF, 2 for grey matter, 3 for white matter and 0 elsewhere, for region indices of any shape.
+    """Return 1 for CSF, 2 for gray matter, 3 for white matter and 0 elsewhere, for region indices of any shape.
 
-    Every index above 0 that is neither fluid nor white matter is grey matter.
+    Every index above 0 that is neither fluid nor white matter is gray matter.
     """
-    tissues = np.where(labels > 0, _GREY, 0)
+    tissues = np.where(labels > 0, _GRAY, 0)
     tissues[np.isin(labels, _members(_FLUIDS))] = _CSF
     tissues[np.isin(labels, _members(_WHITES))] = _WHITE
     return tissues.astype(np.uint8)

@@ -12,7 +12,7 @@ from scipy.interpolate import PchipInterpolator
 
 from ..errors import UserError
 from ..images.normalization import head_mask, head_outlines
-from ..segmentation.classes import fit_centres, nearest_centre
+from ..segmentation.classes import fit_centers, nearest_center
 from ..segmentation.dlmuse import DLMUSE_GROUPS
 from .residual_bias import without_shading
 
@@ -21,9 +21,9 @@ OUTER_CLASSES = ("bone", "dim", "muscle", "bright", "fat")
 """Classes outside the brain, by rising intensity; the names say what most of them are in a T1w scan."""
 NEAR_CLASSES = ("bone near the brain", "dim near the brain")
 """The two darkest within 6 mm of the brain: there lies the fluid that no label names, and the bone."""
-BRAIN_CLASSES = ("dark in the brain", "grey in the brain", "bright in the brain")
+BRAIN_CLASSES = ("dark in the brain", "gray in the brain", "bright in the brain")
 """Classes of intensity of a brain without labels."""
-LABELLED_CLASSES = (
+LABELED_CLASSES = (
     "choroid plexus",
     "lesion",
     "artery",
@@ -39,22 +39,22 @@ LABELLED_CLASSES = (
     "optic nerve",
 )
 """Classes of which label maps of whole heads alone know."""
-CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES, *BRAIN_CLASSES, *LABELLED_CLASSES)
+CLASSES = ("air", *DLMUSE_GROUPS, *OUTER_CLASSES, *NEAR_CLASSES, *BRAIN_CLASSES, *LABELED_CLASSES)
 """Names of the classes 0, 1, ...; labels of other maps are further, nameless classes."""
 MOST_CLASSES = 256
 
 _GROUP_OF_LABEL = {label: CLASSES.index(name) for name, labels in DLMUSE_GROUPS.items() for label in labels}
 _OUTER_EDGES = (0.14, 0.3, 0.48, 0.64)  # on the unit scale of intensity, whose head has the median 0.5
-_NEAR = 6.0  # millimetres
-_SMOOTHING = 1.3  # millimetres
+_NEAR = 6.0  # millimeters
+_SMOOTHING = 1.3  # millimeters
 _FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid", "dark in the brain"))
-_GREYS = tuple(CLASSES.index(name) for name in ("cortex", "grey in the brain"))
-_FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar grey matter"))
+_GRAYS = tuple(CLASSES.index(name) for name in ("cortex", "gray in the brain"))
+_FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar gray matter"))
 _WHITES = tuple(CLASSES.index(name) for name in ("white matter", "bright in the brain"))
 # As bright as one another where there is no shading.
 _UNIFORM = (*_WHITES, CLASSES.index("cerebellar white matter"))
 _OUTER = tuple(CLASSES.index(name) for name in OUTER_CLASSES)
-_SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimetres
+_SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimeters
 _LEAST_BRAIN = 100  # voxels, to be told apart by intensity
 
 
@@ -71,7 +71,7 @@ def anatomical_classes(
         slices: the scan (S, H, W) on the unit scale of intensity.
         brain: mask of the brain, where one is known.
         labels: map of the brain, 0 outside; the groups of DLMUSE are known, in any other map each label is a class.
-        spacing: of the slices, their rows and columns, in millimetres.
+        spacing: of the slices, their rows and columns, in millimeters.
 
     Raises:
         UserError: there are too many labels.
@@ -89,8 +89,8 @@ def anatomical_classes(
         classes[inside] = _classes_of_labels(labels[inside])
         return _with_partial_volumes(slices, classes)
     if inside is not None and inside.sum() >= _LEAST_BRAIN:
-        centres = fit_centres(slices[inside][::7], count=len(BRAIN_CLASSES))
-        classes[inside] = CLASSES.index(BRAIN_CLASSES[0]) + nearest_centre(slices[inside], centres)
+        centers = fit_centers(slices[inside][::7], count=len(BRAIN_CLASSES))
+        classes[inside] = CLASSES.index(BRAIN_CLASSES[0]) + nearest_center(slices[inside], centers)
     return classes
 
 
@@ -116,9 +116,9 @@ def _with_partial_volumes(slices: NDArray[np.float32], classes: NDArray[np.uint8
         here = classes == folded
         if not here.any():
             continue
-        grey = np.median(slices[here])
-        refined[here & (slices < (fluid + grey) / 2)] = CLASSES.index("other fluid")
-        refined[here & (slices > (grey + 2 * white) / 3)] = CLASSES.index("white matter")
+        gray = np.median(slices[here])
+        refined[here & (slices < (fluid + gray) / 2)] = CLASSES.index("other fluid")
+        refined[here & (slices > (gray + 2 * white) / 3)] = CLASSES.index("white matter")
     return refined
 
 
@@ -128,13 +128,13 @@ def tissue_medians(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> t
     Raises:
         UserError: they are not known, or do not rise in this order as they do in a T1w scan.
     """
-    masks = [np.isin(classes, tissue) for tissue in (_FLUIDS, _GREYS, _WHITES)]
+    masks = [np.isin(classes, tissue) for tissue in (_FLUIDS, _GRAYS, _WHITES)]
     if not all(mask.any() for mask in masks):
         raise UserError("fluid, cortex and white matter are not known")
-    fluid, grey, white = (float(np.median(slices[mask])) for mask in masks)
-    if not 0 < fluid < grey < white < 1:
+    fluid, gray, white = (float(np.median(slices[mask])) for mask in masks)
+    if not 0 < fluid < gray < white < 1:
         raise UserError("fluid, cortex and white matter do not brighten in this order")
-    return fluid, grey, white
+    return fluid, gray, white
 
 
 def with_tissue_levels(
@@ -153,7 +153,7 @@ def with_tissue_levels(
         slices: (S, H, W) on the unit scale of intensity.
         classes: as `anatomical_classes` finds them.
         levels: of fluid, cortex, white matter and scalp, in (0, 1), the first three rising.
-        spacing: of rows and columns, in millimetres.
+        spacing: of rows and columns, in millimeters.
 
     Raises:
         UserError: the tissues of the brain are not known.

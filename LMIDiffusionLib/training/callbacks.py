@@ -34,14 +34,14 @@ class CheckpointExporter(Callback):
         output: Path,
         reading: DataOptions,
         model: ModelOptions,
-        class_centres: dict[int, NDArray[np.float64]],
-        tissue_centres: dict[str, float] | None,
+        class_centers: dict[int, NDArray[np.float64]],
+        tissue_centers: dict[str, float] | None,
         timer: Timer,
         record: dict[str, Any],
     ) -> None:
         self.path = output / f"{model.name}.safetensors"
         self._reading, self._model = reading, model
-        self._class_centres, self._tissue_centres = class_centres, tissue_centres
+        self._class_centers, self._tissue_centers = class_centers, tissue_centers
         self._timer, self._record = timer, record
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -61,11 +61,11 @@ class CheckpointExporter(Callback):
             modality=self._reading.modality,
             pixel_size=self._reading.pixel_size,
             planes=self._reading.planes,
-            class_centres=self._class_centres,
-            tissue_centres=self._tissue_centres,
+            class_centers=self._class_centers,
+            tissue_centers=self._tissue_centers,
             provenance=Provenance(
                 self._model.training_data,
-                self._model.licence,
+                self._model.license,
                 trainer.global_step,
                 training_seconds=round(self._timer.time_elapsed(), 1),
                 recipe=self._record,

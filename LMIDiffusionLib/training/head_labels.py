@@ -17,7 +17,7 @@ CLASSES_OF_LABELS: dict[str, tuple[int, ...]] = {
     "cortex": (3, 42),
     "ventricles": (4, 5, 14, 15, 43, 44, 72),
     "cerebellar white matter": (7, 46),
-    "cerebellar grey matter": (8, 47),
+    "cerebellar gray matter": (8, 47),
     "thalamus": (10, 49),
     "caudate": (11, 50, 26, 58),
     "putamen": (12, 51),
@@ -44,7 +44,7 @@ _BRAIN = (
     "cortex",
     "ventricles",
     "cerebellar white matter",
-    "cerebellar grey matter",
+    "cerebellar gray matter",
     "thalamus",
     "caudate",
     "putamen",
@@ -54,7 +54,7 @@ _BRAIN = (
     "lesion",
     "choroid plexus",
 )
-_SULCI = 6.0  # millimetres, the width of what is closed between gyri
+_SULCI = 6.0  # millimeters, the width of what is closed between gyri
 
 
 def classes_of_labels(labels: NDArray[np.int64], path: Path) -> NDArray[np.uint8]:
@@ -80,7 +80,7 @@ def classes_of_labels(labels: NDArray[np.int64], path: Path) -> NDArray[np.uint8
 def brain_of_classes(classes: NDArray[np.uint8], *, spacing: float) -> NDArray[np.bool_]:
     """The brain with the fluid of its sulci."""
     brain = np.isin(classes, [CLASSES.index(name) for name in _BRAIN])
-    # Closing by distances: balls of millimetres, on any grid.
+    # Closing by distances: balls of millimeters, on any grid.
     reach = _SULCI / 2
     grown = ndimage.distance_transform_edt(~brain, sampling=[spacing] * 3) <= reach
     closed = ndimage.distance_transform_edt(grown, sampling=[spacing] * 3) > reach

@@ -22,7 +22,7 @@ class DataOptions:
         label_suffix: NAME_<suffix>.nii[.gz] is a label map drawn on the scan, where it exists.
         tissue_levels: intensities that fluid, cortex, white matter and scalp get in the targets; None as scanned.
         planes: in which the scans are cut, names in `planes.PLANES`, the axial one first; translation uses the same.
-        pixel_size: side of the pixels in millimetres; the largest where a network learns several.
+        pixel_size: side of the pixels in millimeters; the largest where a network learns several.
         finest_pixel_size: the least that a network of several sizes learns, from scans that have it.
         label_maps: folder of label maps of whole heads without scans, drawn as further targets; None for none.
         correct_bias: remove the coils' shading by N4 first.
@@ -70,7 +70,7 @@ class ModelOptions:
         blocks: residual blocks a level.
         start_from: name or path of a checkpoint whose weights the training starts with; None for random ones.
         training_data: what the data are.
-        licence: of the weights.
+        license: of the weights.
     """
 
     name: str = "checkpoint"
@@ -82,7 +82,7 @@ class ModelOptions:
     blocks: int = 2
     start_from: str | None = None
     training_data: str = ""
-    licence: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class FitOptions:
 
     Attributes:
         contrast: name in `augmentation.AUGMENTATIONS`.
-        steps: optimiser steps in all.
+        steps: optimizer steps in all.
         steps_per_epoch: steps between two states to resume from.
         batch_size: slices a step and device.
         learning_rate: largest of the schedule.

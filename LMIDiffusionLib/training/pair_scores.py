@@ -23,7 +23,7 @@ from .lightning_module import ScoreTraining
 from .options import DataOptions
 
 _SLICES = 4
-_MIDDLE = 1.4  # millimetres, of a size between the ends
+_MIDDLE = 1.4  # millimeters, of a size between the ends
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def training_record(
     """
     options = {**dataclasses.asdict(reading), **dataclasses.asdict(model), **dataclasses.asdict(fit)}
     # The checkpoint tells these of itself, and a folder's place tells nothing to others.
-    for told in ("name", "training_data", "licence"):
+    for told in ("name", "training_data", "license"):
         del options[told]
     options["label_maps"] = reading.label_maps is not None
     return {

@@ -19,7 +19,7 @@ from ..model.checkpoint import KERNELS, Checkpoint
 from ..model.conditioning import Condition
 from ..model.score_network import NetworkSettings
 from ..model.sde import VarianceExplodingSDE, largest_distance
-from ..segmentation.classes import fit_centres, named_centres
+from ..segmentation.classes import fit_centers, named_centers
 from .augmentation import AUGMENTATIONS
 from .callbacks import CheckpointExporter, CutPictures
 from .data.batches import FIELD, BatchMix, CutBatches
@@ -84,7 +84,7 @@ def train(
     timer = Timer(verbose=False)
     names = [scan.name for scan in held_out]
     record = training_record(files, names, reading=reading, model=model, fit=fit)
-    exporter = CheckpointExporter(output, reading, model, *_centres(statistics, reading.modality), timer, record)
+    exporter = CheckpointExporter(output, reading, model, *_centers(statistics, reading.modality), timer, record)
     loaders = CutData(training, held_out, reading, fit, mix)
     callbacks = [timer, exporter, CutPictures(loaders.held_out[:_PICTURES], output / "pictures"), *watching]
     every = max(1, min(_VALIDATION_STEPS, fit.steps) // fit.steps_per_epoch)
@@ -156,15 +156,15 @@ def _statistics(scans: list[TrainingScan], reading: DataOptions, *, stride: int)
     return SliceBatch(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _centres(slices: SliceBatch, modality: str) -> tuple[dict[int, NDArray[np.float64]], dict[str, float] | None]:
+def _centers(slices: SliceBatch, modality: str) -> tuple[dict[int, NDArray[np.float64]], dict[str, float] | None]:
     intensities = spread(slices.images.flatten(), 500_000).numpy()
-    centres = {count: fit_centres(intensities, count=count) for count in (3, 5)}
+    centers = {count: fit_centers(intensities, count=count) for count in (3, 5)}
     masked = slices.brains.amin((1, 2, 3)) < 1
     if not masked.any():
-        return centres, None
+        return centers, None
     from_dark = tissues_from_dark(slices, modality=modality)
     if from_dark is None:
         print(f"Without labels nobody knows which tissue is which in {modality}: the checkpoint will name none.")
-        return centres, None
+        return centers, None
     brain = slices.images[masked][slices.brains[masked] > 0]
-    return centres, named_centres(fit_centres(spread(brain, 500_000).numpy(), count=len(from_dark)), from_dark)
+    return centers, named_centers(fit_centers(spread(brain, 500_000).numpy(), count=len(from_dark)), from_dark)

@@ -24,8 +24,8 @@ def check_classes(checkpoint: Checkpoint, *, clusters: int | None, brain_from: s
         UserError: it does not.
     """
     if brain_from is None:
-        checkpoint.centres(clusters)
-    elif checkpoint.tissue_centres is None:
+        checkpoint.centers(clusters)
+    elif checkpoint.tissue_centers is None:
         raise UserError(f"This checkpoint knows no tissues, or not which is which; leave out {brain_from}.")
 
 
@@ -34,9 +34,9 @@ def segment(
 ) -> Segmentation:
     """Label the tissues of a translation inside a brain mask, or its K-Means classes if there is no mask."""
     if brain is None:
-        return segment_classes(volume.array, checkpoint.centres(clusters))
-    assert checkpoint.tissue_centres is not None
-    return segment_tissues(volume.array, checkpoint.tissue_centres, brain)
+        return segment_classes(volume.array, checkpoint.centers(clusters))
+    assert checkpoint.tissue_centers is not None
+    return segment_tissues(volume.array, checkpoint.tissue_centers, brain)
 
 
 def class_volumes(segmentation: Segmentation, volume: Volume) -> tuple[ClassVolume, ...]:

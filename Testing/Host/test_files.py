@@ -67,8 +67,8 @@ def test_kinds_and_properties_that_the_host_cannot_read_are_told() -> None:
     manager = slicer.app.coreIOManager()
     with pytest.raises(NotImplementedError, match="reads no ModelFile"):
         manager.loadNodes("ModelFile", {"fileName": __file__})
-    with pytest.raises(NotImplementedError, match="'colour'"):
-        load(colour=1)
+    with pytest.raises(NotImplementedError, match="'color'"):
+        load(color=1)
     with pytest.raises(NotImplementedError, match="what kind of file"):
         slicer.util.loadNodeFromFile("a.stl")
 

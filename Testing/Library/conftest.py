@@ -76,7 +76,7 @@ def head_on() -> HeadMaker:
         voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
         x, y, z = np.moveaxis(voxels @ affine[:3, :3].T + affine[:3, 3], -1, 0)
         image = np.zeros(shape)
-        for level, radii, centre in (
+        for level, radii, center in (
             (900, (36, 44, 17), (0, 0, 0)),
             (300, (32, 40, 15), (0, 0, 0)),
             (800, (29, 37, 13), (0, 1, 0)),
@@ -84,7 +84,7 @@ def head_on() -> HeadMaker:
             (250, (6, 14, 5), (2, 3, -1)),
             (2400, (5, 4, 4), (-14, 12, 3)),  # on one side only, so that no flip goes unseen
         ):
-            distance = np.sqrt(sum(((w - c) / r) ** 2 for w, c, r in zip((x, y, z), centre, radii, strict=True)))
+            distance = np.sqrt(sum(((w - c) / r) ** 2 for w, c, r in zip((x, y, z), center, radii, strict=True)))
             inside = 1 / (1 + np.exp(np.clip((distance - 1) * min(radii[:2]) / 0.8, -50, 50)))
             image = image * (1 - inside) + level * inside
         texture = np.sin(x / 4.1) * np.cos(y / 5.3 + 1) + np.sin(z / 3.7 + x / 6 + 0.5)
@@ -93,7 +93,7 @@ def head_on() -> HeadMaker:
     return make
 
 
-def centred_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Affine:
+def centerd_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Affine:
     """Right-anterior-superior axes with the middle of the field of view at the world's origin."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-(n - 1) / 2 * s for n, s in zip(shape, spacing, strict=True)]
@@ -101,15 +101,15 @@ def centred_affine(shape: tuple[int, int, int], spacing: tuple[float, float, flo
 
 
 @pytest.fixture(scope="session")
-def centred() -> Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]:
-    """`centred_affine`, of a shape and a spacing."""
-    return centred_affine
+def centerd() -> Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]:
+    """`centerd_affine`, of a shape and a spacing."""
+    return centerd_affine
 
 
 @pytest.fixture(scope="session")
 def head(head_on: HeadMaker) -> Volume:
     """40 x 48 x 20 voxels of 2 mm in right-anterior-superior order; the outer axial slices show air alone."""
-    return head_on(HEAD_SHAPE, centred_affine(HEAD_SHAPE, (HEAD_SPACING,) * 3))
+    return head_on(HEAD_SHAPE, centerd_affine(HEAD_SHAPE, (HEAD_SPACING,) * 3))
 
 
 def reoriented(volume: Volume, permutation: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:
@@ -180,8 +180,8 @@ def tiny_checkpoint() -> Checkpoint:
         sde=VarianceExplodingSDE(0.01, 5.0),
         modality="T1w",
         pixel_size=HEAD_SPACING,
-        class_centres={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
-        tissue_centres={"CSF": 0.15, "grey matter": 0.45, "white matter": 0.65},
+        class_centers={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
+        tissue_centers={"CSF": 0.15, "gray matter": 0.45, "white matter": 0.65},
         provenance=Provenance("none: random weights", "CC0", training_steps=0),
     )
 

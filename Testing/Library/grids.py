@@ -41,7 +41,7 @@ AFFINES = {
 
 
 def assert_same_in_space(found: Volume, expected: Volume, tolerance: float = 1e-4) -> None:
-    """Equal voxels in equal places to a ten thousandth of a millimetre, whatever the order of the axes."""
+    """Equal voxels in equal places to a ten thousandth of a millimeter, whatever the order of the axes."""
     one, other = (_canonical(each) for each in (found, expected))
     np.testing.assert_array_equal(one.array, other.array)
     corners = np.array([*np.ndindex(2, 2, 2)]) * (np.array(one.array.shape) - 1)

@@ -257,7 +257,7 @@ def test_a_modality_of_ones_own_can_be_trained_as_the_tutorial_says(place: Path)
     _add_training_scans(place / "scans")
     (place / "pairs.csv").write_text("source,target\npdw.nii.gz,flair.nii.gz\n")
     _follow_twice(ROOT / "docs" / "tutorials" / "modality.md")
-    assert lmi.load_checkpoint("my-t2w").provenance.licence == "CC BY 4.0"
+    assert lmi.load_checkpoint("my-t2w").provenance.license == "CC BY 4.0"
     assert "target-to-itself" in (place / "scores" / "tables.md").read_text()
     assert lmi.read_volume("t2w.nii.gz").array.shape == lmi.read_volume("pdw.nii.gz").array.shape
 
@@ -277,12 +277,12 @@ def test_a_dicom_folder_becomes_a_table_of_volumes_as_the_tutorial_says(
     assert _corners(translation) == _corners(source)
     with (place / "volumes.csv").open() as file:
         volumes = {row["name"]: float(row["milliliters"]) for row in csv.DictReader(file)}
-    assert 300 < volumes["grey matter"] < 1000
+    assert 300 < volumes["gray matter"] < 1000
     assert (place / "check.png").stat().st_size > 10_000
 
 
 def _corners(volume: lmi.Volume) -> set[tuple[float, ...]]:
-    """Where the eight corners lie, in millimetres, whatever the order of the voxels."""
+    """Where the eight corners lie, in millimeters, whatever the order of the voxels."""
     ends = itertools.product(*((0, length - 1) for length in volume.array.shape))
     return {tuple((volume.affine @ [*each, 1]).round(2)) for each in ends}
 
@@ -301,7 +301,7 @@ def test_every_cell_of_the_notebook_runs(place: Path, monkeypatch: pytest.Monkey
         exec(compile(text, f"cell {number}", "exec"), names)
         plt.close("all")
     with (place / "volumes.csv").open() as file:
-        assert [row[1] for row in csv.reader(file)] == ["CSF", "grey matter", "white matter"]
+        assert [row[1] for row in csv.reader(file)] == ["CSF", "gray matter", "white matter"]
     assert _corners(lmi.read_volume("tissues.nii.gz")) == _corners(lmi.read_volume("pdw.nii.gz"))
 
 

@@ -21,4 +21,4 @@ def test_each_bundled_checkpoint_has_a_card_with_its_hash_license_and_steps(name
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
     metadata = read_metadata(path)
     assert f"{metadata['training_steps']:,} steps" in card
-    assert metadata["licence"] in CARD
+    assert metadata["license"] in CARD

@@ -29,8 +29,8 @@ def main(path: Path) -> None:
         sde=VarianceExplodingSDE(0.01, 5.0),
         modality="T1w",
         pixel_size=2.0,
-        class_centres={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
-        tissue_centres={"CSF": 0.15, "grey matter": 0.45, "white matter": 0.65},
+        class_centers={3: np.array([0.05, 0.4, 0.7]), 5: np.array([0.02, 0.2, 0.35, 0.5, 0.7])},
+        tissue_centers={"CSF": 0.15, "gray matter": 0.45, "white matter": 0.65},
         provenance=Provenance("none: random weights", "CC0", training_steps=0),
     )
     save_checkpoint(checkpoint, path)

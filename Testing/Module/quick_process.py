@@ -91,6 +91,6 @@ def _translate(job: dict[str, Any]) -> events.Event:
     for name, content in files.items():
         if name is not None:
             nib.save(nib.Nifti1Image(content, image.affine), name)
-    names = ["CSF", "grey matter", "white matter"] if "mask" in job else [f"Class {n + 1}" for n in range(count)]
+    names = ["CSF", "gray matter", "white matter"] if "mask" in job else [f"Class {n + 1}" for n in range(count)]
     classes = [events.ClassVolume(n, name, float((labels == n).sum()) * 0.008) for n, name in enumerate(names, 1)]
     return events.Result(Path(job["output"]), None, None, tuple(classes), 1.0)

@@ -68,7 +68,7 @@ def describe(summary: CheckpointHeader) -> str:
                 modality=summary.modality, size=summary.pixel_size
             ),
             _("Trained on: {data}.").format(data=summary.training_data or _("unknown data")),
-            _("License: {license}.").format(license=summary.licence or _("unknown")),
+            _("License: {license}.").format(license=summary.license or _("unknown")),
             _("Segments tissues inside a brain mask.") if summary.knows_tissues else _("Takes no brain mask."),
         )
     )

@@ -45,7 +45,7 @@ class _Tissue:
 # Keys: the library's names of the classes inside a brain mask.
 _TISSUES = {
     "CSF": _Tissue("SCT^65216001^Cerebrospinal Fluid", (64, 160, 255)),
-    "grey matter": _Tissue("SCT^389081007^Gray Matter", (232, 116, 96)),
+    "gray matter": _Tissue("SCT^389081007^Gray Matter", (232, 116, 96)),
     "white matter": _Tissue("SCT^389080008^White Matter", (255, 225, 100)),
 }
 # Colors of the intensity classes, the darkest class first; neighbors can be told apart on a gray image.
@@ -205,7 +205,7 @@ def withoutAir(classes: tuple[ClassVolume, ...]) -> list[ClassVolume]:
 
 def className(each: ClassVolume) -> str:
     """Return the name of the class's segment, translated."""
-    tissues = {"CSF": _("CSF"), "grey matter": _("gray matter"), "white matter": _("white matter")}
+    tissues = {"CSF": _("CSF"), "gray matter": _("gray matter"), "white matter": _("white matter")}
     return tissues.get(each.name) or _("Class {number}").format(number=each.label)
 
 

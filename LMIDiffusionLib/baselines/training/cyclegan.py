@@ -85,7 +85,7 @@ def train_cyclegan(
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        record=BaselineTrainingRecord(options.training_data, options.licence),
+        record=BaselineTrainingRecord(options.training_data, options.license),
     )
 
 

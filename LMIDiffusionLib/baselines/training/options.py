@@ -31,7 +31,7 @@ class CycleGANOptions:
         generator: shape of both generators.
         discriminator_features: channels of the first layer of both discriminators.
         training_data: description of the data.
-        licence: license of the weights.
+        license: license of the weights.
     """
 
     source_scans: Path
@@ -40,7 +40,7 @@ class CycleGANOptions:
     generator: GeneratorSettings = GeneratorSettings()
     discriminator_features: int = 32
     training_data: str = ""
-    licence: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class StyleGANOptions:
         name: of the exported checkpoint file.
         networks: shape of the networks.
         training_data: description of the data.
-        licence: license of the weights.
+        license: license of the weights.
     """
 
     name: str = inversion.KIND
     networks: StyleGANSettings = StyleGANSettings()
     training_data: str = ""
-    licence: str = ""
+    license: str = ""

@@ -62,7 +62,7 @@ def train_regression(
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        record=BaselineTrainingRecord(model.training_data, model.licence),
+        record=BaselineTrainingRecord(model.training_data, model.license),
     )
 
 

@@ -54,5 +54,5 @@ def train_stylegan(
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        record=BaselineTrainingRecord(options.training_data, options.licence),
+        record=BaselineTrainingRecord(options.training_data, options.license),
     )

@@ -107,7 +107,7 @@ def add_description(group: argparse._ArgumentGroup, default: ModelOptions) -> No
     group.add_argument(
         "--training-data", default="", metavar="TEXT", help="description of the data, stored in the checkpoint"
     )
-    group.add_argument("--licence", default="", metavar="TEXT", help="license of the weights, stored in the checkpoint")
+    group.add_argument("--license", default="", metavar="TEXT", help="license of the weights, stored in the checkpoint")
 
 
 def add_model(group: argparse._ArgumentGroup, default: ModelOptions, *, maps: Sequence[str]) -> None:

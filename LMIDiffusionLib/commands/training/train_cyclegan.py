@@ -60,7 +60,7 @@ def run(parsed: argparse.Namespace) -> None:
         generator=GeneratorSettings(parsed.features, parsed.blocks),
         discriminator_features=parsed.discriminator_features,
         training_data=parsed.training_data,
-        licence=parsed.licence,
+        license=parsed.license,
     )
     reading, fit = chosen(DataOptions, parsed), chosen(FitOptions, parsed)
     path = train_cyclegan(parsed.data, parsed.output, options, reading=reading, fit=fit, resume=parsed.resume)

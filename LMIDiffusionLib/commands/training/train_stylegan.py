@@ -42,7 +42,7 @@ def run(parsed: argparse.Namespace) -> None:
             name=parsed.name,
             networks=StyleGANSettings(channels=tuple(parsed.channels)),
             training_data=parsed.training_data,
-            licence=parsed.licence,
+            license=parsed.license,
         ),
         reading=chosen(DataOptions, parsed),
         fit=chosen(FitOptions, parsed),

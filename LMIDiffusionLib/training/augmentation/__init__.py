@@ -28,7 +28,7 @@ class Pixels(NamedTuple):
     """On which pixels a batch is changed and returned.
 
     Attributes:
-        spacing: side of the pixels that the slices are given on, in millimetres.
+        spacing: side of the pixels that the slices are given on, in millimeters.
         size: side of those that they are returned on.
         shape: height and width that they are returned with; None for those that they are given with.
         parts: how many given slices, following one another, make a thick one that is returned.
@@ -73,7 +73,7 @@ class Augmentation:
         """
         part_draws = SlabDraws(draws, pixels.parts)
         batch = self.lesions.with_cavities(batch, part_draws)
-        both = torch.cat(self._recoloured(batch, part_draws, pixels), 1)
+        both = torch.cat(self._recolored(batch, part_draws, pixels), 1)
         both, brains, classes, gains = _thickened(batch, both, pixels.parts)
         both, brains, classes = _resized(both, brains, classes, pixels.shape)
         moved, kept = self.geometry.move(
@@ -100,7 +100,7 @@ class Augmentation:
         share = torch.where(kind < self.by_class, 1.0, torch.where(kind < self.by_class + self.mixed, share, 0.0))
         return torch.lerp(toned, by_class, share)
 
-    def _recoloured(self, batch: SliceBatch, draws: Draws, pixels: Pixels) -> tuple[Tensor, Tensor]:
+    def _recolored(self, batch: SliceBatch, draws: Draws, pixels: Pixels) -> tuple[Tensor, Tensor]:
         copies = self.contrasts(batch, draws)
         if self.by_class + self.mixed == 0:
             return batch.images, copies

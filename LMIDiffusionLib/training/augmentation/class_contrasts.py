@@ -1,7 +1,7 @@
 """Copies of training slices in contrasts that are drawn for anatomical classes.
 
 A tone curve gives one value to all tissues that are alike in the target. Other modalities tell them apart: fluid from
-bone, cortex from deep grey matter, fat from white matter. Here every class gets a value of its own.
+bone, cortex from deep gray matter, fat from white matter. Here every class gets a value of its own.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from .random_streams import Draws
 from .scanner_artifacts import smooth_field
 from .spin_echo import spin_echo_levels
 
-_TISSUES = ("fluid", "grey", "white", "muscle", "fat", "bone")
+_TISSUES = ("fluid", "gray", "white", "muscle", "fat", "bone")
 # A structured contrast puts each class between two tissues, at a share drawn from a range.
 _STRUCTURE: dict[str, tuple[str, str, float, float]] = {
     "ventricles": ("fluid", "fluid", 0.0, 0.0),
     "other fluid": ("fluid", "fluid", 0.0, 0.0),
-    "cortex": ("grey", "grey", 0.0, 0.0),
-    "hippocampus and amygdala": ("grey", "white", -0.1, 0.2),
+    "cortex": ("gray", "gray", 0.0, 0.0),
+    "hippocampus and amygdala": ("gray", "white", -0.1, 0.2),
     "white matter": ("white", "white", 0.0, 0.0),
-    "caudate": ("grey", "white", -0.1, 0.9),
-    "putamen": ("grey", "white", -0.1, 0.9),
-    "pallidum": ("grey", "white", -0.5, 1.3),
-    "thalamus": ("grey", "white", 0.0, 1.0),
-    "cerebellar grey matter": ("grey", "white", -0.1, 0.4),
-    "cerebellar white matter": ("grey", "white", 0.7, 1.1),
-    "brainstem": ("grey", "white", 0.5, 1.1),
+    "caudate": ("gray", "white", -0.1, 0.9),
+    "putamen": ("gray", "white", -0.1, 0.9),
+    "pallidum": ("gray", "white", -0.5, 1.3),
+    "thalamus": ("gray", "white", 0.0, 1.0),
+    "cerebellar gray matter": ("gray", "white", -0.1, 0.4),
+    "cerebellar white matter": ("gray", "white", 0.7, 1.1),
+    "brainstem": ("gray", "white", 0.5, 1.1),
     "bone": ("bone", "bone", 0.0, 0.0),
     "dim": ("bone", "muscle", 0.2, 1.0),
     "muscle": ("muscle", "muscle", 0.0, 0.0),
@@ -54,8 +54,8 @@ _LIKE = {
     "optic nerve": "white matter",
 }
 """By class of label maps, the tissue that is most like it."""
-_LABELLED = [CLASSES.index(name) for name in _LIKE]
-_LABELLED_JITTER, _UNLIKE = 0.1, 0.35
+_LABELED = [CLASSES.index(name) for name in _LIKE]
+_LABELED_JITTER, _UNLIKE = 0.1, 0.35
 _FIRST_DRAWN = 1
 # Share of the two darkest classes near the brain that is fluid.
 _FLUID_NEAR = {"bone near the brain": 0.3, "dim near the brain": 0.75}
@@ -70,7 +70,7 @@ class ClassContrasts:
     Attributes:
         independent: share of copies in which every class gets any intensity.
         spin_echoes: share of the others that have the intensities of a spin echo; what is left has but the structure of
-            MR contrasts, with one intensity each for fluid, grey and white matter, muscle, fat and bone.
+            MR contrasts, with one intensity each for fluid, gray and white matter, muscle, fat and bone.
         slope: largest factor, up or down, of the target's texture within a class.
     """
 
@@ -103,18 +103,18 @@ class ClassContrasts:
         independent = draws.uniform(images, 1) < self.independent
         known = slice(_FIRST_DRAWN, _FIRST_DRAWN + len(_STRUCTURE))
         levels[:, known] = torch.where(independent, levels[:, known], structured.clamp(0, 1))
-        levels[:, _LABELLED] = self._labelled(levels, draws)
+        levels[:, _LABELED] = self._labeled(levels, draws)
         levels[:, AIR] *= 0.03
         # Its class holds the air in and about the head too.
         for name in ("bone", "skull"):
             levels[:, CLASSES.index(name)] **= 3
         return levels
 
-    def _labelled(self, levels: Tensor, draws: Draws) -> Tensor:
+    def _labeled(self, levels: Tensor, draws: Draws) -> Tensor:
         """Intensities of the classes that label maps alone know: about that of a tissue like them, or any."""
         likes = levels[:, [CLASSES.index(name) for name in _LIKE.values()]]
-        near = (likes + _LABELLED_JITTER * draws.normal(levels, len(_LIKE))).clamp(0, 1)
-        return torch.where(draws.uniform(levels, len(_LIKE)) < _UNLIKE, levels[:, _LABELLED], near)
+        near = (likes + _LABELED_JITTER * draws.normal(levels, len(_LIKE))).clamp(0, 1)
+        return torch.where(draws.uniform(levels, len(_LIKE)) < _UNLIKE, levels[:, _LABELED], near)
 
     def _structured(self, images: Tensor, draws: Draws) -> Tensor:
         tissues = _tissue_levels(images, draws)
@@ -140,14 +140,14 @@ class ClassContrasts:
 
 
 def _tissue_levels(images: Tensor, draws: Draws) -> Tensor:
-    """Intensities (B, 6) of `_TISSUES`; fluid is drawn near grey matter (PDw) and dark (FLAIR) more often."""
-    kind, fluid, near, grey, difference, muscle, fat, bone = draws.uniform(images, 8).unbind(1)
-    grey = 0.15 + 0.8 * grey
-    # Grey and white matter differ somewhat, either way, in any contrast; little in many, as in PDw and FLAIR.
+    """Intensities (B, 6) of `_TISSUES`; fluid is drawn near gray matter (PDw) and dark (FLAIR) more often."""
+    kind, fluid, near, gray, difference, muscle, fat, bone = draws.uniform(images, 8).unbind(1)
+    gray = 0.15 + 0.8 * gray
+    # Gray and white matter differ somewhat, either way, in any contrast; little in many, as in PDw and FLAIR.
     signed = 2 * difference - 1
-    white = grey + 0.4 * signed * signed.abs() + 0.03 * signed.sign()
-    fluid = torch.where(kind < 0.35, grey + 0.3 * (near - 0.5), torch.where(kind < 0.6, 0.2 * fluid, fluid))
-    return torch.stack([fluid, grey, white, 0.05 + 0.75 * muscle, 0.1 + 0.9 * fat, 0.15 * bone], 1).clamp(0, 1)
+    white = gray + 0.4 * signed * signed.abs() + 0.03 * signed.sign()
+    fluid = torch.where(kind < 0.35, gray + 0.3 * (near - 0.5), torch.where(kind < 0.6, 0.2 * fluid, fluid))
+    return torch.stack([fluid, gray, white, 0.05 + 0.75 * muscle, 0.1 + 0.9 * fat, 0.15 * bone], 1).clamp(0, 1)
 
 
 def mixed(values: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class Deformation:
             grid: where the slices would be sampled, (B, H, W, 2) as `grid_sample` has them.
             classes: anatomical classes of the slices (B, 1, H, W), integers.
             draws: of all that is random.
-            pixel_size: side of the slices' pixels in millimetres.
+            pixel_size: side of the slices' pixels in millimeters.
         """
         if self.growth + self.atrophy + self.bending == 0:
             return grid
@@ -71,14 +71,14 @@ class Deformation:
     def _grown_at_a_place(self, grid: Tensor, classes: Tensor, chosen: Tensor, draws: Draws) -> Tensor:
         """A place of fluid grows where points around it are sampled nearer to it."""
         strength, reach = draws.uniform(grid, 2).unbind(1)
-        centre, is_fluid = _place_of_fluid(classes, draws, like=grid)
+        center, is_fluid = _place_of_fluid(classes, draws, like=grid)
         least, most = self.reach
         radius = (least + (most - least) * reach).view(-1, 1, 1)
         grows = chosen & is_fluid
         magnification = torch.where(grows, self.magnification * strength, 0.0).view(-1, 1, 1)
-        away = (grid - centre) * _pixels(grid)
+        away = (grid - center) * _pixels(grid)
         nearer = 1 - magnification * (-away.square().sum(3) / radius.square()).exp()
-        return torch.where(grows.view(-1, 1, 1, 1), centre + (grid - centre) * nearer[..., None], grid)
+        return torch.where(grows.view(-1, 1, 1, 1), center + (grid - center) * nearer[..., None], grid)
 
     def _atrophied(self, grid: Tensor, classes: Tensor, draws: Draws, finer: float) -> Tensor:
         """Fluid gains room wherever it is: points near it are sampled nearer to it."""

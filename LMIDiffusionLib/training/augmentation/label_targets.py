@@ -21,7 +21,7 @@ BRAIN_LEVELS = {
     "putamen": 0.515,
     "pallidum": 0.58,
     "thalamus": 0.55,
-    "cerebellar grey matter": 0.465,
+    "cerebellar gray matter": 0.465,
     "cerebellar white matter": 0.63,
     "brainstem": 0.59,
     "choroid plexus": 0.30,
@@ -29,7 +29,7 @@ BRAIN_LEVELS = {
     "optic nerve": 0.56,
     "spinal cord": 0.52,
 }
-"""T1w levels inside the brain, as labelled scans have them once their tissues are at the recipe's levels."""
+"""T1w levels inside the brain, as labeled scans have them once their tissues are at the recipe's levels."""
 OUTER_LEVELS = {
     "artery": 0.06,
     "eye": 0.06,
@@ -44,7 +44,7 @@ OUTER_LEVELS = {
 """The same outside it, about which scanners vary."""
 _BRAIN_SPREAD, _OUTER_SPREAD = 0.015, 0.10
 _BRAIN_TEXTURE, _OUTER_TEXTURE = 0.06, 0.18
-_TEXTURE_SPACING = 4.0  # millimetres between the places of coarse texture
+_TEXTURE_SPACING = 4.0  # millimeters between the places of coarse texture
 _SHARPEST, _BLUREST = 0.35, 0.75  # standard deviation of the imaging's blur, in voxels
 
 
@@ -58,7 +58,7 @@ class LabelTargets:
         Args:
             batch: slices of label maps; their images are not looked at.
             draws: of all that is random.
-            spacing: side of the pixels in millimetres.
+            spacing: side of the pixels in millimeters.
         """
         like = batch.images
         levels = self._levels(like, draws)

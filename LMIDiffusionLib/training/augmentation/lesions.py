@@ -22,22 +22,22 @@ _TISSUE = (
     "caudate",
     "putamen",
     "thalamus",
-    "cerebellar grey matter",
+    "cerebellar gray matter",
     "cerebellar white matter",
-    "grey in the brain",
+    "gray in the brain",
     "lesion",
 )
 _FOLDS = (
     "other fluid",
     "cortex",
-    "cerebellar grey matter",
+    "cerebellar gray matter",
     "dim near the brain",
     "bone near the brain",
     "dark in the brain",
-    "grey in the brain",
+    "gray in the brain",
 )
 _SMALL, _LARGE = 14, 6  # places across a slice between which a field of lesions is smooth
-_LINE = 2.0  # millimetres, half of the widest line
+_LINE = 2.0  # millimeters, half of the widest line
 _FAINT, _CLEAR = 0.05, 0.20  # by how much a line is darker than what it runs between, in the target
 
 
@@ -87,7 +87,7 @@ class Lesions:
             batch: of the target slices.
             copies: in another contrast.
             draws: of all that is random.
-            spacing: side of the pixels in millimetres.
+            spacing: side of the pixels in millimeters.
         """
         chance, strength = draws.uniform(copies, 2, 1, 1).split(1, 1)
         size = 2 * round(_LINE / spacing) + 1
@@ -109,6 +109,6 @@ def _blobs(images: Tensor, points: int, draws: Draws, *, rare: float) -> Tensor:
 
 
 def _closed(images: Tensor, size: int) -> Tensor:
-    """Images whose dark parts narrower than `size` pixels are filled (grey-scale closing)."""
+    """Images whose dark parts narrower than `size` pixels are filled (gray-scale closing)."""
     grown = functional.max_pool2d(images, size, stride=1, padding=size // 2)
     return -functional.max_pool2d(-grown, size, stride=1, padding=size // 2)

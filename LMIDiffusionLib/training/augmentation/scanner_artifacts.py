@@ -37,7 +37,7 @@ class Scanner:
     thickness: float = 0.0
 
     def __call__(self, images: Tensor, draws: Draws, *, pixel_size: float = WIDEST_PIXELS) -> Tensor:
-        """Slices (B, 1, H, W) in [0, 1], with pixels of so many millimetres, as a scanner would show them."""
+        """Slices (B, 1, H, W) in [0, 1], with pixels of so many millimeters, as a scanner would show them."""
         gained = images * self._gain(images, draws)
         blurred = self._blur((gained * self._bias(images, draws)).clamp(max=1), draws, WIDEST_PIXELS / pixel_size)
         level = self.noise * draws.uniform(images, 1, 1, 1)

@@ -24,7 +24,7 @@ TISSUES: dict[str, tuple[float, float, float]] = {
     "putamen": (1130, 80, 0.82),
     "pallidum": (900, 62, 0.74),
     "thalamus": (1000, 80, 0.78),
-    "cerebellar grey matter": (1200, 92, 0.83),
+    "cerebellar gray matter": (1200, 92, 0.83),
     "cerebellar white matter": (830, 76, 0.72),
     "brainstem": (870, 78, 0.73),
     "bone": (500, 5, 0.15),

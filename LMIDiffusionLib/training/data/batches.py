@@ -18,7 +18,7 @@ from ..slice_batch import SliceBatch
 from .scans import TrainingScan
 
 FIELD = 224.0
-"""Millimetres across, which holds most heads."""
+"""Millimeters across, which holds most heads."""
 _WIDEST = 1.1  # of the field, for a square that is not a waste of air
 _ASPECT = 0.2  # largest logarithm of the ratio of a side to the square's
 _FINEST_SHARE, _LARGEST_SHARE = 0.25, 0.2  # of the batches of fine scans, at the ends of the range of sizes
@@ -31,8 +31,8 @@ class CutBatch(NamedTuple):
 
     Attributes:
         slices: on the pixels of the scans, whose classes they have.
-        spacing: side of these pixels in millimetres.
-        pixel_size: side of the pixels that they are to be brought to, in millimetres.
+        spacing: side of these pixels in millimeters.
+        pixel_size: side of the pixels that they are to be brought to, in millimeters.
         shape: height and width that they then have.
         is_drawn: whether they are of label maps, so that the images are still to be drawn.
         parts: how many of the slices, following one another, make a thick one.
@@ -83,7 +83,7 @@ class CutBatches(Dataset[CutBatch]):
         """
         Args:
             scans: scans and label maps.
-            sizes: least and largest side of pixels in millimetres.
+            sizes: least and largest side of pixels in millimeters.
             mix: of what batches are made.
             seed: of all that is random.
             rank: of this process.

@@ -141,7 +141,7 @@ def read_slices(
 
     Args:
         subjects: whose files to read.
-        pixel_size: side of the pixels in millimetres.
+        pixel_size: side of the pixels in millimeters.
         stride: of the score network.
         preprocess: turns a volume into intensities in [0, 1].
         levels: intensities that fluid, cortex, white matter and scalp are brought to, where they are known.
@@ -305,7 +305,7 @@ def _labels(subject: Subject, volume: Volume, notes: dict[str, list[str]]) -> ND
 
 
 def _brain(subject: Subject, volume: Volume, labels: NDArray[np.integer] | None) -> NDArray[np.bool_] | None:
-    """The brain of a scan: its mask, or what is labelled."""
+    """The brain of a scan: its mask, or what is labeled."""
     if subject.brain is not None:
         return read_mask(subject.brain, volume)
     return None if labels is None else labels > 0

@@ -43,7 +43,7 @@ class TrainingScan:
 
     Attributes:
         name: of the subject.
-        spacing: of the voxels, in millimetres.
+        spacing: of the voxels, in millimeters.
         images: intensities (X, Y, Z), uint8, 255 for 1; None for a label map.
         classes: anatomical classes (X, Y, Z), uint8.
         brain: mask (X, Y, Z), uint8; all ones where the brain is not known.

@@ -12,7 +12,7 @@ from ..slice_batch import SliceBatch
 
 _CLASSES_OF_TISSUES = {
     "CSF": ("ventricles", "other fluid"),
-    "grey matter": ("cortex",),
+    "gray matter": ("cortex",),
     "white matter": ("white matter",),
 }
 

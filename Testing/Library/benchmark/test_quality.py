@@ -147,10 +147,10 @@ def test_a_method_with_another_checkpoint_bears_its_name(
     """Also one whose classes lie elsewhere: all methods are sorted into those of the benchmark's checkpoint."""
     steeper = {name: weight * 1.1 for name, weight in tiny_checkpoint.weights.items()}
     other = dataclasses.replace(tiny_checkpoint, weights=steeper)
-    moved = {count: centres * 1.2 for count, centres in tiny_checkpoint.class_centres.items()}
+    moved = {count: centers * 1.2 for count, centers in tiny_checkpoint.class_centers.items()}
     (tmp_path / "elsewhere").mkdir()
     same, changed = tmp_path / "elsewhere" / "same.safetensors", tmp_path / "elsewhere" / "steeper.safetensors"
-    save_checkpoint(dataclasses.replace(tiny_checkpoint, class_centres=moved), same)
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, class_centers=moved), same)
     save_checkpoint(other, changed)
     methods = ["lmidiffusion", f"lmidiffusion@{same}", f"lmidiffusion-1x1@{changed}"]
     found = rows(run(options(pairs, checkpoint, tmp_path / "out", methods=methods)))

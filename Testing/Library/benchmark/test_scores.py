@@ -110,7 +110,7 @@ def test_mean_intensities_of_tissues_are_those_of_their_voxels(
 ) -> None:
     _, scan = score_slices(0.5 * anatomical.images, anatomical, tiny_checkpoint)
     tissue, scaled = read_volume(TISSUE).array, to_unit_scale(t1w.array)
-    for label, name in enumerate(("CSF", "grey matter", "white matter"), 1):
+    for label, name in enumerate(("CSF", "gray matter", "white matter"), 1):
         chosen = anatomical.indices
         expected = scaled[:, :, chosen][tissue[:, :, chosen] == label].mean()
         assert scan[f"true mean {name}"] == pytest.approx(expected, abs=1e-3)
@@ -127,7 +127,7 @@ def test_labels_of_dlmuse_give_tissues_and_the_means_of_their_groups(
     plain = ground_truth(t1w, tiny_checkpoint, TISSUE)
     np.testing.assert_array_equal(truth.tissues, plain.tissues)
     _, scan = score_slices(truth.images, truth, tiny_checkpoint)
-    assert scan["mean thalamus"] == pytest.approx(scan["mean grey matter"])
+    assert scan["mean thalamus"] == pytest.approx(scan["mean gray matter"])
     assert scan["mean ventricles"] == pytest.approx(scan["mean CSF"])
     assert np.isnan(scan["mean caudate"])
 
@@ -141,7 +141,7 @@ def test_tissue_dice_compares_with_anatomical_labels_or_with_the_targets_own_cla
     assert masked.groups == {}
     by_itself, _ = score_slices(masked.images, masked, tiny_checkpoint)
     assert 0 < np.nanmean(by_labels["dice_white"]) < 1
-    for measure in ("dice_csf", "dice_grey", "dice_white"):
+    for measure in ("dice_csf", "dice_gray", "dice_white"):
         # This result is the truth, so it scores what a perfect translation would.
         np.testing.assert_array_equal(by_labels[measure], by_labels[f"target_{measure}"])
         assert np.nanmin(by_itself[measure]) == 1
@@ -168,7 +168,7 @@ def test_the_uncertainty_is_scored_inside_the_brain_where_there_are_samples(
     assert "coverage" not in score_slices(wrong, anatomical, tiny_checkpoint)[1]
 
 
-def test_flicker_is_that_of_neighbouring_slices_alone(t1w: Volume, tiny_checkpoint: Checkpoint) -> None:
+def test_flicker_is_that_of_neighboring_slices_alone(t1w: Volume, tiny_checkpoint: Checkpoint) -> None:
     for every, has_flicker in ((1, True), (2, False)):
         truth = ground_truth(t1w, tiny_checkpoint, None, every=every)
         values, _ = score_slices(0.5 * truth.images, truth, tiny_checkpoint)
@@ -281,5 +281,5 @@ def test_mean_intensities_stand_beside_those_of_the_target(
     true, halved = (
         [float(cell.split("±")[0]) for cell in line.split("|")[2:-1]] for line in lines[start + 4 : start + 6]
     )
-    assert true == sorted(true), "fluid, grey and white matter of a T1w scan"
+    assert true == sorted(true), "fluid, gray and white matter of a T1w scan"
     np.testing.assert_allclose(halved, np.array(true) / 2, atol=1e-3)

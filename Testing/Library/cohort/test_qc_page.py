@@ -160,5 +160,5 @@ def test_the_qc_image_shows_source_translation_and_classes_in_three_planes_each(
             start = left * 146 + left // 3 * 10
             tile = pixels[:, start : start + 144]
             assert tile.std() > 8, "a plane is empty"
-            coloured = np.ptp(tile, axis=2) > 40
-            assert (coloured.mean() > 0.005) == (left >= 6), "the segmentation alone has colours"
+            colored = np.ptp(tile, axis=2) > 40
+            assert (colored.mean() > 0.005) == (left >= 6), "the segmentation alone has colors"

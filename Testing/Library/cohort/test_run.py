@@ -129,7 +129,7 @@ def test_a_mask_in_the_list_turns_classes_into_tissues(
     labels = read_volume(output / "in/sub-01/T2w_desc-kmeans_dseg.nii.gz").array
     assert not labels[inside == 0].any() and set(np.unique(labels[inside == 1])) <= {1, 2, 3}
     tables = [(output / f"in/sub-0{number}/T2w_desc-kmeans_dseg.tsv").read_text() for number in (1, 2)]
-    assert tables[0] == "index\tname\n1\tCSF\n2\tgrey matter\n3\twhite matter\n"
+    assert tables[0] == "index\tname\n1\tCSF\n2\tgray matter\n3\twhite matter\n"
     assert "Class 1" in tables[1]
     told = json.loads((output / "in/sub-01/T2w_desc-translated_T1w.json").read_text())
     assert told["Sources"] == ["in/sub-01/T2w.nii.gz", "mask.nii.gz"]

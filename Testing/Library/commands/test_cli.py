@@ -74,7 +74,7 @@ def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_vol
     assert _load(outputs["t1w"]).get_data_dtype() == np.float32
     labels = read_volume(outputs["labels"]).array
     np.testing.assert_array_equal(labels > 0, read_volume(_TISSUE).array > 0)
-    for name in ("CSF", "grey matter", "white matter"):
+    for name in ("CSF", "gray matter", "white matter"):
         assert name in done.stdout
     voxels = np.count_nonzero(labels == 2)
     assert f"{voxels * 0.008:.1f} ml" in done.stdout

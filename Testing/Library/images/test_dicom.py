@@ -420,11 +420,11 @@ def test_what_is_no_volume_is_refused_in_one_sentence(tmp_path: Path) -> None:
     for path in save_series(tmp_path / "cut", volume):
         path.write_bytes(path.read_bytes()[:-20])
     assert "damaged" in refusal_of(tmp_path / "cut")
-    for path in save_series(tmp_path / "colours", volume):
+    for path in save_series(tmp_path / "colors", volume):
         dataset = pydicom.dcmread(path)
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
         dataset.BitsAllocated = dataset.BitsStored = 8
         dataset.HighBit, dataset.PixelRepresentation = 7, 0
         dataset.PixelData = bytes(dataset.Rows * dataset.Columns * 3)
         dataset.save_as(path)
-    assert "colors" in refusal_of(tmp_path / "colours")
+    assert "colors" in refusal_of(tmp_path / "colors")

@@ -93,7 +93,7 @@ def _affine(reads: Any) -> NDArray[np.float64]:
     return affine
 
 
-def test_a_mask_on_a_finer_cropped_grid_is_taken_over_by_nearest_neighbour(
+def test_a_mask_on_a_finer_cropped_grid_is_taken_over_by_nearest_neighbor(
     tmp_path: Path, head: Volume, brain: NDArray[np.bool_]
 ) -> None:
     fine = brain.repeat(2, 0).repeat(2, 1).repeat(2, 2)[10:, 6:-4]

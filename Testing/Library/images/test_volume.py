@@ -157,7 +157,7 @@ def half_of_a_pair(path: Path) -> Path:
     return path
 
 
-COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+COLOR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "missing": lambda folder: folder / "missing.nii.gz",
     "directory": lambda folder: folder,
@@ -181,7 +181,7 @@ BAD_FILES: dict[str, Callable[[Path], Path]] = {
     "data inside the header": lambda folder: patched(folder / "scan.nii.gz", 108, "<f", 8.0),
     "four dimensions": lambda folder: saved(folder / "scan.nii.gz", counting_array((5, 6, 7, 2))),
     "two dimensions": lambda folder: saved(folder / "scan.nii.gz", counting_array((5, 6))),
-    "colours": lambda folder: saved(folder / "scan.nii.gz", np.zeros(SHAPE, COLOUR)),
+    "colors": lambda folder: saved(folder / "scan.nii.gz", np.zeros(SHAPE, COLOR)),
     "complex": lambda folder: saved(folder / "scan.nii.gz", with_value(2).astype(np.complex64)),
     "one value beside NaN": lambda folder: saved(
         folder / "scan.nii.gz", np.where(counting_array() % 2 == 0, math.nan, 1).astype(np.float32)
@@ -313,12 +313,12 @@ def test_a_slope_without_an_intercept_has_one_of_zero(tmp_path: Path) -> None:
 def test_metres_and_microns_are_converted_and_written_back_as_they_were(
     tmp_path: Path, unit: str, factor: float
 ) -> None:
-    millimetres = affine_of((9.0, 8.0, 7.0))
-    image = nib.Nifti1Image(counting_array(), np.diag([1 / factor] * 3 + [1]) @ millimetres)
+    millimeters = affine_of((9.0, 8.0, 7.0))
+    image = nib.Nifti1Image(counting_array(), np.diag([1 / factor] * 3 + [1]) @ millimeters)
     image.header.set_xyzt_units(unit)
     nib.save(image, tmp_path / "scan.nii.gz")
     volume = read_volume(tmp_path / "scan.nii.gz")
-    np.testing.assert_allclose(volume.affine, millimetres, rtol=1e-5)
+    np.testing.assert_allclose(volume.affine, millimeters, rtol=1e-5)
     write_volume(tmp_path / "copy.nii.gz", volume)
     for field in GEOMETRY:
         assert load(tmp_path / "copy.nii.gz").header[field].tobytes() == image.header[field].tobytes(), field

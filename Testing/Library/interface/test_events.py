@@ -30,7 +30,7 @@ EVENTS: list[Event] = [
     Result(Path("t1w.nii"), None, None, (), 4.5),
     Result(
         *(Path("a/ü.nii.gz"), Path("labels.nii"), Path("spread.nii")),
-        (ClassVolume(1, "CSF", 12.5), ClassVolume(2, "grey matter", 600.0)),
+        (ClassVolume(1, "CSF", 12.5), ClassVolume(2, "gray matter", 600.0)),
         33.0,
     ),
     Notice(NoticeKind.GAPS, "scan.nii", "has gaps."),

@@ -30,7 +30,7 @@ def random_labels(*shape: int, bins: int, seed: int = 0) -> Tensor:
     return torch.randint(bins, shape, generator=torch.Generator().manual_seed(seed))
 
 
-def at_bin_centres(labels: Tensor, bins: int) -> Tensor:
+def at_bin_centers(labels: Tensor, bins: int) -> Tensor:
     return (labels.double() + 0.5) / bins
 
 
@@ -97,7 +97,7 @@ class TestAgainstTheDefinition:
         expected = naive_map(reference, image, patch_size, search_size, gaussian_information)
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
 
-    def test_default_kernel_has_a_bandwidth_of_8_grey_levels_and_a_3x3_patch_and_window(self) -> None:
+    def test_default_kernel_has_a_bandwidth_of_8_gray_levels_and_a_3x3_patch_and_window(self) -> None:
         reference, image = random_images(2, 1, 1, 6, 6, seed=6).unbind()
         explicit = local_mutual_information(
             reference, image, patch_size=3, search_size=3, kernel=GaussianKernel(8 / 255)
@@ -106,7 +106,7 @@ class TestAgainstTheDefinition:
 
     def test_gaussian_kernel_tends_to_the_histogram_kernel_as_its_width_vanishes(self) -> None:
         levels = random_labels(2, 1, 1, 8, 8, bins=4, seed=7)
-        reference, image = at_bin_centres(levels, 4).unbind()
+        reference, image = at_bin_centers(levels, 4).unbind()
         soft = local_mutual_information(reference, image, kernel=GaussianKernel(1e-3))
         hard = local_mutual_information(reference, image, kernel=HistogramKernel(4))
         torch.testing.assert_close(soft, hard, rtol=0, atol=1e-12)
@@ -114,11 +114,11 @@ class TestAgainstTheDefinition:
     def test_information_of_independent_samples_is_the_known_bias_of_the_histogram(self) -> None:
         bins, patch_size = 3, 7
         labels = random_labels(2, 40, 1, patch_size, patch_size, bins=bins, seed=8)
-        reference, image = at_bin_centres(labels, bins).unbind()
-        centre = patch_size // 2
+        reference, image = at_bin_centers(labels, bins).unbind()
+        center = patch_size // 2
         information = local_mutual_information(
             reference, image, patch_size=patch_size, search_size=1, kernel=HistogramKernel(bins)
-        )[..., centre, centre]
+        )[..., center, center]
         bias = (bins - 1) ** 2 / (2 * patch_size**2)
         assert float(information.mean()) == pytest.approx(bias, rel=0.3)
 
@@ -159,7 +159,7 @@ class TestHardBins:
         permutation = torch.tensor([3, 0, 4, 1, 2])
         reference, image = random_labels(2, 2, 1, 9, 8, bins=bins, seed=13).unbind()
         maps = [
-            local_mutual_information(at_bin_centres(x, bins), at_bin_centres(y, bins), kernel=HistogramKernel(bins))
+            local_mutual_information(at_bin_centers(x, bins), at_bin_centers(y, bins), kernel=HistogramKernel(bins))
             for x, y in ((reference, image), (permutation[reference], image), (reference, permutation[image]))
         ]
         torch.testing.assert_close(maps[1], maps[0], rtol=0, atol=1e-12)

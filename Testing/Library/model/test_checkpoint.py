@@ -73,7 +73,7 @@ def test_weights_of_16_bits_of_the_older_formats_are_read_as_they_are(
     weights = {
         name: torch.randn(weight.shape, generator=generator).half() for name, weight in tiny_checkpoint.weights.items()
     }
-    tissues = {"tissue_centres": None if version == 1 else tiny_checkpoint.tissue_centres}
+    tissues = {"tissue_centers": None if version == 1 else tiny_checkpoint.tissue_centers}
     save_raw(path, weights, {**tiny_checkpoint.metadata(), "format_version": version, **tissues})
     loaded = load_checkpoint(str(path)).weights
     assert loaded.keys() == weights.keys()
@@ -100,30 +100,30 @@ CONDITIONS = pytest.mark.parametrize(
 
 @CONDITIONS
 @pytest.mark.parametrize(
-    "tissue_centres",
-    [None, {"CSF": 0.9, "grey matter": 0.1234567890123, "white matter": 0.4}],
+    "tissue_centers",
+    [None, {"CSF": 0.9, "gray matter": 0.1234567890123, "white matter": 0.4}],
     ids=["no tissues", "tissues"],
 )
 def test_round_trip_keeps_all_metadata(
-    tiny_checkpoint: Checkpoint, path: Path, condition: Condition, tissue_centres: dict[str, float] | None
+    tiny_checkpoint: Checkpoint, path: Path, condition: Condition, tissue_centers: dict[str, float] | None
 ) -> None:
     original = dataclasses.replace(
         with_condition(tiny_checkpoint, condition),
-        tissue_centres=tissue_centres,
+        tissue_centers=tissue_centers,
         sde=VarianceExplodingSDE(0.0123, 34.5),
         modality="T2w ü",
         pixel_size=1.7,
-        class_centres={2: np.array([0.1, 1 / 3]), 5: np.linspace(0.1, 0.9, 5)},
+        class_centers={2: np.array([0.1, 1 / 3]), 5: np.linspace(0.1, 0.9, 5)},
         provenance=Provenance('"quoted", 2 lines\nlong', "CC BY-SA 3.0", 1234, "0.0.9"),
     )
     save_checkpoint(original, path)
     loaded = load_checkpoint(str(path))
     for field in dataclasses.fields(Checkpoint):
-        if field.name not in ("weights", "class_centres"):
+        if field.name not in ("weights", "class_centers"):
             assert getattr(loaded, field.name) == getattr(original, field.name), field.name
-    assert loaded.class_centres.keys() == {2, 5}
-    for count, centres in original.class_centres.items():
-        np.testing.assert_array_equal(loaded.class_centres[count], centres)
+    assert loaded.class_centers.keys() == {2, 5}
+    for count, centers in original.class_centers.items():
+        np.testing.assert_array_equal(loaded.class_centers[count], centers)
     assert loaded.metadata() == original.metadata()
 
 
@@ -166,9 +166,9 @@ def test_a_bundled_checkpoint_loads_by_its_name(name: str) -> None:
 
 def test_the_header_tells_what_the_checkpoint_does(tiny_checkpoint: Checkpoint, saved: Path, path: Path) -> None:
     tiny = tiny_checkpoint
-    expected = CheckpointHeader("T1w", 2.0, (3, 5), True, tiny.provenance.training_data, tiny.provenance.licence)
+    expected = CheckpointHeader("T1w", 2.0, (3, 5), True, tiny.provenance.training_data, tiny.provenance.license)
     assert read_header(saved) == expected
-    save_checkpoint(dataclasses.replace(tiny, tissue_centres=None, class_centres={5: tiny.class_centres[5]}), path)
+    save_checkpoint(dataclasses.replace(tiny, tissue_centers=None, class_centers={5: tiny.class_centers[5]}), path)
     assert read_header(path) == dataclasses.replace(expected, class_counts=(5,), knows_tissues=False)
 
 
@@ -266,25 +266,25 @@ def test_a_newer_format_that_lacks_what_this_one_has_is_still_called_newer(path:
     assert "update" in refusal(path)
 
 
-def test_tissues_of_the_first_format_are_read_as_fluid_grey_and_white_from_dark_to_bright(
+def test_tissues_of_the_first_format_are_read_as_fluid_gray_and_white_from_dark_to_bright(
     tiny_checkpoint: Checkpoint, path: Path
 ) -> None:
     first = {**tiny_checkpoint.metadata(), "format_version": 1}
-    save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centres": [0.1, 0.4, 0.7]})
-    assert load_checkpoint(str(path)).tissue_centres == {"CSF": 0.1, "grey matter": 0.4, "white matter": 0.7}
+    save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centers": [0.1, 0.4, 0.7]})
+    assert load_checkpoint(str(path)).tissue_centers == {"CSF": 0.1, "gray matter": 0.4, "white matter": 0.7}
     assert read_header(path).knows_tissues
-    save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centres": None})
-    assert load_checkpoint(str(path)).tissue_centres is None
-    for centres in ([], [0.1, 0.2], [0.3, 0.2, 0.1], [0, 1, "x"], [0, 1, float("inf")], {"CSF": 0.1}):
-        save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centres": centres})
+    save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centers": None})
+    assert load_checkpoint(str(path)).tissue_centers is None
+    for centers in ([], [0.1, 0.2], [0.3, 0.2, 0.1], [0, 1, "x"], [0, 1, float("inf")], {"CSF": 0.1}):
+        save_raw(path, tiny_checkpoint.weights, {**first, "tissue_centers": centers})
         refusal(path)
 
 
 def test_a_number_of_classes_is_one_of_the_checkpoints(tiny_checkpoint: Checkpoint) -> None:
-    assert len(tiny_checkpoint.centres(None)) == 5
-    assert len(tiny_checkpoint.centres(3)) == 3
+    assert len(tiny_checkpoint.centers(None)) == 5
+    assert len(tiny_checkpoint.centers(3)) == 3
     with pytest.raises(UserError, match="knows no 4 clusters; choose 3 or 5"):
-        tiny_checkpoint.centres(4)
+        tiny_checkpoint.centers(4)
 
 
 def test_another_intensity_scale_is_refused(tiny_checkpoint: Checkpoint, path: Path) -> None:
@@ -300,7 +300,7 @@ def test_broken_metadata_are_refused(tiny_checkpoint: Checkpoint, path: Path, te
 
 KEYS = [
     *("format_version", "library_version", "modality", "pixel_size", "intensity_scale", "network", "condition", "sde"),
-    *("class_centres", "tissue_centres", "training_data", "training_steps", "licence"),
+    *("class_centers", "tissue_centers", "training_data", "training_steps", "license"),
 ]
 
 
@@ -385,11 +385,11 @@ WRONG: dict[tuple[str, ...], list[Any]] = {
     ("condition", "kernel", "bandwidth"): [None, "wide", 0, -1, float("nan")],
     ("sde",): [None, [], {"sigma": 3}],
     ("sde", "sigma_max"): [None, "50", 0.001, float("inf"), float("nan")],
-    ("class_centres",): [None, {}, [0.1, 0.5], {"three": [0.1, 0.2, 0.3]}],
-    ("class_centres", "3"): [None, "x", 0.5, [], [0.1, 0.2], [0.3, 0.2, 0.1], [0.1, None, 0.3], [0, 1, float("nan")]],
-    ("tissue_centres",): ["x", 0.5, [], {}, [0.1, 0.2, 0.3], {"CSF": 0.1, "grey matter": 0.2}],
-    ("tissue_centres", "CSF"): [None, "x", [0.1], True, float("nan"), float("inf")],
-    ("tissue_centres", "fat"): [0.5],
+    ("class_centers",): [None, {}, [0.1, 0.5], {"three": [0.1, 0.2, 0.3]}],
+    ("class_centers", "3"): [None, "x", 0.5, [], [0.1, 0.2], [0.3, 0.2, 0.1], [0.1, None, 0.3], [0, 1, float("nan")]],
+    ("tissue_centers",): ["x", 0.5, [], {}, [0.1, 0.2, 0.3], {"CSF": 0.1, "gray matter": 0.2}],
+    ("tissue_centers", "CSF"): [None, "x", [0.1], True, float("nan"), float("inf")],
+    ("tissue_centers", "fat"): [0.5],
 }
 
 

@@ -18,7 +18,7 @@ def random_images(count: int, *, seed: int) -> Tensor:
     return torch.rand(count, 1, 12, 11, generator=generator, dtype=torch.float64)
 
 
-def labels_at_bin_centres(labels: Tensor, bins: int) -> Tensor:
+def labels_at_bin_centers(labels: Tensor, bins: int) -> Tensor:
     return (labels.double() + 0.5) / bins
 
 
@@ -39,18 +39,18 @@ def test_maps_of_hard_bins_lie_within_0_and_1_and_reach_1() -> None:
     for sigma in (0.0, 0.1, 50.0):
         cross = condition.noisy_maps(source, source + sigma * noise)
         assert -1e-12 <= float(cross.min()) <= float(cross.max()) <= 1 + 1e-12
-    distinct = labels_at_bin_centres(torch.arange(64).view(1, 1, 8, 8), 64)
+    distinct = labels_at_bin_centers(torch.arange(64).view(1, 1, 8, 8), 64)
     assert float(condition.source_maps(distinct)[0, 0, 4, 4]) == pytest.approx(1, abs=1e-12)
 
 
-def test_the_papers_maps_do_not_depend_on_a_relabelling_of_the_source() -> None:
+def test_the_papers_maps_do_not_depend_on_a_relabeling_of_the_source() -> None:
     bins = 8
     condition = Condition(kernel=HistogramKernel(bins))
     labels = torch.randint(bins, (2, 1, 12, 11), generator=torch.Generator().manual_seed(4))
     permutation = torch.tensor([5, 2, 7, 0, 6, 1, 4, 3])
-    source, recoloured = (labels_at_bin_centres(each, bins) for each in (labels, permutation[labels]))
+    source, recolored = (labels_at_bin_centers(each, bins) for each in (labels, permutation[labels]))
     noisy = random_images(2, seed=5)
-    maps, others = condition.all_maps(source, noisy), condition.all_maps(recoloured, noisy)
+    maps, others = condition.all_maps(source, noisy), condition.all_maps(recolored, noisy)
     torch.testing.assert_close(maps, others, rtol=0, atol=1e-12)
 
 
@@ -91,6 +91,6 @@ def test_unknown_repeated_and_no_maps_are_refused(maps: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("sizes", [(), (1,), (4,), (3, 3), (-3,)])
-def test_patch_sizes_that_have_no_information_no_centre_or_a_double_are_refused(sizes: tuple[int, ...]) -> None:
+def test_patch_sizes_that_have_no_information_no_center_or_a_double_are_refused(sizes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="patch"):
         Condition(patch_sizes=sizes)

@@ -41,8 +41,8 @@ def small(name: str) -> sitk.Image:
 
 def moved(image: sitk.Image, angles: tuple[float, float, float], shift: tuple[float, float, float]) -> sitk.Image:
     """The image as a scanner would have it after the head has moved: other pixels, the same header."""
-    centre = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
-    motion = sitk.Euler3DTransform(centre, *np.radians(angles), shift)
+    center = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+    motion = sitk.Euler3DTransform(center, *np.radians(angles), shift)
     return sitk.Resample(image, image, motion, sitk.sitkLinear, 0.0)
 
 
@@ -105,11 +105,11 @@ def test_the_picture_of_an_alignment_shows_edges_of_the_source_over_the_target(t
         registration = Registration(shown, source > 0, 1.0, 2.0, 2.0)
         draw_alignment(tmp_path / "picture.png", Alignment(target, {"PDw": registration}))
         pictures.append(np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).astype(int))
-    coloured = [picture[..., 0] - picture[..., 2] > 60 for picture in pictures]
-    assert all(0.02 < each.mean() < 0.3 for each in coloured)
-    assert (coloured[0] != coloured[1]).mean() > 0.02, "the edges are those of the source"
-    grey_only = ~coloured[0] & ~coloured[1]
-    assert np.abs(pictures[0] - pictures[1])[grey_only].mean() < 8, "the rest is the target"
+    colored = [picture[..., 0] - picture[..., 2] > 60 for picture in pictures]
+    assert all(0.02 < each.mean() < 0.3 for each in colored)
+    assert (colored[0] != colored[1]).mean() > 0.02, "the edges are those of the source"
+    gray_only = ~colored[0] & ~colored[1]
+    assert np.abs(pictures[0] - pictures[1])[gray_only].mean() < 8, "the rest is the target"
     draw_alignment(tmp_path / "picture.webp", Alignment(target, {"PDw": registration}))
     assert (tmp_path / "picture.webp").stat().st_size < 60_000
 
@@ -379,7 +379,7 @@ def test_a_sheared_scan_is_resampled_to_right_angles_in_place() -> None:
     volume = Volume(np.zeros((20, 22, 24), np.float32), oblique(10, (2.0, 2.0, 2.0)))
     volume.affine[:3, 1] += 0.2 * volume.affine[:3, 0]
     grid = np.moveaxis(np.indices(volume.array.shape), 0, -1)
-    height = grid @ volume.affine[2, :3] + volume.affine[2, 3]  # of each voxel, in millimetres
+    height = grid @ volume.affine[2, :3] + volume.affine[2, 3]  # of each voxel, in millimeters
     image = with_right_angles(to_image(volume.with_array(height.astype(np.float32))))
     direction = np.reshape(image.GetDirection(), (3, 3))
     np.testing.assert_allclose(direction.T @ direction, np.eye(3), atol=1e-9)

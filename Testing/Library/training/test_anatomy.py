@@ -55,7 +55,7 @@ def test_groups_share_no_label_and_leave_none_of_the_tissues_out() -> None:
     assert len(set(labels)) == len(labels)
 
 
-def test_labelled_voxels_get_the_class_of_their_label_and_others_one_by_intensity(scan: _Scan) -> None:
+def test_labeled_voxels_get_the_class_of_their_label_and_others_one_by_intensity(scan: _Scan) -> None:
     image, labels = scan
     classes = anatomical_classes(image, brain=None, labels=labels, spacing=_SPACING)
     middle = classes[34, 36]

@@ -236,7 +236,7 @@ class TestClassContrasts:
         thalamus, cortex = _means_by_class(copies, many, "thalamus", "cortex")
         assert (thalamus - cortex).abs().mean() > 0.15, "they have the same intensity in the target"
 
-    def test_structured_copies_have_one_order_of_grey_deep_grey_and_white(self, batch: SliceBatch) -> None:
+    def test_structured_copies_have_one_order_of_gray_deep_gray_and_white(self, batch: SliceBatch) -> None:
         many = _repeated(batch, 64)
         contrasts = ClassContrasts(independent=0, spin_echoes=0, slope=0)
         copies = contrasts(many.images, many.classes, many.class_means, _draws())
@@ -307,7 +307,7 @@ class TestThickSlicesAndPixels:
         for image, half in zip(images, halves, strict=True):
             assert min((image - half).abs().mean(), (image.flip(1) - half).abs().mean()) < 0.03
 
-    def test_deformations_reach_as_far_in_millimetres_on_finer_pixels(self, batch: SliceBatch) -> None:
+    def test_deformations_reach_as_far_in_millimeters_on_finer_pixels(self, batch: SliceBatch) -> None:
         bending = Deformation(bending=1, places=0)
         coarse = torch.nn.functional.affine_grid(torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 20, 24])
         fine = torch.nn.functional.affine_grid(torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 40, 48])
@@ -335,7 +335,7 @@ class TestSpinEchoes:
         return dict(zip(TISSUES, copies.unbind(1), strict=True))
 
     @pytest.mark.parametrize("levels", ["PDw", "T2w"], indirect=True)
-    def test_grey_matter_is_brighter_than_white_where_proton_density_or_t2_counts(
+    def test_gray_matter_is_brighter_than_white_where_proton_density_or_t2_counts(
         self, levels: dict[str, torch.Tensor]
     ) -> None:
         assert (levels["cortex"] > levels["white matter"]).float().mean() > 0.8

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from LMIDiffusionLib.training.residual_bias import without_shading
 
 _SHAPE = (40, 48, 36)
-_WHITE, _GREY = 0.62, 0.42
+_WHITE, _GRAY = 0.62, 0.42
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def white(places: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 @pytest.fixture
 def flat(white: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A scan of white matter with a hole of another tissue, in grey matter, with noise."""
+    """A scan of white matter with a hole of another tissue, in gray matter, with noise."""
     noise = 0.01 * np.random.default_rng(0).standard_normal(_SHAPE)
-    return (np.where(white, _WHITE, _GREY) + noise).astype(np.float32)
+    return (np.where(white, _WHITE, _GRAY) + noise).astype(np.float32)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_other_tissue_within_it_loses_the_same_shading(
 ) -> None:
     hole = np.zeros(_SHAPE, bool)
     hole[24:30, 20:28, 14:22] = True
-    flat[hole] = _GREY
+    flat[hole] = _GRAY
     unshaded = without_shading((flat * shading).astype(np.float32), white & ~hole)
-    assert np.median(unshaded[hole]) / np.median(unshaded[white & ~hole]) == pytest.approx(_GREY / _WHITE, rel=0.02)
+    assert np.median(unshaded[hole]) / np.median(unshaded[white & ~hole]) == pytest.approx(_GRAY / _WHITE, rel=0.02)
 
 
 def test_the_median_of_white_matter_stays(

@@ -7,13 +7,13 @@ from LMIDiffusionLib.training.anatomy import CLASSES
 from LMIDiffusionLib.training.data.tissue_order import tissues_from_dark
 from LMIDiffusionLib.training.slice_batch import SliceBatch
 
-T1W = ["CSF", "grey matter", "white matter"]
+T1W = ["CSF", "gray matter", "white matter"]
 
 
-def slices(intensities: dict[str, float], *, unlabelled: bool = False) -> SliceBatch:
+def slices(intensities: dict[str, float], *, unlabeled: bool = False) -> SliceBatch:
     """One slice with a row of each of some anatomical classes."""
     classes = torch.tensor([CLASSES.index(name) for name in intensities], dtype=torch.uint8)
-    if unlabelled:
+    if unlabeled:
         classes = torch.full_like(classes, len(CLASSES))
     rows = torch.tensor([*intensities.values()])
     shape = (1, 1, len(rows), 6)
@@ -37,7 +37,7 @@ def test_labels_tell_the_order_whatever_the_modality_is_called(modality: str) ->
 
 
 def test_without_labels_only_the_order_of_t1w_is_known() -> None:
-    some = slices(DARK_FLUID, unlabelled=True)
+    some = slices(DARK_FLUID, unlabeled=True)
     assert list(tissues_from_dark(some, modality="T1w") or ()) == T1W
     assert tissues_from_dark(some, modality="T2w") is None
 

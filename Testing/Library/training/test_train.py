@@ -87,8 +87,8 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
         assert torch.equal(expected[name], found[name]), name
     checkpoint = load_checkpoint(str(tmp_path / "killed" / "checkpoint.safetensors"))
     assert checkpoint.provenance.training_steps == 12
-    assert sorted(checkpoint.class_centres) == [3, 5]
-    assert checkpoint.tissue_centres is not None
+    assert sorted(checkpoint.class_centers) == [3, 5]
+    assert checkpoint.tissue_centers is not None
     assert len(list((tmp_path / "whole" / "pictures").glob("step-0000012-*.png"))) == 4
     assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
 

@@ -22,7 +22,7 @@ from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
-Centred = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
+Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
 
 SHAPE = (40, 48, 40)
 
@@ -45,9 +45,9 @@ def method(tiny_checkpoint: Checkpoint) -> Counting:
 
 
 @pytest.fixture(scope="module")
-def thin(head_on: HeadMaker, centred: Centred) -> Volume:
+def thin(head_on: HeadMaker, centerd: Centerd) -> Volume:
     """A head in slices of 1 mm, for a checkpoint with pixels of 2 mm."""
-    return head_on(SHAPE, centred(SHAPE, (2.0, 2.0, 1.0)))
+    return head_on(SHAPE, centerd(SHAPE, (2.0, 2.0, 1.0)))
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_interpolated_slices_are_closer_to_generated_ones_than_neighbors_are(met
         assert 0.4 < between.float().mean() < 0.6
         torch.testing.assert_close(samples[number][~between], drawn[~between], atol=1e-4, rtol=0)
         error = (samples[number] - drawn)[between].abs().mean()
-        neighbour = (drawn[1:] - drawn[:-1]).abs().mean()
-        assert 0 < error < neighbour
+        neighbor = (drawn[1:] - drawn[:-1]).abs().mean()
+        assert 0 < error < neighbor
         air = ~source.outlines(indices)
         level = smooth_air(source.slices[indices], ~air, pixel_size=2.0)
         torch.testing.assert_close(samples[number][air], level[air])

@@ -26,13 +26,13 @@ from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]
-Centred = Callable[[tuple[int, int, int], tuple[float, float, float]], NDArray[np.float64]]
+Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], NDArray[np.float64]]
 
 
 @pytest.fixture(scope="module")
-def tall(head_on: HeadMaker, centred: Centred) -> Volume:
+def tall(head_on: HeadMaker, centerd: Centerd) -> Volume:
     """A head of 104 mm from below to above, 2 mm."""
-    return head_on((36, 40, 52), centred((36, 40, 52), (2.0, 2.0, 2.0)))
+    return head_on((36, 40, 52), centerd((36, 40, 52), (2.0, 2.0, 2.0)))
 
 
 @pytest.fixture
@@ -84,22 +84,22 @@ class TestCuts:
         assert self._planes_of(tall, samples=7) == [(52, 4), (40, 2), (36, 1)]
 
     def test_the_first_sample_of_a_thick_slice_scan_is_in_its_own_plane(
-        self, head_on: HeadMaker, centred: Centred
+        self, head_on: HeadMaker, centerd: Centerd
     ) -> None:
-        sagittal = head_on((20, 60, 60), centred((20, 60, 60), (5.0, 2.0, 2.0)))
+        sagittal = head_on((20, 60, 60), centerd((20, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(sagittal, samples=1) == [(20, 1)]
         assert self._planes_of(sagittal, samples=4) == [(20, 2), (60, 1), (60, 1)]
 
-    def test_a_thick_slice_slab_is_sampled_in_its_own_plane_alone(self, head_on: HeadMaker, centred: Centred) -> None:
-        slab = head_on((8, 60, 60), centred((8, 60, 60), (5.0, 2.0, 2.0)))
+    def test_a_thick_slice_slab_is_sampled_in_its_own_plane_alone(self, head_on: HeadMaker, centerd: Centerd) -> None:
+        slab = head_on((8, 60, 60), centerd((8, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(slab, samples=4) == [(8, 4)]
-        thin_slab = head_on((20, 60, 60), centred((20, 60, 60), (2.0, 2.0, 2.0)))
+        thin_slab = head_on((20, 60, 60), centerd((20, 60, 60), (2.0, 2.0, 2.0)))
         assert self._planes_of(thin_slab, samples=4) == [(20, 4)]
 
     @pytest.mark.parametrize("spacing", [0.95, 1.25, 2.0])
-    def test_oblique_isotropic_scans_count_as_axial(self, head_on: HeadMaker, centred: Centred, spacing: float) -> None:
+    def test_oblique_isotropic_scans_count_as_axial(self, head_on: HeadMaker, centerd: Centerd, spacing: float) -> None:
         shape = (round(84 / spacing), round(84 / spacing), round(104 / spacing))
-        affine = centred(shape, (spacing, spacing, spacing))
+        affine = centerd(shape, (spacing, spacing, spacing))
         array = head_on(shape, affine).array
         for degrees in (7, 13, 21):
             turned = (rotation((1, 2, 3), degrees) @ affine).astype(np.float32)
@@ -111,10 +111,10 @@ class TestCuts:
 
     @pytest.mark.parametrize(("count", "spacing", "planes"), [(52, 2.0, 3), (49, 2.0, 1), (20, 5.5, 3), (20, 6.5, 1)])
     def test_low_and_thick_volumes_are_sampled_in_their_own_plane_alone(
-        self, head_on: HeadMaker, centred: Centred, count: int, spacing: float, planes: int
+        self, head_on: HeadMaker, centerd: Centerd, count: int, spacing: float, planes: int
     ) -> None:
         shape = (36, 40, count)
-        assert len(self._planes_of(head_on(shape, centred(shape, (2.0, 2.0, spacing))), samples=4)) == planes
+        assert len(self._planes_of(head_on(shape, centerd(shape, (2.0, 2.0, spacing))), samples=4)) == planes
 
 
 class TestTranslation:

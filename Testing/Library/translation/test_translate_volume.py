@@ -37,7 +37,7 @@ from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 Affine = NDArray[np.float64]
 Array = NDArray[np.number]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
-Centred = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
+Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[Array], Array]]]]
 Forward = Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]
 
@@ -182,11 +182,11 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
     head: Volume,
     whole: Array,
     head_on: HeadMaker,
-    centred: Centred,
+    centerd: Centerd,
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
 ) -> None:
-    result = run(method, head_on(shape, centred(shape, spacing))).volume
+    result = run(method, head_on(shape, centerd(shape, spacing))).volume
     resampled = torch.nn.functional.interpolate(
         torch.from_numpy(np.moveaxis(whole, 2, 0).copy())[:, None],
         size=shape[:2],
@@ -303,10 +303,10 @@ def test_mean_and_uncertainty_are_those_of_the_single_samples(method: LMIDiffusi
 
 
 def test_uncertainty_on_another_grid_is_the_spread_of_the_resampled_samples(
-    method: LMIDiffusion, head_on: HeadMaker, centred: Centred
+    method: LMIDiffusion, head_on: HeadMaker, centerd: Centerd
 ) -> None:
     shape, spacing = (61, 75, 20), (80 / 61, 96 / 75, 2.0)
-    source = head_on(shape, centred(shape, spacing))
+    source = head_on(shape, centerd(shape, spacing))
     grid = source_of(source).grid
     guide = grid.plane_slices(to_unit_scale(source.array))[slice(*MIDDLE)]
     coarse_guide = grid.to_slices(guide)
@@ -465,7 +465,7 @@ def test_a_slice_range_outside_the_volume_is_refused_with_the_valid_range(
 
 
 def head_areas(head: Volume) -> NDArray[np.float64]:
-    """Square millimetres of head in each axial slice of the canonical head."""
+    """Square millimeters of head in each axial slice of the canonical head."""
     return np.asarray((head.array > 0.7 * threshold_otsu(head.array)).sum((0, 1)) * 4.0)
 
 

@@ -54,7 +54,7 @@ def test_a_new_user_gets_a_segmentation_over_the_sample_scan_in_two_clicks(widge
     hidden = view.pixels().astype(int)
     segmentation.GetDisplayNode().SetVisibility(True)
     assert np.count_nonzero((shown != hidden).any(-1)) > 1000
-    assert np.count_nonzero(hidden.std(-1) < 3) > 0.9 * hidden.shape[0] * hidden.shape[1], "without segments it is grey"
+    assert np.count_nonzero(hidden.std(-1) < 3) > 0.9 * hidden.shape[0] * hidden.shape[1], "without segments it is gray"
 
 
 def test_a_sequence_becomes_sequences_in_one_process(widget: Any, ui: Any, checkpoint: Path) -> None:
