@@ -72,20 +72,18 @@ def run(parsed: argparse.Namespace) -> None:
 def job_of(parsed: argparse.Namespace) -> TranslationJob:
     """Return the job that the arguments describe."""
     from ..images.dicom.series import Series
-    from ..jobs.translation_job import TranslationJob
-    from ..model.devices import Processor
+    from ..jobs.translation_job import ModelChoice, TranslationJob
     from ..translation.scan_pipeline import FOUND
 
     return TranslationJob(
         source=parsed.source if parsed.series is None else Series(parsed.source, parsed.series),
         output=parsed.output,
-        checkpoint=parsed.checkpoint,
+        model=ModelChoice(parsed.checkpoint, parsed.device, parsed.precision),
         segmentation=parsed.segmentation,
         mask=FOUND if parsed.find_brain else parsed.mask,
         clusters=parsed.clusters,
         uncertainty=parsed.uncertainty,
         volumes=parsed.volumes,
-        processor=Processor(parsed.device, parsed.precision),
         overwrite=parsed.overwrite,
         options=sampling(parsed, parsed.slices),
     )

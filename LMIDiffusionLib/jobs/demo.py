@@ -9,10 +9,9 @@ import numpy as np
 from ..images.normalization import to_unit_scale
 from ..images.rendering import Column, gray, heat, overlay, save_planes
 from ..images.volume import read_volume
-from ..interface.resources import DEFAULT_CHECKPOINT, resource
-from ..model.devices import Processor
+from ..interface.resources import resource
 from .reporting import TerminalReporter
-from .translation_job import TranslationJob
+from .translation_job import ModelChoice, TranslationJob
 
 # A standard deviation of 0.2, a fifth of the intensity range, is drawn white.
 _LARGEST_SPREAD = 0.2
@@ -34,11 +33,10 @@ def run_demo(folder: Path, *, device: str) -> None:
     job = TranslationJob(
         source=source,
         output=folder / "translation.nii.gz",
-        checkpoint=DEFAULT_CHECKPOINT,
+        model=ModelChoice(device=device),
         segmentation=folder / "segmentation.nii.gz",
         mask=sample_scan("sri24_tissue"),
         uncertainty=folder / "uncertainty.nii.gz",
-        processor=Processor(device),
         overwrite=True,
     )
     print(f"Translating {source.name} (PDw to T1w, {job.options.samples} samples averaged) ...")

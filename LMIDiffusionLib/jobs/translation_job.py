@@ -18,7 +18,7 @@ from ..interface.events import Result, Stage
 from ..interface.notices import Notice, NoticeKind
 from ..interface.resources import DEFAULT_CHECKPOINT
 from ..model.checkpoint import Checkpoint, load_checkpoint
-from ..model.devices import Processor, select_device, select_precision
+from ..model.devices import select_device, select_precision
 from ..segmentation.volume_table import volume_table
 from ..translation.lmi_diffusion import LMIDiffusion
 from ..translation.options import TranslationOptions
@@ -29,32 +29,45 @@ _OUTPUTS = ("output", "segmentation", "uncertainty", "volumes")
 
 
 @dataclass(frozen=True)
+class ModelChoice:
+    """The model of a job and the hardware that runs it, by name.
+
+    Attributes:
+        checkpoint: name or path.
+        device: name for `select_device`.
+        precision: name for `select_precision`.
+    """
+
+    checkpoint: str = DEFAULT_CHECKPOINT
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
 class TranslationJob:
     """Files to read and to write, and how to translate.
 
     Attributes:
         source: volume to translate: a file, a folder of DICOM files, or one of several series in it.
         output: file of the translation.
-        checkpoint: name or path.
+        model: checkpoint, device and precision.
         segmentation: file of the label map; None for no segmentation.
         mask: brain mask, or `FOUND` to find the brain in the translation; makes tissues of the classes.
         clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
         uncertainty: file of the standard deviation over samples; None for no such file.
         volumes: CSV file of the volumes of classes or tissues; None for no such file.
-        processor: device and precision.
         overwrite: replace existing files.
         options: of the translation.
     """
 
     source: Path | Series
     output: Path
-    checkpoint: str = DEFAULT_CHECKPOINT
+    model: ModelChoice = ModelChoice()
     segmentation: Path | None = None
     mask: Literal["found"] | Path | None = None
     clusters: int | None = None
     uncertainty: Path | None = None
     volumes: Path | None = None
-    processor: Processor = Processor()
     overwrite: bool = False
     options: TranslationOptions = TranslationOptions()
 
@@ -70,10 +83,10 @@ class TranslationJob:
         """
         start = time.monotonic()
         self._check()
-        device = select_device(self.processor.device)
-        precision = select_precision(self.processor.precision, device)
+        device = select_device(self.model.device)
+        precision = select_precision(self.model.precision, device)
         reporter.report(Stage.LOADING)
-        checkpoint = load(self.checkpoint)
+        checkpoint = load(self.model.checkpoint)
         segmentation = SegmentationSettings(self.mask, self.clusters) if self._is_segmented else None
         settings = ScanSettings(checkpoint, self.options, segmentation)
         translator = LMIDiffusion(checkpoint, device=device, precision=precision)

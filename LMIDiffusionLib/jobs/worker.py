@@ -75,7 +75,7 @@ class Server:
             self._reporter.report(JobEnded(number, self._holds_gpu))
 
     def _run(self, job: TranslationJob) -> None:
-        self._holds_gpu |= select_device(job.processor.device).type != "cpu"
+        self._holds_gpu |= select_device(job.model.device).type != "cpu"
         job.run(self._reporter, load=self._checkpoints.load)
 
 

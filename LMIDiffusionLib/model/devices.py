@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from ..errors import UserError
@@ -11,19 +9,6 @@ from ..errors import UserError
 PRECISIONS = ("auto", "32", "bf16")
 """Precisions by name; `auto` is bfloat16 on processors that multiply it faster than float32, else float32."""
 _BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
-
-
-@dataclass(frozen=True)
-class Processor:
-    """Names of a device and a precision.
-
-    Attributes:
-        device: name for `select_device`.
-        precision: name for `select_precision`.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
 
 
 def batch_size(device: torch.device) -> int:

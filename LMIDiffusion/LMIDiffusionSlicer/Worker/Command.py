@@ -23,11 +23,10 @@ def jobFields(request: TranslationRequest, folder: Path) -> dict[str, Any]:
     return {
         "source": str(inputFile(folder)),
         "output": str(translatedFile(folder)),
-        "checkpoint": str(checkpoint),
+        "model": {"checkpoint": str(checkpoint), "device": request.device},
         "segmentation": str(segmentationFile(folder)),
         "uncertainty": str(uncertaintyFile(folder)) if request.uncertainty else None,
         **_segmentationFields(request, folder),
-        "processor": {"device": request.device},
         "options": {
             "sampler": request.sampler.value,
             "steps": request.steps,

@@ -14,9 +14,8 @@ from LMIDiffusionLib.images.dicom.series import Series
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.interface.events import Event, Result, Stage
 from LMIDiffusionLib.interface.notices import Notice, NoticeKind
-from LMIDiffusionLib.jobs.translation_job import TranslationJob
+from LMIDiffusionLib.jobs.translation_job import ModelChoice, TranslationJob
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
-from LMIDiffusionLib.model.devices import Processor
 from LMIDiffusionLib.translation.options import TranslationOptions
 
 
@@ -47,7 +46,7 @@ def job(tiny_checkpoint: Checkpoint, head: Volume, tmp_path: Path) -> Translatio
 def _job(folder: Path, **options: Any) -> TranslationJob:
     chosen = TranslationOptions(steps=2, samples=1, **options)
     source, output, checkpoint = (folder / name for name in ("scan.nii", "t1w.nii", "tiny.safetensors"))
-    return TranslationJob(source, output, str(checkpoint), processor=Processor("cpu"), options=chosen)
+    return TranslationJob(source, output, ModelChoice(str(checkpoint), "cpu"), options=chosen)
 
 
 def test_a_dicom_series_is_translated_like_the_same_nifti_scan_into_any_output_format(

@@ -46,9 +46,8 @@ def _job(folder: Path, source: str, output: str, **options: int) -> dict[str, An
     return {
         "source": str(folder / source),
         "output": str(folder / output),
-        "checkpoint": str(folder / "tiny.safetensors"),
+        "model": {"checkpoint": str(folder / "tiny.safetensors"), "device": "cpu"},
         "segmentation": str(folder / f"labels of {output}"),
-        "processor": {"device": "cpu"},
         "options": {"slices": [9, 11], "steps": 1, "samples": 4, **options},
     }
 
@@ -56,7 +55,7 @@ def _job(folder: Path, source: str, output: str, **options: int) -> dict[str, An
 def _words(job: dict[str, Any]) -> list[str]:
     """The arguments of `translate` for the same job."""
     options = {"slices": "9:11", **{name: value for name, value in job["options"].items() if name != "slices"}}
-    named = {"checkpoint": job["checkpoint"], "segmentation": job["segmentation"], "device": "cpu", **options}
+    named = {**job["model"], "segmentation": job["segmentation"], **options}
     return [
         job["source"],
         job["output"],
@@ -251,7 +250,7 @@ def test_a_job_of_plain_fields_is_the_job_that_the_command_line_fills(tmp_path: 
         "mask": "found",
         "uncertainty": "u.nii",
         "clusters": 3,
-        "processor": {"device": "cpu", "precision": "32"},
+        "model": {"device": "cpu", "precision": "32"},
         "overwrite": True,
         "options": {"steps": 1, "samples": 3, "guidance": 2, "seed": 4, "batch_size": 5, "slices": [1, 3]},
     }

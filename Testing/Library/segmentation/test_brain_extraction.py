@@ -46,7 +46,7 @@ def test_of_several_pieces_the_largest_is_kept_and_its_holes_are_filled() -> Non
 
 
 def test_a_job_that_finds_the_brain_but_writes_no_segmentation_is_refused(tmp_path: Path) -> None:
-    job = TranslationJob(tmp_path / "in.nii", tmp_path / "out.nii", "none", mask=FOUND)
+    job = TranslationJob(tmp_path / "in.nii", tmp_path / "out.nii", mask=FOUND)
     with pytest.raises(UserError, match="leave out --find-brain"):
         job._check()
 
