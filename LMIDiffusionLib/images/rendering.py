@@ -24,9 +24,7 @@ _PIXELS_PER_MILLIMETER = 1.6
 _TITLE_HEIGHT = 24
 _MARGIN = 4
 _FONT_SIZE, _LEAST_FONT_SIZE = 15, 8
-CLASS_COLORS = np.array(
-    [[0.33, 0.74, 1.0], [0.95, 0.55, 0.25], [0.98, 0.95, 0.6], [0.55, 0.85, 0.45], [0.8, 0.5, 0.9]]
-)
+CLASS_COLORS = np.array([[0.33, 0.74, 1.0], [0.95, 0.55, 0.25], [0.98, 0.95, 0.6], [0.55, 0.85, 0.45], [0.8, 0.5, 0.9]])
 """For telling classes apart; class 1 of an unmasked segmentation is mostly air and stays clear."""
 _OVERLAY_OPACITY = 0.45
 

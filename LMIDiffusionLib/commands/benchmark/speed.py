@@ -14,7 +14,7 @@ EXAMPLE = "lmidiffusion benchmark speed --plot speed.png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ...benchmark.speed import PARTS
+    from ...benchmark.timings.speed import PARTS
 
     parser.add_argument(
         "--authors-code", type=Path, help="folder with the public code mgh-ccni/midiffusion, to compare with"
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ...benchmark.speed import PARTS, SpeedOptions, circumstances, line, run_speed_benchmark
-    from ...benchmark.speed_plot import save_series
+    from ...benchmark.timings.plot import save_series
+    from ...benchmark.timings.speed import PARTS, SpeedOptions, circumstances, line, run_speed_benchmark
     from ...images.files import check_output
 
     if parsed.plot is not None:

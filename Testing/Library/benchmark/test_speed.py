@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from LMIDiffusionLib.benchmark import speed
-from LMIDiffusionLib.benchmark.speed import PARTS, SpeedOptions, line, run_speed_benchmark
-from LMIDiffusionLib.benchmark.speed_baselines import VolumeNetwork, authors_lmi
-from LMIDiffusionLib.benchmark.timing import Measurement, time_function
+from LMIDiffusionLib.benchmark.timings.baselines import VolumeNetwork, authors_lmi
+from LMIDiffusionLib.benchmark.timings.measurement import Measurement, time_function
+from LMIDiffusionLib.benchmark.timings.speed import PARTS, SpeedOptions, line, run_speed_benchmark
 from LMIDiffusionLib.cli import parser_for
 from LMIDiffusionLib.errors import UserError
 

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import __version__
-from ..images.volume import Volume, read_volume
-from ..interface.resources import DEFAULT_CHECKPOINT
-from ..jobs.demo import sample_scan
-from ..lmi import local_mutual_information
-from ..model.checkpoint import Checkpoint, load_checkpoint
-from ..model.devices import select_device, select_precision
-from ..translation.lmi_diffusion import LMIDiffusion
-from ..translation.options import TranslationOptions
-from ..translation.scan_pipeline import translate
-from ..translation.sliced_volume import SlicedVolume
-from .speed_baselines import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
-from .timing import Measurement, time_command, time_function
+from ... import __version__
+from ...images.volume import Volume, read_volume
+from ...interface.resources import DEFAULT_CHECKPOINT
+from ...jobs.demo import sample_scan
+from ...lmi import local_mutual_information
+from ...model.checkpoint import Checkpoint, load_checkpoint
+from ...model.devices import select_device, select_precision
+from ...translation.lmi_diffusion import LMIDiffusion
+from ...translation.options import TranslationOptions
+from ...translation.scan_pipeline import translate
+from ...translation.sliced_volume import SlicedVolume
+from .baselines import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
+from .measurement import Measurement, time_command, time_function
 
 _SCAN = "sri24_PDw"
 _SIDE = 128

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..images.files import atomic_path
-from .timing import Measurement
+from ...images.files import atomic_path
+from .measurement import Measurement
 
 _COLUMNS = 3
 _LEAST_MEMORY = 10  # megabytes at the top of a panel

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import UserError
+from ...errors import UserError
 
 SYNTHSR_SHAPE = (160, 192, 224)
 """Voxels of a head at 1 mm along each axis."""
