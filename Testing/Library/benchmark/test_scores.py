@@ -163,7 +163,7 @@ def test_the_uncertainty_is_scored_inside_the_brain_where_there_are_samples(
     assert scan["rms_error"] == pytest.approx(0.1, abs=1e-5)
     assert scan["mean_spread"] == pytest.approx(0.06, abs=1e-5)
     assert scan["coverage"] == 1
-    _, half = score_slices(wrong, anatomical, tiny_checkpoint, spread=spread / 2)
+    _, half = score_slices(wrong, anatomical, tiny_checkpoint, spread=spread * np.float32(0.5))
     assert half["coverage"] == 0
     assert "coverage" not in score_slices(wrong, anatomical, tiny_checkpoint)[1]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from LMIDiffusionLib.benchmark import speed
+from LMIDiffusionLib.benchmark.timings import speed
 from LMIDiffusionLib.benchmark.timings.baselines import VolumeNetwork, authors_lmi
 from LMIDiffusionLib.benchmark.timings.measurement import Measurement, time_function
 from LMIDiffusionLib.benchmark.timings.speed import PARTS, SpeedOptions, line, run_speed_benchmark
