@@ -91,7 +91,7 @@ def test_inversion_reverses_the_intensities_of_the_head_and_keeps_air_dark(head:
 
 
 def denoised_towards(image: float) -> Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]:
-    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         assert not maps.any(), "SDEdit must not see the source's maps"
         return torch.full_like(noisy, image)
 
@@ -115,7 +115,7 @@ def test_sdedit_leaves_a_source_that_fits_the_prior(
     source = slices_of(Identity(), head)
     translator = SDEdit(tiny_checkpoint, device=CPU, start=start)
 
-    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         return source
 
     monkeypatch.setattr(ScoreNetwork, "forward", forward)
@@ -128,7 +128,7 @@ def test_sdedit_with_a_mapping_starts_from_the_mapped_source_and_keeps_its_air(
 ) -> None:
     noisy = list[Tensor]()
 
-    def forward(self: ScoreNetwork, state: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self: ScoreNetwork, state: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         noisy.append(state)
         return torch.full_like(state, 0.4)
 
@@ -159,9 +159,9 @@ def test_sdedit_at_t1_starts_from_pure_noise_and_forgets_the_source(
     seen = list[float]()
     original = ScoreNetwork.forward
 
-    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         seen.append(float(sigma[0]))
-        return original(self, noisy, maps, sigma)
+        return original(self, noisy, maps, sigma, pixel_size)
 
     monkeypatch.setattr(ScoreNetwork, "forward", forward)
     free = slices_of(SDEdit(tiny_checkpoint, device=CPU, start=1.0), head)
