@@ -76,7 +76,7 @@ _ORDER = (
 def test_texts_are_american(tree: Any) -> None:
     texts = " ".join(each.text or "" for each in tree.iter("string"))
     texts += slicer.modules.lmidiffusion.helpText
-    assert not re.search(r"color|gray|license|milliliter|center|neighbor|behavior", texts, re.IGNORECASE)
+    assert not re.search(r"colour|grey|licence|millilitre|centre|neighbour|behaviour", texts, re.IGNORECASE)
 
 
 def test_the_help_leads_to_the_documentation(module: Any) -> None:
