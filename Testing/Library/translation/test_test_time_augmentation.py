@@ -77,7 +77,7 @@ def test_the_unflipped_denoiser_returns_the_orientation_of_the_source(number: in
 def test_samples_of_mirrored_views_lie_on_the_source(
     tiny_checkpoint: Checkpoint, head: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def self_map(network: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def self_map(network: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         return maps[:, :1]
 
     monkeypatch.setattr(ScoreNetwork, "forward", self_map)

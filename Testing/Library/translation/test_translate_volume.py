@@ -39,7 +39,7 @@ Array = NDArray[np.number]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
 Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[Array], Array]]]]
-Forward = Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]
+Forward = Callable[[ScoreNetwork, Tensor, Tensor, Tensor, float], Tensor]
 
 STEPS = 3
 MIDDLE = (9, 12)
@@ -535,12 +535,12 @@ def counted(
     batches: list[int] = []
     forward: Forward = ScoreNetwork.forward
 
-    def watched(network: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor) -> Tensor:
+    def watched(network: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         batches.append(len(noisy))
         error = refuse(len(noisy), len(batches))
         if error is not None:
             raise error
-        return forward(network, noisy, maps, sigma)
+        return forward(network, noisy, maps, sigma, pixel_size)
 
     monkeypatch.setattr(ScoreNetwork, "forward", watched)
     return batches
@@ -659,7 +659,7 @@ def test_bfloat16_rounds_the_networks_products_alone(method: LMIDiffusion, head:
     inner = rounded.network.unet.first
     handles = [
         inner.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype)),
-        rounded.network.register_forward_pre_hook(lambda module, inputs: dtypes.extend(x.dtype for x in inputs)),
+        rounded.network.register_forward_pre_hook(lambda module, inputs: dtypes.extend(x.dtype for x in inputs[:3])),
     ]
     image(rounded, head, slices=MIDDLE)
     for handle in handles:
