@@ -166,11 +166,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     logging.disable(logging.NOTSET)
 
 
-def _add_data_set(place: Path) -> None:
-    """A BIDS data set of one scan."""
+def _add_data_set(place: Path, *suffixes: str) -> None:
+    """A BIDS data set of one person, with a scan for each suffix."""
     anatomy = place / "bids" / "sub-01" / "anat"
     anatomy.mkdir(parents=True)
-    shutil.copy(place / "flair.nii.gz", anatomy / "sub-01_FLAIR.nii.gz")
+    for suffix in suffixes:
+        shutil.copy(place / "flair.nii.gz", anatomy / f"sub-01_{suffix}.nii.gz")
     description = {"Name": "study", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
     (place / "bids" / "dataset_description.json").write_text(json.dumps(description))
 
@@ -223,7 +224,7 @@ def _follow_twice(page: Path) -> None:
 
 
 def test_what_the_readme_says_can_be_done(place: Path) -> None:
-    _add_data_set(place)
+    _add_data_set(place, "FLAIR")
     _follow(README)
     written = {path.name for path in place.glob("*.nii.gz")}
     assert written >= {"t1w.nii.gz", "tissues.nii.gz", "translated.nii.gz"}
@@ -309,7 +310,7 @@ def test_a_cohort_is_translated_as_the_tutorial_says(place: Path) -> None:
     (place / "scans").mkdir()
     for name in ("anna_T2w", "anna_T1w", "ben_T2w", "ben_T1w"):
         shutil.copy(place / "pdw.nii.gz", place / "scans" / f"{name}.nii.gz")
-    _add_data_set(place)
+    _add_data_set(place, "FLAIR", "T2w")
     _follow_twice(ROOT / "docs" / "tutorials" / "cluster.md")
     assert len([*(place / "translated").rglob("*.nii.gz")]) == 4
     assert [path.name for path in (place / "derivatives").rglob("*_dseg.nii.gz")]
