@@ -171,7 +171,8 @@ def _read_safetensors_header(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception, wanted: HeaderFormat) -> str:
-    start = path.read_bytes()[:2] if path.is_file() else b""
-    if start == b"PK" or start[:1] == b"\x80":
+    start = path.read_bytes()[:3] if path.is_file() else b""
+    # The size of a safetensors header may begin with the byte of a pickle, but its third byte is 0.
+    if start[:2] == b"PK" or (start[:1] == b"\x80" and start[2:] != b"\0"):
         return f"{path} is a pickle, which can run any code and is never loaded; give a .safetensors checkpoint."
     return f"{path} is no {wanted.title}, or truncated ({error}); copy or download it again."

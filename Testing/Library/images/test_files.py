@@ -164,8 +164,11 @@ def test_a_file_system_without_modes_is_written_to(tmp_path: Path, monkeypatch: 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for name in ("file", "missing"):
-        with pytest.raises(UserError, match=rf"{name} is no folder; give one with scans\.$"):
+    for name, reason in (
+        ("file", r"is no folder; give one with scans"),
+        ("missing", r"does not exist; give a folder with scans"),
+    ):
+        with pytest.raises(UserError, match=rf"{name} {reason}\.$"):
             check_folder(tmp_path / name, wanted="scans")
 
 

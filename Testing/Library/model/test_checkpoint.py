@@ -221,6 +221,13 @@ class Exploit:
         return Path.touch, (self.mark,)
 
 
+def test_a_truncated_checkpoint_whose_first_byte_is_that_of_a_pickle_is_called_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes((0x0480).to_bytes(8, "little") + b'{"__metadata__":')
+    with pytest.raises(UserError, match="is no LMIDiffusion checkpoint, or truncated"):
+        load_checkpoint(path)
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_is_refused_and_never_executed(tmp_path: Path, path: Path, protocol: int) -> None:
     mark = tmp_path / "executed"

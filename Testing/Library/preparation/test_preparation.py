@@ -314,6 +314,7 @@ def write_without_codes(image: sitk.Image, path: Path) -> None:
     nib.save(scan, path)
 
 
+@pytest.mark.filterwarnings("ignore:.*has a qform_code and a sform_code of 0:LMIDiffusionLib.errors.ScanWarning")
 def test_unusable_subjects_are_reported_and_the_others_are_prepared(tmp_path: Path) -> None:
     data, output = tmp_path / "data", tmp_path / "out"
     data.mkdir()
@@ -467,5 +468,5 @@ def test_too_few_subjects_are_refused(raw: Path, tmp_path: Path) -> None:
 def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds neither IXI scans nor files"):
         find_scans(tmp_path, ["T1w"])
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="does not exist; give a folder"):
         find_scans(tmp_path / "none", ["T1w"])
