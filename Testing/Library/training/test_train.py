@@ -283,7 +283,7 @@ def test_subjects_are_found_with_their_masks(data: Path) -> None:
 def test_a_folder_without_the_modality_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no file named"):
         find_subjects(data, modality="T2w", brain_suffixes=("brain",))
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="does not exist"):
         find_subjects(tmp_path / "missing", modality="T1w", brain_suffixes=("brain",))
 
 
