@@ -90,7 +90,7 @@ def test_inversion_reverses_the_intensities_of_the_head_and_keeps_air_dark(head:
     np.testing.assert_allclose(np.median(inverted[head_mask(inverted)]), 0.5, atol=0.01)
 
 
-def denoised_towards(image: float) -> Callable[[ScoreNetwork, Tensor, Tensor, Tensor], Tensor]:
+def denoised_towards(image: float) -> Callable[[ScoreNetwork, Tensor, Tensor, Tensor, float], Tensor]:
     def forward(self: ScoreNetwork, noisy: Tensor, maps: Tensor, sigma: Tensor, pixel_size: float) -> Tensor:
         assert not maps.any(), "SDEdit must not see the source's maps"
         return torch.full_like(noisy, image)
