@@ -39,14 +39,14 @@ def run_u_net_training(parsed: argparse.Namespace, train: Callable[..., Path]) -
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
-    """Where the scans are and where the training goes."""
+    """Add the folders of the scans and of the training."""
     parser.add_argument("data", type=Path, help="folder of NAME_<modality>.nii.gz files")
     parser.add_argument("--output", type=Path, required=True, help="folder for logs, pictures and the checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue the training in --output")
 
 
 def add_data(group: argparse._ArgumentGroup) -> None:
-    """What is read of the folder of scans."""
+    """Add the options that select and prepare the scans."""
     default = DataOptions()
     group.add_argument(
         "--modality", default=default.modality, metavar="NAME", help="target modality, as in the file names"
