@@ -199,6 +199,7 @@ FAULTS_OF_MODULE = (
         "    labelmap.SetAndObserveTransformNodeID(source.GetTransformNodeID())\n",
         "",
         (f"{RUN}::mask",),
+        equivalent="Slicer's export itself puts the label map under the transform of its reference volume",
     ),
     Fault(
         "a run's observers stay",

@@ -151,8 +151,12 @@ def test_sequences_lie_where_their_source_lies_and_beside_it(ui: Any, chosen: An
 
 
 def test_the_table_of_frames_holds_the_volumes_of_each(ui: Any, chosen: Any, frames: Any) -> None:
-    _translate(ui)
     browser = slicer.util.getNode("browser")
+    second = browser.GetSequenceNode(frames).GetNthDataNode(1)
+    slicer.util.updateVolumeFromArray(second, slicer.util.arrayFromVolume(second) * (np.arange(48) < 20)[:, None])
+    _translate(ui)
+    volumes = [ui.volumesTable.item(number, 4).text() for number in range(3)]
+    assert volumes[0] != volumes[1]
     for number in range(3):
         browser.SetSelectedItemNumber(number)
         for label in range(2, 6):
