@@ -55,6 +55,20 @@ def test_a_file_that_was_cleared_can_be_chosen_again(ui: Any, chosen: Any, check
     assert chosen.checkpointFile == checkpoint
 
 
+def test_the_chosen_file_does_not_change_while_its_path_is_kept(
+    ui: Any, chosen: Any, checkpoint: Path, other: Path
+) -> None:
+    for path in (checkpoint, other, checkpoint):
+        ui.checkpointPathLineEdit.currentPath = str(path)
+        _translate(ui)
+    seen: set[Path] = set()
+    node = chosen.parameterNode
+    tag = node.AddObserver("ModifiedEvent", lambda caller, event: seen.add(chosen.checkpointFile))
+    _translate(ui)
+    node.RemoveObserver(tag)
+    assert seen <= {checkpoint}
+
+
 def test_a_path_stays_as_it_is_spelled(ui: Any, chosen: Any, checkpoint: Path) -> None:
     """File dialogs on Windows give slashes, which pathlib turns round."""
     spelled = f"{checkpoint.parent}//./{checkpoint.name}"
