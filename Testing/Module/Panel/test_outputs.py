@@ -109,6 +109,15 @@ def test_all_frames_again_replace_their_own_result(ui: Any, chosen: Any, frames:
     assert ui.volumesTable.rowCount == 3
 
 
+def test_frames_that_the_source_has_lost_leave_the_result(ui: Any, chosen: Any, frames: Any) -> None:
+    _translate(ui)
+    browser = slicer.util.getNode("browser")
+    source, result = browser.GetSequenceNode(frames), browser.GetSequenceNode(chosen.resultVolume)
+    source.RemoveDataNodeAtValue(source.GetNthIndexValue(2))
+    _translate(ui)
+    assert [result.GetNthIndexValue(number) for number in range(result.GetNumberOfDataNodes())] == ["0.0", "0.5"]
+
+
 def test_all_frames_are_shown_by_the_chosen_outputs(ui: Any, chosen: Any, frames: Any) -> None:
     ui.outputVolumeSelector.addNode()
     ui.outputSegmentationSelector.addNode()
