@@ -77,7 +77,7 @@ class Offer:
     """A checkpoint to download, which another one names in its header under `download`.
 
     Attributes:
-        address: URL of the file.
+        address: URL of the file, by https.
         sha256: checksum of the file.
     """
 
@@ -97,7 +97,8 @@ def read_offer(path: Path) -> Offer | None:
         offer = Offer(str(named["address"]), str(named["sha256"]))
     except (UserError, LookupError, TypeError):
         return None
-    return offer if offer.file_name.endswith(SUFFIX) else None
+    is_file = offer.file_name.endswith(SUFFIX) and not offer.file_name.startswith(".")
+    return offer if is_file and offer.address.startswith("https://") else None
 
 
 def read_header(path: Path) -> CheckpointHeader:

@@ -24,10 +24,17 @@ def pythonCommand() -> str:
     return shutil.which("PythonSlicer") or sys.executable
 
 
+def pythonEnvironment() -> dict[str, str]:
+    """Return an environment in which Slicer's Python writes UTF-8 on every system and imports from no folder it is in.
+
+    Pythons before 3.11 do import from there: start them in `LIBRARY_FOLDER`.
+    """
+    return {**slicer.util.startupEnvironment(), "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"}
+
+
 def workerEnvironment() -> dict[str, str]:
-    """Return an environment in which Slicer's Python finds the library and writes UTF-8 on every system."""
-    environment = dict(slicer.util.startupEnvironment())
+    """Return `pythonEnvironment` with the library in front of all else that can be imported."""
+    environment = pythonEnvironment()
     paths = [str(LIBRARY_FOLDER), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    environment["PYTHONUTF8"] = "1"
     return environment

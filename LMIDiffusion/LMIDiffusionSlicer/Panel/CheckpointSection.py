@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface.checkpoint_header import CheckpointHeader, Offer, read_offer
@@ -13,7 +14,7 @@ from LMIDiffusionLib.interface.resources import DEFAULT_CHECKPOINT, known_checkp
 
 from ..Base.Checkpoints import describe, labelOf, readSummary, resolveCheckpoint
 from ..Base.Errors import TranslationError
-from ..Worker.Download import Download
+from ..Worker.Download import Download, fileOf
 from .DownloadsDialog import DownloadsDialog
 
 
@@ -159,7 +160,7 @@ class CheckpointSection:
 
     def _onDownload(self) -> None:
         offer = self._offer()
-        if offer is not None and self._download is None:
+        if offer is not None and self._download is None and _mayBeWritten(fileOf(offer)):
             self._download = Download(
                 offer,
                 onProgress=lambda share: self._showMessage(_("Downloading: {share}").format(share=share)),
@@ -181,3 +182,11 @@ class CheckpointSection:
         self._showMessage(str(error))
         if self._parameterNode is not None:
             self.update()
+
+
+def _mayBeWritten(path: Path) -> bool:
+    """Ask before a file is replaced; in testing mode nobody is there to answer."""
+    question = _("{name} is in your folder already. Replace it?").format(name=path.name)
+    return not path.exists() or (
+        not slicer.app.testingEnabled() and slicer.util.confirmOkCancelDisplay(question, windowTitle=_("LMIDiffusion"))
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from .. import LIBRARY_FOLDER
 from ..Base.Paths import pythonCommand, workerEnvironment
 from ..Base.Presets import AUTOMATIC
 from .WorkerProcess import WorkerProcess
@@ -43,7 +42,7 @@ class DeviceProbe:
         self._worker = WorkerProcess(
             [pythonCommand(), "-c", _PROBE],
             environment=workerEnvironment(),
-            folder=Path(tempfile.gettempdir()),
+            folder=LIBRARY_FOLDER,
             onLine=self._onLine,
             onExit=lambda code: None,
         )

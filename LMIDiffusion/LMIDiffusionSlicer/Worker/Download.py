@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,17 @@ from slicer.i18n import tr as _
 from LMIDiffusionLib.interface.checkpoint_header import Offer
 from LMIDiffusionLib.interface.resources import user_checkpoint_folder
 
+from .. import LIBRARY_FOLDER
 from ..Base.Errors import TranslationError
-from ..Base.Paths import pythonCommand, workerEnvironment
+from ..Base.Paths import pythonCommand, pythonEnvironment
 from .WorkerProcess import WorkerProcess
 
 _SCRIPT = Path(__file__).with_name("DownloadFile.py")
+
+
+def fileOf(offer: Offer) -> Path:
+    """Return where a download comes to lie."""
+    return user_checkpoint_folder() / offer.file_name
 
 
 class Download:
@@ -33,21 +40,22 @@ class Download:
         onFinished: Callable[[Path], None],
         onError: Callable[[TranslationError], None],
     ):
-        folder: Path = user_checkpoint_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / offer.file_name
+        self._file = fileOf(offer)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = self._file.with_name(f".{self._file.name}-{secrets.token_hex(4)}")
         self._onProgress, self._onFinished, self._onError = onProgress, onFinished, onError
         self._lastLine = ""
         self._worker = WorkerProcess(
-            [pythonCommand(), str(_SCRIPT), offer.address, offer.sha256, str(self._file)],
-            environment=workerEnvironment(),
-            folder=folder,
+            [pythonCommand(), str(_SCRIPT), offer.address, offer.sha256, str(self._file), str(self._partial)],
+            environment=pythonEnvironment(),
+            folder=LIBRARY_FOLDER,
             onLine=self._onLine,
             onExit=self._onExit,
         )
 
     def cancel(self) -> None:
         self._worker.terminate()
+        self._partial.unlink(missing_ok=True)  # on Windows a process ends without a word
 
     def _onLine(self, stream: str, text: str) -> None:
         self._lastLine = text

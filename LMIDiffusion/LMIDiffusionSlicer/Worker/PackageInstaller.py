@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .. import LIBRARY_FOLDER
 from ..Base import Dependencies
 from ..Base.Errors import TranslationError
-from ..Base.Paths import pythonCommand
+from ..Base.Paths import pythonCommand, pythonEnvironment
 from .WorkerProcess import WorkerProcess
 
 # What the PyTorch extension uses to find the build that fits the graphics driver.
@@ -65,8 +64,8 @@ def _run(command: list[str], log: Callable[[str], None]) -> None:
     try:
         process = WorkerProcess(
             [pythonCommand(), "-m", *command],
-            environment={**slicer.util.startupEnvironment(), "PYTHONUTF8": "1"},
-            folder=Path(tempfile.gettempdir()),
+            environment=pythonEnvironment(),
+            folder=LIBRARY_FOLDER,
             onLine=onLine,
             onExit=onExit,
         )

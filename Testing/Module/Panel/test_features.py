@@ -13,6 +13,7 @@ import qt
 import quick_process
 import slicer
 from conftest import PATIENCE, add_head, node_ids, package, running
+from https_server import certificate, https_server, send
 from make_sequence import add_sequence
 from quick_process import quick_runs
 
@@ -250,11 +251,27 @@ def test_a_checkpoint_that_offers_none_has_no_download_button(ui: Any) -> None:
     assert ui.checkpointDownloadButton.isHidden()
 
 
+@pytest.fixture
+def served(larger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that has the larger checkpoint, and of which nothing else is known."""
+
+    def answer(handler: Any) -> None:
+        if handler.path == "/larger%20one.safetensors":
+            send(handler, larger.read_bytes())
+        else:
+            handler.send_error(404)
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate(tmp_path)))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with https_server(answer, tmp_path) as address:
+        yield address
+
+
 def test_an_offered_checkpoint_is_downloaded_checked_and_chosen(
-    ui: Any, chosen: Any, checkpoint: Path, larger: Path, home: Path, tmp_path: Path
+    ui: Any, chosen: Any, checkpoint: Path, larger: Path, served: str, home: Path, tmp_path: Path
 ) -> None:
     checksum = hashlib.sha256(larger.read_bytes()).hexdigest()
-    chosen.checkpointFile = _offering(checkpoint, tmp_path, larger.as_uri(), checksum)
+    chosen.checkpointFile = _offering(checkpoint, tmp_path, f"{served}/larger%20one.safetensors", checksum)
     assert not ui.checkpointDownloadButton.isHidden()
     ui.checkpointDownloadButton.click()
     assert not ui.checkpointDownloadButton.enabled
@@ -266,19 +283,51 @@ def test_an_offered_checkpoint_is_downloaded_checked_and_chosen(
     assert "(larger one)" in ui.checkpointComboBox.currentText
 
 
+@pytest.mark.parametrize("answer", [qt.QMessageBox.Cancel, qt.QMessageBox.Ok])
+def test_a_file_is_replaced_by_a_download_only_after_a_question(
+    answer: Any, ui: Any, chosen: Any, checkpoint: Path, larger: Path, served: str, home: Path, tmp_path: Path
+) -> None:
+    mine = user_checkpoint_folder() / "larger one.safetensors"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    checksum = hashlib.sha256(larger.read_bytes()).hexdigest()
+    chosen.checkpointFile = _offering(checkpoint, tmp_path, f"{served}/larger%20one.safetensors", checksum)
+    questions: list[str] = []
+    ui.statusLabel.text = ""
+    host.setTesting(False)
+    host.answerNext(lambda box: questions.append(box.text) or answer)
+    ui.checkpointDownloadButton.click()
+    host.setTesting(True)
+    assert questions == ["larger one.safetensors is in your folder already. Replace it?"]
+    if answer == qt.QMessageBox.Cancel:
+        assert ui.checkpointDownloadButton.enabled
+        assert mine.read_bytes() == b"mine"
+        return
+    host.waitUntil(lambda: "chosen" in ui.statusLabel.text, PATIENCE)
+    assert mine.read_bytes() == larger.read_bytes()
+
+
 @pytest.mark.parametrize("fault", ["checksum", "address"])
 def test_a_bad_download_leaves_nothing_and_says_why(
-    fault: str, ui: Any, chosen: Any, checkpoint: Path, larger: Path, home: Path, tmp_path: Path
+    fault: str, ui: Any, chosen: Any, checkpoint: Path, larger: Path, served: str, home: Path, tmp_path: Path
 ) -> None:
     checksum = "0" * 64 if fault == "checksum" else hashlib.sha256(larger.read_bytes()).hexdigest()
-    address = larger.as_uri() if fault == "checksum" else (tmp_path / "gone.safetensors").as_uri()
-    chosen.checkpointFile = _offering(checkpoint, tmp_path, address, checksum)
+    name = "larger%20one" if fault == "checksum" else "gone"
+    chosen.checkpointFile = _offering(checkpoint, tmp_path, f"{served}/{name}.safetensors", checksum)
     ui.statusLabel.text = ""
     ui.checkpointDownloadButton.click()
     host.waitUntil(lambda: "could not be downloaded" in ui.statusLabel.text, PATIENCE)
-    assert ("checksum is wrong" if fault == "checksum" else "gone.safetensors") in ui.statusLabel.text
+    assert ("checksum is wrong" if fault == "checksum" else "404") in ui.statusLabel.text
     assert list(user_checkpoint_folder().iterdir()) == []
     assert ui.checkpointDownloadButton.enabled
+
+
+def test_an_offer_by_another_way_than_https_is_none(
+    ui: Any, chosen: Any, checkpoint: Path, larger: Path, tmp_path: Path
+) -> None:
+    for address in (larger.as_uri(), "http://127.0.0.1/x.safetensors", "https://127.0.0.1/.x.safetensors"):
+        chosen.checkpointFile = _offering(checkpoint, tmp_path, address, "0" * 64)
+        assert ui.checkpointDownloadButton.isHidden()
 
 
 def test_checkpoints_are_listed_by_what_they_make_of_what(ui: Any) -> None:

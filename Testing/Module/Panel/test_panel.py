@@ -306,6 +306,28 @@ def test_the_device_probe_prints_the_devices_of_pytorch() -> None:
     assert names == ["auto", *expected, "cpu"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Pythons before 3.11 import from the folder that they are in")
+def test_what_lies_in_the_working_folder_is_not_run_by_python_beside_slicer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "torch", "pip", "light_the_torch", "LMIDiffusionLib"):
+        (tmp_path / f"{name}.py").write_text("print('planted')")
+    monkeypatch.chdir(tmp_path)
+    environment = package("Base.Paths").workerEnvironment()
+    for words in (["-m", "LMIDiffusionLib", "--version"], ["-m", "pip", "--version"], ["-c", "import json"]):
+        done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=True)
+        assert "planted" not in done.stdout
+
+
+def test_python_beside_slicer_is_started_in_the_librarys_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For Pythons before 3.11."""
+    starts: list[Any] = []
+    monkeypatch.setattr(package("Worker.Devices"), "WorkerProcess", lambda command, **more: starts.append(more))
+    package("Worker.Devices").DeviceProbe(lambda devices: None)
+    assert starts[0]["folder"] == package("Base.Paths").LIBRARY_FOLDER
+    assert starts[0]["environment"]["PYTHONSAFEPATH"] == "1"
+
+
 def test_closing_the_scene_during_a_run_leaves_a_usable_panel(widget: Any, ui: Any, head: Any, chosen: Any) -> None:
     chosen.sourceVolume = head
     ui.translateButton.click()
