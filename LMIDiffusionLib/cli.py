@@ -10,6 +10,7 @@ from typing import NoReturn, Protocol
 
 from . import __version__
 from .commands import demo, doctor, info, prepare, serve, translate, translate_cohort
+from .commands.arguments import add_verbosity
 from .commands.benchmark import downstream, figure, quality, speed
 from .commands.completion import SHELLS
 from .commands.process_setup import chosen_output, limit_threads, prepare_process
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Command] = {
 }
 _FORMER_NAMES = {"evaluate": ("benchmark", "quality")}
 _GROUPS = {"benchmark": "Compare methods, run tools on translations, measure speed."}
+_PRINT_THEIR_RESULT = frozenset(("serve", "info", "doctor", "benchmark speed"))
 _EXAMPLE = "example:"
 
 
@@ -129,6 +131,8 @@ def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
         each.set_defaults(run=command.run)
         if has_arguments(name):
             command.add_arguments(each)
+            if name not in _PRINT_THEIR_RESULT:
+                add_verbosity(each)
     return parser
 
 

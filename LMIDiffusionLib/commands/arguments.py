@@ -107,9 +107,9 @@ def add_spread(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--nodes", type=positive, default=1, metavar="N", help="number of machines")
 
 
-def add_verbosity(group: argparse._ArgumentGroup) -> None:
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Add how much a command prints."""
-    amount = group.add_mutually_exclusive_group()
+    amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print only notices and errors")
     amount.add_argument("-v", "--verbose", action="store_true", help="print also what libraries log, and tracebacks")
 

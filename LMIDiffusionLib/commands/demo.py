@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .arguments import add_device, add_verbosity
+from .arguments import add_device
 
 SUMMARY = "Translate the bundled PDw scan inside its atlas's brain mask and draw the result."
 EXAMPLE = "lmidiffusion demo --output demo"
@@ -14,7 +14,6 @@ EXAMPLE = "lmidiffusion demo --output demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     result = parser.add_argument_group("output")
     result.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results")
-    add_verbosity(result)
     add_device(parser)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from .arguments import positive, positive_real
@@ -38,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     from ..preparation import PreparationOptions, prepare
 
-    left_out = prepare(PreparationOptions(**{name: value for name, value in vars(parsed).items() if name != "run"}))
+    left_out = prepare(
+        PreparationOptions(**{each.name: getattr(parsed, each.name) for each in fields(PreparationOptions)})
+    )
     for line in left_out:
         print(f"Left out: {line}")
     print(f"Wrote {parsed.output / 'manifest.json'}")

@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_sampling, add_verbosity, positive, sampling, slice_range
+from .arguments import add_sampling, positive, sampling, slice_range
 
 if TYPE_CHECKING:
     from ..jobs.translation_job import TranslationJob
@@ -56,7 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     result.add_argument("--overwrite", action="store_true", help="replace existing files")
     result.add_argument("--events", action="store_true", help="print one JSON object per line, for other programs")
-    add_verbosity(result)
     add_sampling(parser).add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="auto: bfloat16 on CPUs that gain from it, else float32"
     )

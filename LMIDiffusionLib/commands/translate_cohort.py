@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import printable
-from .arguments import add_sampling, add_spread, add_verbosity, positive, sampling
+from .arguments import add_sampling, add_spread, positive, sampling
 
 if TYPE_CHECKING:
     from ..cohort import CohortReport
@@ -48,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--dry-run", action="store_true", help="list what would be translated and what is left out, and stop"
     )
-    add_verbosity(result)
     hardware = add_sampling(parser)
     hardware.add_argument("--precision", choices=PRECISIONS, default="auto", help="as for translate")
     add_spread(hardware)

@@ -85,6 +85,13 @@ def test_quiet_translations_print_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"serve", "info", "doctor", "benchmark speed"}))
+def test_commands_that_write_files_can_be_quiet_or_verbose(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*name.split(), "--help"])
+    assert {"--quiet", "--verbose"} <= {*re.findall(r"--\w+", capsys.readouterr().out)}
+
+
 def test_verbose_commands_show_the_traceback_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["translate", "no-such-file.nii.gz", "t1w.nii.gz", "--verbose"])
