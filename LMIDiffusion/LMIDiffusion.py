@@ -1,20 +1,33 @@
-"""Slicer module that translates MR volumes of the head to another contrast and segments them."""
+"""Slicer module that translates MR volumes of the head to another contrast and segments them.
+
+This file imports nothing of LMIDiffusionLib: `LMIDiffusion` first puts its folder on the path, when Slicer makes it.
+"""
 
 import sys
+import unittest
 
 import slicer
+from LMIDiffusionSlicer import preferOwnLibrary
 from LMIDiffusionSlicer.Base.Paths import SUBJECT_HIERARCHY_PLUGIN
-from LMIDiffusionSlicer.Logic.LMIDiffusionLogic import LMIDiffusionLogic
-from LMIDiffusionSlicer.Logic.SelfTest import LMIDiffusionTest
-from LMIDiffusionSlicer.Panel.Panel import Panel
 from LMIDiffusionSlicer.Scene import SampleScans
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
 
 _DOCUMENTATION = "https://github.com/lmidiffusion/SlicerLMIDiffusion/blob/main/docs/slicer.md"
-# Slicer looks for these by name.
-__all__ = ["LMIDiffusion", "LMIDiffusionLogic", "LMIDiffusionTest", "LMIDiffusionWidget"]
+
+
+def __getattr__(name):
+    """`LMIDiffusion.LMIDiffusionLogic`, for scripts."""
+    if name != "LMIDiffusionLogic":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from LMIDiffusionSlicer.Logic.LMIDiffusionLogic import LMIDiffusionLogic
+
+    return LMIDiffusionLogic
 
 
 class LMIDiffusion(ScriptedLoadableModule):
@@ -36,6 +49,7 @@ class LMIDiffusion(ScriptedLoadableModule):
             " Transactions on Medical Imaging, 2024, doi:10.1109/TMI.2024.3382043. Please cite it. Sample scans: SRI24"
             " atlas (CC BY-SA 3.0) and the multiple sclerosis data set of the University of Ljubljana (CC BY)."
         )
+        preferOwnLibrary()
         slicer.app.connect("startupCompleted()", SampleScans.registerSamples)
 
     def setup(self):
@@ -53,6 +67,9 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        from LMIDiffusionSlicer.Logic.LMIDiffusionLogic import LMIDiffusionLogic
+        from LMIDiffusionSlicer.Panel.Panel import Panel
+
         self.logic = LMIDiffusionLogic()
         self.panel = Panel(self.ui, self.logic, isShown=lambda: self.parent.isEntered)
 
@@ -74,3 +91,15 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget):
             if name.partition(".")[0] in ("LMIDiffusionSlicer", "LMIDiffusionLib"):
                 del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
+
+
+class LMIDiffusionTest(ScriptedLoadableModuleTest):
+    """What Slicer's *Reload and Test* and ctest look for by name; the tests are those of `SelfTest`."""
+
+    def runTest(self):
+        """Through unittest, which knows that a test may be skipped; the method of the base class does not."""
+        from LMIDiffusionSlicer.Logic.SelfTest import SelfTest
+
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(SelfTest)
+        result = unittest.TextTestRunner(verbosity=2).run(suite)
+        self.assertTrue(result.wasSuccessful())

@@ -458,7 +458,7 @@ FAULTS_OF_MODULE = (
     Fault(
         "fluid hides the brain in 3D",
         "Scene/Results.py",
-        "        display.SetSegmentVisibility3D(_segmentID(each), False)\n",
+        "        display.SetSegmentOpacity3D(_segmentID(each), _FLUID_OPACITY)\n",
         "        pass\n",
         (f"{RESULTS}::fluid",),
     ),
@@ -521,6 +521,7 @@ def _isKilled(number: int, fault: Fault, folder: Path) -> bool:
         raise SystemExit(f"{number}: {fault.file} holds {original.count(fault.before)} times: {fault.before}")
     try:
         file.write_text(original.replace(fault.before, fault.after), encoding="utf-8")
+        os.utime(file, (number, number))  # else a fault as long as the line would be taken for the bytecode before
         killer = next((tests for tests in _inOrder(fault.tests) if not _passes(tests, folder)), None)
     finally:
         file.write_text(original, encoding="utf-8")
@@ -546,7 +547,7 @@ def _passes(tests: str, folder: Path) -> bool:
         str(folder / "Testing/Module" / file),
     ]
     command += ["-k", expression] if expression else []
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS

@@ -9,8 +9,8 @@ _FOLDERS = (_MODULE_FOLDER, _MODULE_FOLDER.parent)
 LIBRARY_FOLDER = next(each for each in _FOLDERS if (each / "LMIDiffusionLib" / "__init__.py").is_file())
 
 
-def _preferOwnLibrary() -> None:
-    """Import the library from beside the module, whatever copy pip has installed: the worker runs this one too.
+def preferOwnLibrary() -> None:
+    """Make imports take the library beside the module, whatever copy pip has installed: the worker runs this one too.
 
     :raises ImportError: another copy has been imported already.
     """
@@ -21,6 +21,3 @@ def _preferOwnLibrary() -> None:
             " that copy (pip uninstall LMIDiffusionLib) or import it in no startup script, and restart Slicer."
         )
     sys.path[:] = [str(LIBRARY_FOLDER), *(each for each in sys.path if each != str(LIBRARY_FOLDER))]
-
-
-_preferOwnLibrary()

@@ -146,6 +146,7 @@ import sys
 sys.path[:0] = [{str(tmp_path)!r}, {str(installed)!r}]
 {"import LMIDiffusionLib" if is_imported else ""}
 import LMIDiffusionSlicer
+LMIDiffusionSlicer.preferOwnLibrary()
 import LMIDiffusionLib
 print(LMIDiffusionLib.__file__)
 """
@@ -226,6 +227,16 @@ def test_pictures_of_the_module_are_small() -> None:
     assert len(pictures) == 4
     for path in pictures:
         assert path.stat().st_size < 30_000
+
+
+def test_files_of_the_module_hold_definitions_and_constants_alone() -> None:
+    """What runs at import runs at every start of Slicer, whether or not anybody opens the module."""
+    harmless = ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.FunctionDef | ast.ClassDef
+    for path in [path for path in _tracked("LMIDiffusion") if path.suffix == ".py"]:
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            is_script = isinstance(statement, ast.If) and "__main__" in ast.unparse(statement.test)
+            assert isinstance(statement, harmless) or is_text or is_script, f"{path}:{statement.lineno}"
 
 
 def test_every_fault_of_the_mutation_tool_can_be_put_in() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 import slicer
-from mrml_widgets import qMRMLWidget
+from mrml_widgets import qMRMLNodeComboBox, qMRMLWidget
 
 
 class Module:
@@ -98,6 +98,8 @@ def install(logics: dict[str, Any]) -> None:
         setattr(slicer.modules, name.lower(), Module(name, logic))
     editor = slicer.modules.segmenteditor = Module("SegmentEditor")
     editor._representation = qSlicerSegmentEditorWidget()
+    statistics = slicer.modules.segmentstatistics = Module("SegmentStatistics")
+    statistics._representation = SegmentStatisticsWidget()
     slicer.util.selectModule = _selectModule
 
 
@@ -125,6 +127,35 @@ class qSlicerSegmentEditorWidget(qMRMLWidget):
 
     def self(self) -> Any:
         return self._editor
+
+
+@qt.standIn
+class SegmentStatisticsWidget(qMRMLWidget):
+    """The panel of Segment Statistics, as far as others use it: the selectors of its inputs, made when first seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._widget = None
+
+    def enter(self) -> None:
+        if self._widget is None:
+            self._widget = types.SimpleNamespace(
+                segmentationSelector=_selector("vtkMRMLSegmentationNode"),
+                scalarSelector=_selector("vtkMRMLScalarVolumeNode"),
+            )
+
+    def exit(self) -> None:
+        pass
+
+    def self(self) -> Any:
+        return self._widget
+
+
+def _selector(nodeType: str) -> qMRMLNodeComboBox:
+    selector = qMRMLNodeComboBox()
+    selector.nodeTypes, selector.noneEnabled = [nodeType], True
+    selector.setMRMLScene(slicer.mrmlScene)
+    return selector
 
 
 def _selectModule(module: str) -> None:

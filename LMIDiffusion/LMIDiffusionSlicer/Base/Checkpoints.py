@@ -45,7 +45,7 @@ def labelOf(name: str, path: Path) -> str:
 
 
 def _mapNames() -> dict[str, str]:
-    information = _("mutual information")
+    information = _("LMI")  # local mutual information; in full it would be wider than the panel's list
     return {"self": information, "cross": information, "sobel": _("edges"), "intensity": _("intensities")}
 
 

@@ -32,6 +32,7 @@ class ResultSection:
         self._arrangement: Arrangement | None = None
         self._style: tuple[str, float, SegmentStyle] | None = None
         self._waiting: slicer.vtkMRMLSegmentationNode | None = None
+        ui.statisticsButton.connect("clicked()", self._onStatistics)
         ui.editSegmentsButton.connect("clicked()", self._onEditSegments)
         ui.exportDicomButton.connect("clicked()", self._onExportDicom)
 
@@ -62,7 +63,8 @@ class ResultSection:
         segmentation = self._parameterNode.resultSegmentation
         self._ui.resultCollapsibleButton.setEnabled(self._parameterNode.resultVolume is not None)
         self._ui.show3DButton.setSegmentationNode(segmentation)
-        self._ui.editSegmentsButton.setEnabled(segmentation is not None)
+        for button in (self._ui.statisticsButton, self._ui.editSegmentsButton):
+            button.setEnabled(segmentation is not None)
         self._ui.exportDicomButton.setEnabled(isFromDicom(self._parameterNode.resultVolume))
         self._table.show(None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE))
         self._showNotices()
@@ -107,6 +109,12 @@ class ResultSection:
             display.SetOpacity(node.segmentationOpacity)
             display.SetVisibility2DFill(node.segmentStyle is SegmentStyle.FILLED)
         self._style = wanted
+
+    def _onStatistics(self) -> None:
+        slicer.util.selectModule("SegmentStatistics")
+        statistics = slicer.modules.segmentstatistics.widgetRepresentation().self()
+        statistics.segmentationSelector.setCurrentNode(self._parameterNode.resultSegmentation)
+        statistics.scalarSelector.setCurrentNode(self._parameterNode.resultVolume)
 
     def _onEditSegments(self) -> None:
         slicer.util.selectModule("SegmentEditor")

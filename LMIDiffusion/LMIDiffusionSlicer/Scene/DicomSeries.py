@@ -1,7 +1,7 @@
 """Export of a translation as a derived DICOM series in the patient and study of its source.
 
 Slicer's own export of volumes stores whole numbers, and of a translation in [0, 1] nothing would be left; nor does it
-say that the series is synthetic. Segmentations are exported by Slicer as DICOM SEG.
+say that the series is synthetic. Segmentations are exported by Slicer as DICOM SEG, described by their names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..Base.Errors import TranslationError
 from .Geometry import ijkToRas
 from .Results import SOURCE_ROLE
 
-_UIDS = "DICOM.instanceUIDs"
+UIDS = "DICOM.instanceUIDs"
 _HIGHEST = 4095  # 12 bits, as scanners store
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Properties of the source's acquisition or pixels that a synthetic image does not have.
@@ -32,7 +32,7 @@ _LONGEST_DESCRIPTION = 64
 def isFromDicom(translation) -> bool:
     """Tell whether the source of a translation was loaded from DICOM, so that a derived series can be made."""
     source = None if translation is None else translation.GetNodeReference(SOURCE_ROLE)
-    return source is not None and bool(source.GetAttribute(_UIDS))
+    return source is not None and bool(source.GetAttribute(UIDS))
 
 
 def exportSeries(translation, folder: Path) -> Path:
@@ -55,7 +55,7 @@ def exportSeries(translation, folder: Path) -> Path:
 
 
 def _filesOf(source) -> list[str]:
-    files = [slicer.dicomDatabase.fileForInstance(uid) for uid in source.GetAttribute(_UIDS).split()]
+    files = [slicer.dicomDatabase.fileForInstance(uid) for uid in source.GetAttribute(UIDS).split()]
     if not all(files):
         raise TranslationError(_("DICOM files of {name} are gone; import them again.").format(name=source.GetName()))
     return files

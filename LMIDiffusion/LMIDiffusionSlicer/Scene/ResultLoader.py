@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from LMIDiffusionLib.interface import events
 
 from ..Base.RunFolder import segmentationFile, translatedFile, uncertaintyFile
+from .DicomSeries import UIDS
 from .Geometry import arrayInOrderOf, readVolume
 from .Request import TranslationRequest
 from .Results import TABLE_ROLE, OutputNodes, TranslationResult, fillSegmentation, fillTable, fillVolume
@@ -42,7 +43,7 @@ def loadResult(request: TranslationRequest, folder: Path, event: events.Result) 
         volume = outputs.node("vtkMRMLScalarVolumeNode", request.outputVolume, name)
         fillVolume(volume, source, array, upperLevel=1.0, description=describeTranslation(request))
         segmentation = outputs.node(
-            "vtkMRMLSegmentationNode", request.outputSegmentation, _("{name} segmentation").format(name=name)
+            "vtkMRMLSegmentationNode", request.outputSegmentation, segmentationName(request, name)
         )
         fillSegmentation(segmentation, source, labels, event.classes)
         uncertainty = None if spread is None else _fillUncertainty(outputs, request, spread, name)
@@ -69,6 +70,13 @@ def resultName(request: TranslationRequest) -> str:
         source=request.sourceVolume.GetName(), modality=request.summary().modality
     )
     return name if request.slices is None else _("{name} (part)").format(name=name)
+
+
+def segmentationName(request: TranslationRequest, name: str) -> str:
+    """Return the name of a new segmentation, which the export as DICOM SEG makes the description of the series."""
+    isFromDicom = bool(request.sourceVolume.GetAttribute(UIDS))
+    text = _("{name} segmentation (synthetic)") if isFromDicom else _("{name} segmentation")
+    return text.format(name=name)
 
 
 def describeTranslation(request: TranslationRequest) -> str:

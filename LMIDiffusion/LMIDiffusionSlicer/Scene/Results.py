@@ -20,6 +20,8 @@ _NOTICES_OF_0_1 = "LMIDiffusion.doubts"  # in scenes that version 0.1.0 has save
 _AUTOMATIC = "LMIDiffusion.automatic"
 # Fill of segments in slice views, through which the image is seen.
 _FILL_OPACITY = 0.3
+# Of the fluid around the brain in 3D, through which the brain is seen.
+_FLUID_OPACITY = 0.2
 
 _TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
@@ -189,13 +191,13 @@ def _segmentID(each: ClassVolume) -> str:
 
 
 def _showSegments(display, classes: tuple[ClassVolume, ...]) -> None:
-    """Fill thinly in slice views, and hide what would cover all else: the air, and in 3D the fluid around the brain."""
+    """Fill thinly in slice views, hide the air, and in 3D let the brain be seen through the fluid around it."""
     display.SetOpacity2DFill(_FILL_OPACITY)
     visible = withoutAir(classes)
     for each in classes:
         display.SetSegmentVisibility(_segmentID(each), each in visible)
     for each in visible[:1]:
-        display.SetSegmentVisibility3D(_segmentID(each), False)
+        display.SetSegmentOpacity3D(_segmentID(each), _FLUID_OPACITY)
 
 
 def withoutAir(classes: tuple[ClassVolume, ...]) -> list[ClassVolume]:

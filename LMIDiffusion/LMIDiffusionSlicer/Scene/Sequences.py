@@ -19,7 +19,7 @@ from ..Base.Errors import TranslationError
 from ..Base.RunFolder import segmentationFile, translatedFile
 from .Geometry import arrayInOrderOf, readVolume
 from .Request import TranslationRequest
-from .ResultLoader import describeTranslation, resultName
+from .ResultLoader import describeTranslation, resultName, segmentationName
 from .Results import (
     SOURCE_ROLE,
     TABLE_ROLE,
@@ -115,7 +115,7 @@ class SequenceLoader:
             keepNotices(each, notices)
         volume = self._show(name, self._request.outputVolume, volumes)
         segmentation = self._show(
-            _("{name} segmentation").format(name=name),
+            segmentationName(self._request, name),
             self._request.outputSegmentation,
             [_segmentationOf(frame) for frame in self._frames],
         )

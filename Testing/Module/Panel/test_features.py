@@ -332,8 +332,8 @@ def test_an_offer_by_another_way_than_https_is_none(
 
 def test_checkpoints_are_listed_by_what_they_make_of_what(ui: Any) -> None:
     labels = [ui.checkpointComboBox.itemText(index) for index in range(ui.checkpointComboBox.count)]
-    assert "T1w, 2 mm: mutual information + intensities" in labels
-    assert "T1w, 2 mm: mutual information" in labels
+    assert "T1w, 2 mm: LMI + intensities" in labels
+    assert "T1w, 2 mm: LMI" in labels
 
 
 def test_finding_the_brain_asks_for_its_package_and_goes_to_the_worker(

@@ -135,8 +135,9 @@ def test_a_table_that_cannot_be_saved_is_reported_and_a_cancelled_dialog_is_not(
 
 def test_without_a_result_there_is_nothing_to_copy_or_edit(ui: Any, chosen: Any) -> None:
     chosen.resultVolume = chosen.resultSegmentation = None
-    for button in (ui.copyTableButton, ui.saveTableButton, ui.editSegmentsButton, ui.resultCollapsibleButton):
+    for button in (ui.copyTableButton, ui.saveTableButton, ui.statisticsButton, ui.editSegmentsButton):
         assert not button.enabled
+    assert not ui.resultCollapsibleButton.enabled
     assert ui.volumesTable.rowCount == 0
 
 
@@ -154,6 +155,16 @@ def test_the_result_opens_in_the_segment_editor(module: Any, ui: Any, chosen: An
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().parameterSetNode
     assert editor.GetSegmentationNode() is chosen.resultSegmentation
     assert editor.GetSourceVolumeNode() is chosen.resultVolume
+    assert not module.widgetRepresentation().isEntered
+
+
+def test_the_result_opens_in_segment_statistics(module: Any, ui: Any, chosen: Any) -> None:
+    add_head("other")
+    _translate(ui)
+    ui.statisticsButton.click()
+    statistics = slicer.modules.segmentstatistics.widgetRepresentation().self()
+    assert statistics.segmentationSelector.currentNode() is chosen.resultSegmentation
+    assert statistics.scalarSelector.currentNode() is chosen.resultVolume
     assert not module.widgetRepresentation().isEntered
 
 

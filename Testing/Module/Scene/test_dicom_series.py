@@ -175,8 +175,9 @@ def test_a_volume_that_is_not_from_dicom_offers_no_export(
 def test_the_segmentation_can_be_exported_as_seg_by_slicer_s_plugin(
     widget: Any, source: Any, export: Callable[[], Path]
 ) -> None:
-    """`DICOMSegmentationPlugin` reads the referenced volume and its UIDs."""
+    """`DICOMSegmentationPlugin` reads the referenced volume and its UIDs; the node's name describes the series."""
     segmentation = widget.panel.parameterNode.resultSegmentation
+    assert segmentation.GetName() == "head as T1w segmentation (synthetic)"
     role = segmentation.GetReferenceImageGeometryReferenceRole()
     referenced = segmentation.GetNodeReference(role)
     assert referenced.GetAttribute("DICOM.instanceUIDs") == source.GetAttribute("DICOM.instanceUIDs")

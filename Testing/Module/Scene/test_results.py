@@ -130,14 +130,15 @@ def test_colors_of_segments_differ_from_each_other_and_from_gray(logic: Any, hea
         assert min(differences) > 40
 
 
-def test_segments_are_thinly_filled_and_fluid_does_not_cover_the_brain_in_3d(
+def test_segments_are_thinly_filled_and_the_brain_is_seen_through_the_fluid_in_3d(
     logic: Any, head: Any, checkpoint: Path
 ) -> None:
     result = logic.translate(head, brainMask=_mask_of(head), **fast_options(checkpoint))
     display = result.segmentation.GetDisplayNode()
     assert 0.3 <= display.GetOpacity2DFill() <= 0.4
     assert display.GetOpacity2DOutline() == 1
-    assert [display.GetSegmentVisibility3D(f"Segment_{n}") for n in (1, 2, 3)] == [False, True, True]
+    assert all(display.GetSegmentVisibility3D(f"Segment_{n}") for n in (1, 2, 3))
+    assert [display.GetSegmentOpacity3D(f"Segment_{n}") for n in (1, 2, 3)] == [0.2, 1, 1]
     assert [display.GetSegmentVisibility2DFill(f"Segment_{n}") for n in (1, 2, 3)] == [True, True, True]
 
 
