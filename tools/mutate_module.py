@@ -5,6 +5,8 @@ first; a fault that no test notices survives, and is printed. Those that change 
 Tests that fail without any fault end the tool. It takes an hour or two, and is no part of `make test`.
 """
 
+import importlib
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -13,12 +15,17 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = "LMIDiffusion/LMIDiffusionSlicer"
 _COPIED = (
     *("LMIDiffusion", "LMIDiffusionLib", "Testing", "tools", "pyproject.toml"),
     *("LMIDiffusion.json", "CMakeLists.txt", "LICENSE"),
 )
+_CHECKPOINT = "tiny.safetensors"
+# Large and never changed: loaded once, before the tests run in forks.
+_LOADED_ONCE = ("nibabel", "numpy", "PySide6.QtUiTools", "PySide6.QtWidgets", "slicer", "vtk")
 _SECONDS = 900
 
 
@@ -482,9 +489,13 @@ FAULTS_OF_MODULE = (
 
 def main(numbers: list[int]) -> int:
     chosen = [(n, fault) for n, fault in enumerate(FAULTS_OF_MODULE, 1) if not numbers or n in numbers]
+    for name in _LOADED_ONCE:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         _copy(folder)
+        maker = [sys.executable, str(folder / "Testing/Module/make_checkpoint.py"), str(folder / _CHECKPOINT)]
+        subprocess.run(maker, check=True, env={**os.environ, "PYTHONPATH": str(folder)})
         for tests in _byFile(chosen):
             if not _passes(tests, folder):
                 raise SystemExit(f"{tests} fails without any fault")
@@ -535,28 +546,32 @@ def _inOrder(tests: tuple[str, ...]) -> list[str]:
 
 
 def _passes(tests: str, folder: Path) -> bool:
+    """Run tests in a fork of this process, and tell whether all pass."""
+    child = multiprocessing.get_context("fork").Process(target=_runTests, args=(tests, folder))
+    child.start()
+    child.join(_SECONDS)
+    if child.exitcode is None:  # a fault that makes the tests hang is noticed, as one that makes them crash
+        child.kill()
+        child.join()
+    if child.exitcode > pytest.ExitCode.TESTS_FAILED:
+        raise SystemExit(f"pytest {tests}: {_log(folder).read_text(encoding='utf-8')[-3000:]}")
+    return child.exitcode == pytest.ExitCode.OK
+
+
+def _runTests(tests: str, folder: Path) -> None:
     file, _, expression = tests.partition("::")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        str(folder / "Testing/Module" / file),
-    ]
-    command += ["-k", expression] if expression else []
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return False  # a fault that makes the tests hang is noticed
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"pytest {tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.returncode == 0
+    log = os.open(_log(folder), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    os.environ.update({"PYTHONPATH": str(folder), "LMIDIFFUSION_TEST_CHECKPOINT": str(folder / _CHECKPOINT)})
+    command = ["-q", "-x", "-p", "no:cacheprovider", str(folder / "Testing/Module" / file)]
+    os._exit(pytest.main([*command, "-k", expression] if expression else command))
+
+
+def _log(folder: Path) -> Path:
+    return folder / "log.txt"
 
 
 if __name__ == "__main__":

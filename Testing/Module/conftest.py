@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -156,9 +157,14 @@ def workers() -> list[int]:
     return found
 
 
+# A tiny checkpoint that has been made already; who runs many files of tests names it here, as each would make its own.
+MADE_CHECKPOINT = "LMIDIFFUSION_TEST_CHECKPOINT"
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    folder, made = tmp_path_factory.mktemp("checkpoint"), os.environ.get(MADE_CHECKPOINT)
+    return Path(shutil.copy(made, folder)) if made else make_checkpoint(folder)
 
 
 def make_checkpoint(folder: Path) -> Path:
