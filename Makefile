@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_LINE := Python 3.10 or newer with venv is needed (Debian and Ubuntu: apt-get install python3 python3-venv).
 
-.PHONY: demo test test-library test-lowest test-newest lint lock checkpoint docs figures results screenshot soak
+.PHONY: demo test test-library test-lowest test-newest test-slicer lint lock checkpoint docs figures results screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
@@ -21,6 +21,10 @@ test-lowest: $(VENV)/.ready-lock
 
 test-newest: $(VENV)/.ready-lock
 	$(BIN)/python tools/version_range.py newest
+
+# The module on the oldest and the newest of Slicer's libraries; SLICER_PYTHON=folder adds Slicer's own Python files.
+test-slicer: $(VENV)/.ready-test
+	$(BIN)/python tools/slicer_versions.py
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
