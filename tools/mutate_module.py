@@ -201,12 +201,11 @@ FAULTS_OF_MODULE = (
         (f"{RUN}::uncertainty",),
     ),
     Fault(
-        "mask without the source's transform",
+        "mask on a grid of its own",
         "Scene/Geometry.py",
-        "    labelmap.SetAndObserveTransformNodeID(source.GetTransformNodeID())\n",
-        "",
-        (f"{RUN}::mask",),
-        equivalent="Slicer's export itself puts the label map under the transform of its reference volume",
+        "labelmap, source, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY",
+        "labelmap, None, slicer.vtkSegmentation.EXTENT_UNION_OF_SEGMENTS",
+        (f"{RUN}::mask", f"{GEOMETRY}::brain_mask"),
     ),
     Fault(
         "a run's observers stay",
@@ -481,8 +480,7 @@ FAULTS_OF_MODULE = (
         "Logic/TranslationRun.py",
         "            self._loop = None\n            self.cancel()\n",
         "            self._loop = None\n",
-        (f"{FAULTS}::quitting",),
-        equivalent="quitting cancels the run through aboutToQuit before the loop of `wait` ends",
+        (f"{RUN}::waits_for",),
     ),
 )
 

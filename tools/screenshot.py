@@ -22,8 +22,10 @@ from PIL import Image
 
 _PANEL_WIDTH, _HEIGHT = 480, 960
 _SLICE_SIZE, _SPACE_SIZE = (560, 464), (1120, 464)
-_BAR = 16  # above each view, in its color
+_BAR = 16  # above each view, in its color and with its letter
 _COLORS = {"Red": "#f34a33", "Yellow": "#edd54c", "3D": "#7480b8"}
+_LETTERS = {"Red": "R", "Yellow": "Y", "3D": "1"}
+_TITLE = 24  # above a dialog
 _PATIENCE = 3600
 
 
@@ -84,7 +86,7 @@ class Window:
         camera.Zoom(1.75)
 
     def save(self, path: Path, *, over=None, settle: bool = True) -> None:
-        """Draw everything; `over` is the picture of a dialog in front of it."""
+        """Draw everything; `over` is a dialog in front of it."""
         self.panel.setFixedWidth(_PANEL_WIDTH)
         self.panel.show()
         if settle:
@@ -104,15 +106,25 @@ class Window:
         ):
             width = _SPACE_SIZE[0] if name == "3D" else _SLICE_SIZE[0]
             painter.fillRect(x, y, width, _BAR, qt.QColor(_COLORS[name]))
+            painter.setPen(qt.QColor("white" if name == "3D" else "black"))
+            painter.drawText(x + 6, y + _BAR - 4, _LETTERS[name])
             painter.drawImage(x, y + _BAR, _image(view.pixels()))
         painter.fillRect(left + _SLICE_SIZE[0] - 1, 0, 2, below, qt.QColor("white"))
         if over is not None:
-            x, y = (sheet.width() - over.width()) // 2, (sheet.height() - over.height()) // 3
-            painter.fillRect(x - 1, y - 1, over.width() + 2, over.height() + 2, qt.QColor("#606060"))
-            painter.drawPixmap(x, y, over)
+            _drawDialog(painter, sheet, over)
         painter.end()
         sheet.save(str(path))
         _reduce(path)
+
+
+def _drawDialog(painter, sheet, dialog) -> None:
+    """Draw a dialog in the middle, below the bar with its title that a window manager would give it."""
+    picture = dialog.grab()
+    x, y = (sheet.width() - picture.width()) // 2, (sheet.height() - picture.height()) // 3
+    painter.fillRect(x - 1, y - _TITLE - 1, picture.width() + 2, picture.height() + _TITLE + 2, qt.QColor("#505050"))
+    painter.setPen(qt.QColor("white"))
+    painter.drawText(x + 8, y - 8, dialog.windowTitle)
+    painter.drawPixmap(x, y, picture)
 
 
 def draw_translation(window: Window, folder: Path) -> None:
@@ -147,7 +159,7 @@ def draw_several(window: Window, path: Path) -> None:
         dialog.findChild(qt.QCheckBox).click()
         dialog.resize(420, 240)
         host.processEvents(0.2)
-        window.save(path, over=dialog.grab())
+        window.save(path, over=dialog)
         dialog.findChild(qt.QDialogButtonBox).button(qt.QDialogButtonBox.Cancel).click()
 
     host.answerNext(answer)
@@ -155,16 +167,17 @@ def draw_several(window: Window, path: Path) -> None:
 
 
 def draw_sequence(window: Window, path: Path) -> None:
-    """Two frames, the second of which is brighter."""
+    """Two frames, the second of which has another contrast."""
     ui = window.ui
     sample = slicer.util.getNode("SRI24 PDw")
     mask = slicer.util.getNode("SRI24 brain mask")
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "PDw series")
     sequence.SetIndexName("time")
     sequence.SetIndexUnit("s")
+    voxels = slicer.util.arrayFromVolume(sample).astype(float)
     for number in range(2):
         frame = slicer.vtkMRMLScalarVolumeNode()
-        slicer.util.updateVolumeFromArray(frame, slicer.util.arrayFromVolume(sample) * (1 + number))
+        slicer.util.updateVolumeFromArray(frame, voxels.max() * (voxels / voxels.max()) ** (1 + number / 2))
         frame.CopyOrientation(sample)
         sequence.SetDataNodeAtValue(frame, str(2.5 * number))
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "series")
@@ -203,9 +216,9 @@ def wait(ui) -> None:
 
 
 def _reduce(path: Path) -> None:
-    """Reduce to 96 colors: the pictures lie in the repository, whose size is limited."""
+    """Reduce to 160 colors: the pictures lie in the repository, whose size is limited."""
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(160, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
 
 

@@ -19,6 +19,7 @@ class VolumesTable:
         self._ui = ui
         self._table: slicer.vtkMRMLTableNode | None = None
         ui.volumesTable.verticalHeader().setVisible(False)
+        ui.volumesTable.horizontalHeader().setStretchLastSection(True)
         ui.copyTableButton.connect("clicked()", self._onCopy)
         ui.saveTableButton.connect("clicked()", self._onSave)
 

