@@ -69,7 +69,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def _on_site(link: str, folder: Path, place: Path, repository: str) -> str:
-    """Where a link of a page leads on the site; a dead one is left for MkDocs to find."""
+    """Return the target of a link on the site; a dead link is left for MkDocs to find."""
     path = (folder / link).resolve()
     if "://" in link or not path.exists():
         return link

@@ -1,4 +1,4 @@
-"""What the tests need beside Python's packages, and how to get it.
+"""Requirements of the tests beside Python's packages, and how to get them.
 
 It must be able to say so where anything is missing: the standard library alone is imported.
 """
@@ -20,7 +20,7 @@ DRAWING_LIBRARIES = (
     "libglib-2.0.so.0",
     "libdbus-1.so.3",
 )
-"""What Qt and VTK load to draw without a screen; the README names their packages."""
+"""Libraries that Qt and VTK load to draw without a screen; CONTRIBUTING names their packages."""
 
 
 def apt_line(package: str) -> str:

@@ -32,7 +32,7 @@ _printing = threading.Lock()
 
 @dataclass
 class Outcome:
-    """How the tests of one or more paths ended.
+    """Outcome of the tests of one or more paths.
 
     Attributes:
         passed: number of tests.

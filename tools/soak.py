@@ -19,7 +19,7 @@ import slicer  # isort: skip
 _RUNS = 60
 _CANCEL_EVERY = 3
 _PATIENCE = 600.0  # in seconds; the machine may be busy with other things
-# What the panel says one after the other; runs are cancelled at each of them in turn, or after one that was too short.
+# Texts of the panel in their order; runs are cancelled at each in turn, or after one that was too short.
 _MOMENTS = ("Starting", "Reading", "Loading", "Translating")
 # Qt and VTK make a few threads and files of their own at first use.
 _WARM_UP_RUNS = 2 * _CANCEL_EVERY

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .baseline_checkpoint import BaselineCheckpoint
+from ..model.checkpoint_file import StoredCheckpoint, check_sizes, check_types
 from .feed_forward import FeedForward
 
 KIND = "cyclegan"
@@ -103,7 +103,10 @@ def cyclegan_settings(generator: ResidualGenerator, source_modality: str) -> dic
 
 
 def _build(settings: dict[str, Any]) -> ResidualGenerator:
-    return ResidualGenerator(GeneratorSettings(settings["features"], settings["blocks"]))
+    shape = GeneratorSettings(settings["features"], settings["blocks"])
+    check_types(shape)
+    check_sizes(blocks=shape.blocks)
+    return ResidualGenerator(shape)
 
 
 class CycleGAN(FeedForward):
@@ -111,7 +114,7 @@ class CycleGAN(FeedForward):
 
     stride = ResidualGenerator.stride
 
-    def __init__(self, checkpoint: BaselineCheckpoint, *, device: torch.device) -> None:
+    def __init__(self, checkpoint: StoredCheckpoint, *, device: torch.device) -> None:
         super().__init__(device=device)
         network = checkpoint.network(_build)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..images.planes import AXIAL
-from ..model import devices
 from ..translation.options import TranslationOptions
 from ..translation.sliced_volume import SlicedVolume
+from ..translation.translator import Translator
 
 
-class FeedForward(ABC):
-    """A method that evaluates a network once for each sample and keeps the air of the source, as LMIDiffusion does."""
+class FeedForward(Translator):
+    """Translator that evaluates a network once per sample and keeps the air of the source, as LMIDiffusion does."""
 
     stride: int
     """Divisor of the height and width of the network's slices."""
@@ -26,17 +25,6 @@ class FeedForward(ABC):
     @abstractmethod
     def predict(self, source: Tensor, *, number: int) -> Tensor:
         """Translate slices (B, 1, H, W) in [0, 1]; `number` is that of the sample."""
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return (AXIAL,)
-
-    @property
-    def batch_size(self) -> int:
-        return devices.batch_size(self.device)
-
-    def steps(self, options: TranslationOptions) -> int:
-        return 1
 
     def sample(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -12,26 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..images.normalization import head_mask, to_unit_scale
-from ..images.planes import AXIAL
 from ..translation.options import TranslationOptions
 from ..translation.sliced_volume import SlicedVolume
+from ..translation.translator import Translator
 
 _QUANTILES = np.linspace(0, 1, 257)
 
 
-class IntensityMapping(ABC):
-    """A method that maps the intensity of every voxel, whatever its place."""
+class IntensityMapping(Translator):
+    """Translator that maps the intensity of every voxel, whatever its place."""
 
     device = torch.device("cpu")
-    planes = (AXIAL,)
     batch_size = sys.maxsize  # the whole volume is mapped for each batch
 
     @abstractmethod
     def map(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map the intensities of a volume in [0, 1]."""
-
-    def steps(self, options: TranslationOptions) -> int:
-        return 1
 
     def sample(
         self,

@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..images.planes import AXIAL
-from ..model.checkpoint import condition_metadata, condition_of, network_settings, planes_of
+from ..model.checkpoint import condition_from_metadata, condition_metadata, network_settings, planes_from_metadata
+from ..model.checkpoint_file import StoredCheckpoint
 from ..model.conditioning import Condition
 from ..model.score_network import NetworkSettings, UNet
 from ..translation.test_time_augmentation import sample_view
-from .baseline_checkpoint import BaselineCheckpoint
 from .feed_forward import FeedForward
 
 KIND = "regression"
@@ -63,15 +62,13 @@ def _build(settings: dict[str, Any]) -> RegressionNetwork:
 class Regression(FeedForward):
     """Translation by the trained network, whose samples see the source in the views of LMIDiffusion's samples."""
 
-    def __init__(self, checkpoint: BaselineCheckpoint, *, device: torch.device) -> None:
+    def __init__(self, checkpoint: StoredCheckpoint, *, device: torch.device) -> None:
         super().__init__(device=device)
         network = checkpoint.network(_build)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.condition = checkpoint.part(lambda settings: condition_of(settings["condition"]))
+        self.condition = checkpoint.part(lambda settings: condition_from_metadata(settings["condition"]))
         self.stride = network.settings.stride
-        self._planes = checkpoint.part(
-            lambda settings: planes_of(settings.get("planes", [AXIAL]))
-        )  # absent in older files
+        self._planes = checkpoint.part(lambda settings: planes_from_metadata(settings["planes"]))
 
     @property
     def planes(self) -> tuple[str, ...]:

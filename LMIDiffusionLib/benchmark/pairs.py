@@ -26,7 +26,7 @@ class Pair:
         brain: file of a brain mask, a map of tissues (1 CSF, 2 gray matter, 3 white matter), or labels of DLMUSE.
         subject: identity of the person, the simulation or the atlas; statistics count every subject once.
         group: name of the set that the pair belongs to, for a table of sets; empty for none.
-        kind: what the subject is; only people enter headline tables.
+        kind: person, atlas or simulation; only people enter headline tables.
         choosing: True if the pair was used to choose settings, which keeps it out of headline tables.
     """
 

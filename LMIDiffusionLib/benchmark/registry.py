@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import torch
 
     from ..baselines import HistogramMatching
-    from ..baselines.baseline_checkpoint import BaselineCheckpoint
     from ..baselines.intensity_mapping import IntensityMapping
     from ..model.checkpoint import Checkpoint
+    from ..model.checkpoint_file import StoredCheckpoint
     from ..translation.options import TranslationOptions
     from ..translation.translator import Translator
 
     Runnable = tuple[Translator, TranslationOptions]
-    Weights = Checkpoint | BaselineCheckpoint
+    Weights = Checkpoint | StoredCheckpoint
     Maker = Callable[[Any, str, "Setup", torch.device], Runnable]  # Any: the weights that its kind has
 
 OURS = "lmidiffusion"
@@ -80,7 +80,7 @@ class MethodKind:
         make: builds the method from weights, its setting (empty for none), the shared settings and a device.
         setting: form of the setting after the name, for help texts; empty where there is none.
         sees_target: True if the method translates the true target in place of the source.
-        trained: True for a baseline with weights of its own, in a `BaselineCheckpoint` of this kind.
+        trained: True for a baseline with weights of its own, in a checkpoint of this kind.
     """
 
     make: Maker
@@ -158,7 +158,7 @@ def _sampling(setting: str, options: TranslationOptions) -> TranslationOptions:
     return dataclasses.replace(options, steps=int(match[1]), samples=int(match[2]), guidance=guidance)
 
 
-def _regression(checkpoint: BaselineCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+def _regression(checkpoint: StoredCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines.regression import Regression
 
     return Regression(checkpoint, device=device), dataclasses.replace(setup.options, samples=_count(setting))
@@ -170,13 +170,13 @@ def _count(setting: str) -> int:
     return int(setting or 1)
 
 
-def _cyclegan(checkpoint: BaselineCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+def _cyclegan(checkpoint: StoredCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines.cyclegan import CycleGAN
 
     return CycleGAN(checkpoint, device=device), dataclasses.replace(setup.options, samples=1)
 
 
-def _stylegan_inversion(checkpoint: BaselineCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
+def _stylegan_inversion(checkpoint: StoredCheckpoint, setting: str, setup: Setup, device: torch.device) -> Runnable:
     from ..baselines.stylegan.inversion import DEFAULT_STEPS, StyleGANInversion
 
     match = _INVERSION.fullmatch(setting)
@@ -199,7 +199,7 @@ METHODS = {
     "stylegan-inversion": MethodKind(_stylegan_inversion, setting="[-sobel][-STEPS]", trained=True),
     "tone-map": MethodKind(_tone_map),
     "repainting": MethodKind(_repainting),
-    # What remains of the error when the source has the target's own contrast; no bound.
+    # Remaining error where the source has the target's own contrast; no bound.
     "target-to-itself": MethodKind(_lmidiffusion, setting="[-SAMPLING]", sees_target=True),
 }
 
@@ -227,15 +227,13 @@ class Cost:
     @classmethod
     def from_method(cls, method: Translator, weights: Weights) -> Cost:
         """Return the cost of a method, which may not use the weights that it was given."""
-        from ..baselines.baseline_checkpoint import BaselineCheckpoint
+        from ..model.checkpoint import Checkpoint
         from ..translation.lmi_diffusion import DiffusionTranslator
 
-        if isinstance(weights, BaselineCheckpoint):
-            return cls(weights.parameters, weights.record.training_steps, weights.record.training_seconds)
-        if not isinstance(method, DiffusionTranslator):
+        if isinstance(weights, Checkpoint) and not isinstance(method, DiffusionTranslator):
             return cls()
-        record, parameters = weights.provenance, sum(each.numel() for each in method.network.parameters())
-        return cls(parameters, record.training_steps, record.training_seconds)
+        parameters, provenance = sum(each.numel() for each in weights.weights.values()), weights.provenance
+        return cls(parameters, provenance.training_steps, provenance.training_seconds)
 
 
 @dataclass(frozen=True)
@@ -292,12 +290,12 @@ def _weights(name: str | None, setup: Setup) -> Checkpoint:
     return other
 
 
-def _baseline(kind: str, path: str, setup: Setup) -> BaselineCheckpoint:
-    from ..baselines.baseline_checkpoint import load_baseline
+def _baseline(kind: str, path: str, setup: Setup) -> StoredCheckpoint:
+    from ..model.checkpoint_file import read_baseline
 
     if not path:
         raise UserError(f"{kind} has weights of its own; give {kind}@PATH with the file that its training wrote.")
-    baseline = load_baseline(Path(path), kind=kind)
+    baseline = read_baseline(Path(path), kind)
     _check_pixels(path, baseline, setup)
     return baseline
 

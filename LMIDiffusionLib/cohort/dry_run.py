@@ -1,4 +1,4 @@
-"""List of what a cohort's command would do, without doing it."""
+"""Dry run of a cohort: what the command would do with each file."""
 
 from __future__ import annotations
 

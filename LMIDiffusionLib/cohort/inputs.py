@@ -86,7 +86,7 @@ def _of_folder(folder: Path, output: Path, target: str) -> Cohort:
 
 
 def _of_files(root: Path, files: Iterable[Path]) -> Cohort:
-    """The scans of files, whose names start from the root, or from the common folder where one does not lie below."""
+    """Name the scans of files from the root, or from their common folder if one lies elsewhere."""
     found = sorted(Path(os.path.abspath(path)) for path in files)
     root = Path(os.path.abspath(root))
     if found and not all(root in path.parents for path in found):
@@ -139,7 +139,7 @@ def _is_volume(name: str) -> bool:
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
-    """The same for all names of a folder; that of no folder if there is none."""
+    """Return device and inode of a folder, which all its names share; (-1, -1) if there is none."""
     try:
         status = os.stat(folder)
     except OSError:

@@ -14,7 +14,6 @@ import torch
 from ..errors import UserError
 from ..images.dicom.series import SeveralSeries
 from ..images.volume import Volume, save_nifti
-from ..interface.notices import Notices
 from ..model.checkpoint import Checkpoint
 from ..runs.claims import Claim, Claims
 from ..runs.distributed import failure_text
@@ -23,7 +22,7 @@ from ..translation.lmi_diffusion import LMIDiffusion
 from ..translation.scan_pipeline import PreparedScan, prepare_scan, translate_prepared
 from .output_folder import make_parent, remove_temporaries, replaced
 from .qc_images import save_strip
-from .scans import Outputs, Scan
+from .scans import Outputs
 from .settings import CohortSettings
 from .sidecar import ScanSummary, State, fingerprint, label_table, segmentation_sidecar, sidecar, state
 
@@ -77,7 +76,7 @@ class Pipeline:
                 written.result()
 
     def translate_one_by_one(self, scans: Sequence[Outputs]) -> None:
-        """As `translate_all`, with one scan in memory and one claim at a time, so that a death has one cause."""
+        """Translate all scans with one scan in memory and one claim at a time, so that a death has one cause."""
         for outputs in scans:
             self._write(self._translate(self._prepare(outputs), outputs), outputs)
 
@@ -105,7 +104,8 @@ class Pipeline:
             result = translate_prepared(prepared.scan, self._translator, settings)
             assert result.segmentation is not None
             source = prepared.scan.volume.with_array(prepared.scan.sliced.scaled)
-            summary = ScanSummary(result.volumes, _messages(result.notices, outputs.scan), prepared.files)
+            notices = tuple(each.at(Path(outputs.shown(each.place)).name).message for each in result.notices)
+            summary = ScanSummary(result.volumes, notices, prepared.files)
             return _Translated(prepared.claim, source, result.volume, result.segmentation, summary)
         return None
 
@@ -139,7 +139,7 @@ class Pipeline:
         try:
             yield
         except Exception as error:
-            keep_failure(outputs, failure_text(_without_advice(error)), claim.token)
+            keep_failure(outputs, failure_text(_without_advice(error), outputs.shown), claim.token)
             self._claims.give_back(claim)
 
 
@@ -152,14 +152,8 @@ def keep_failure(outputs: Outputs, text: str, token: str) -> None:
 
 
 def _without_advice(error: Exception) -> Exception:
-    """An error without an option that cohorts do not have."""
+    """Replace advice that names an option which cohorts do not have."""
     if not isinstance(error, SeveralSeries):
         return error
     text = f"holds several DICOM series ({error.listed}); list the folders of those that are meant in a CSV file."
     return UserError(text, place=error.place)
-
-
-def _messages(notices: Notices, scan: Scan) -> tuple[str, ...]:
-    """Return notices without the folders of this machine, which mean nothing on another one."""
-    names = {str(path): Path(name).name for path, name in zip((scan.source, scan.mask), scan.sources, strict=False)}
-    return tuple(each.at(names.get(each.place, each.place)).message for each in notices)

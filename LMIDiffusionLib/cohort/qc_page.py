@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -54,13 +52,12 @@ class _Scan:
         return len(self.notices) + sum(bool(volume.remark) for volume in self.volumes)
 
 
-def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, folders: Sequence[Path] = ()) -> str:
+def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
     """Return the page as HTML.
 
     Args:
         done: translated scans.
         failures: name and reason of each other scan.
-        folders: absolute ones, which are cut off the paths in reasons.
     """
     from jinja2 import Environment
 
@@ -81,7 +78,7 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, fol
             names=names,
             noticed=sum(bool(scan.notices) for scan in scans),
             unusual=sum(scan.is_unusual for scan in scans),
-            failures=[(name, _without(folders, reason)) for name, reason in failures],
+            failures=failures,
             table=_base64(table.encode(errors="backslashreplace")),
         )
     )
@@ -122,10 +119,3 @@ def _remark(volume: ClassVolume, summaries: Sequence[ScanSummary]) -> str:
     if abs(volume.milliliters - median) <= _FAR * deviation:
         return ""
     return f"unusual: the median is {median:.0f} ml"
-
-
-def _without(folders: Sequence[Path], reason: str) -> str:
-    """Cut folders off the paths in a reason: the page may be shown to others."""
-    for folder in folders:
-        reason = reason.replace(f"{folder}{os.sep}", "")
-    return reason

@@ -198,9 +198,7 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: C
             for outputs in every
             if outputs.scan.name not in lost and outputs.are_complete() and is_readable(outputs)
         ]
-        folders = [folder.resolve() for folder in (options.output, options.cohort.root)]
-        folders += [options.output, options.cohort.root]
-        _write(options.output / PAGE, qc_page(done, listed, folders=folders), claim, dead)
+        _write(options.output / PAGE, qc_page(done, listed), claim, dead)
         volumes = volume_table((outputs.scan.name, read_summary(outputs).volumes) for outputs in done)
         _write(options.output / VOLUMES, volumes, claim, dead)
         path = options.output / FAILURES
@@ -217,7 +215,7 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: C
 
 
 def _table(failures: list[tuple[str, str]]) -> str:
-    """The list of failures as CSV, in which no cell is a formula."""
+    """Format the list of failures as CSV without formulas."""
     text = io.StringIO()
     rows = [tuple(f"'{cell}" if cell.startswith(_FORMULAS) else cell for cell in row) for row in failures]
     csv.writer(text).writerows([("scan", "reason"), *rows])
@@ -232,7 +230,8 @@ def _failures(options: CohortOptions, every: list[Outputs], plan: _Plan, busy: s
         name = outputs.scan.name
         found = state(outputs, record) if name in missing - busy else None
         if name in refused or found is State.OTHER:
-            yield name, f"{outputs.sidecar} tells of another checkpoint, other options or other files; add --overwrite."
+            sidecar = outputs.shown(str(outputs.sidecar))
+            yield name, f"{sidecar} tells of another checkpoint, other options or other files; add --overwrite."
         elif outputs.failure.exists() and not outputs.sidecar.exists():
             yield name, kept_failure(outputs.failure)
         elif found is State.MISSING:

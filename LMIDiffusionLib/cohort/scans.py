@@ -95,6 +95,16 @@ class Outputs:
         """Tell whether no file is missing or empty."""
         return all(map(_has_content, self.results()))
 
+    def shown(self, place: str) -> str:
+        """Return a path below the cohort's root or the output folder: those of this machine mean nothing on another."""
+        known = {self.scan.source: self.scan.name, self.folder: "", self.folder.resolve(): ""}
+        if self.scan.mask is not None:
+            known[self.scan.mask] = self.scan.sources[1]
+        for path, name in known.items():
+            if place and Path(place).is_relative_to(path):
+                return (Path(name) / Path(place).relative_to(path)).as_posix()
+        return place
+
     def is_finished(self) -> bool:
         """Tell whether the scan has been translated or has failed."""
         return self.sidecar.exists() or self.failure.exists()

@@ -90,7 +90,7 @@ class State(Enum):
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Size, time of the last change and SHA-256 of a file; without the hash for a folder, of all files in it.
+    """Return size, time of the last change and SHA-256 of a file; for a folder, of all files and without the hash.
 
     Raises:
         OSError: it cannot be read.

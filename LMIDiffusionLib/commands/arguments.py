@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add what decides how volumes are translated, in the groups quality and hardware; return the latter."""
+    """Add the options of a translation in the groups quality and hardware; return the latter."""
     from ..model.samplers import SAMPLERS
 
     quality = parser.add_argument_group("quality")
@@ -46,7 +46,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) -> TranslationOptions:
-    """The options that `add_sampling` has asked for."""
+    """Return the options of `add_sampling` as `TranslationOptions`."""
     from ..translation.options import TranslationOptions
 
     chosen = {name: getattr(parsed, name) for name in ("sampler", "steps", "samples")}
@@ -61,7 +61,7 @@ def sampling(parsed: argparse.Namespace, slices: tuple[int, int] | None = None) 
 
 
 def add_comparison(parser: argparse.ArgumentParser, *, methods: list[str]) -> argparse._ArgumentGroup:
-    """Add the methods and pairs to compare, and where the results go; return the group hardware."""
+    """Add the methods and pairs to compare, and the output folder; return the group hardware."""
     hardware = add_methods(parser, methods=methods)
     parser.add_argument("--output", type=Path, required=True, help="new folder, or one of an unfinished run")
     return hardware
@@ -94,7 +94,7 @@ def print_report(report: BenchmarkReport | None, problems: list[str]) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add where to compute, in the group hardware, and return the group."""
+    """Add the device and its threads in the group hardware, and return the group."""
     hardware = parser.add_argument_group("hardware")
     hardware.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     hardware.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
@@ -102,20 +102,20 @@ def add_device(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def add_spread(group: argparse._ArgumentGroup) -> None:
-    """Add how work is spread over devices and machines."""
+    """Add the options that spread work over devices and machines."""
     group.add_argument("--devices", default="auto", help="number of processes per machine, or GPUs such as 0,2")
     group.add_argument("--nodes", type=positive, default=1, metavar="N", help="number of machines")
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
-    """Add how much a command prints."""
+    """Add the options --quiet and --verbose."""
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print only notices and errors")
     amount.add_argument("-v", "--verbose", action="store_true", help="print also what libraries log, and tracebacks")
 
 
 def slice_range(text: str) -> tuple[int, int]:
-    """The axial slices of a text A:B."""
+    """Parse a range A:B of axial slices."""
     first, separator, stop = text.partition(":")
     if not separator or not first.isdigit() or not stop.isdigit():
         raise argparse.ArgumentTypeError(f"{text} is no slice range; write A:B, such as 40:60")
@@ -123,14 +123,14 @@ def slice_range(text: str) -> tuple[int, int]:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0."""
+    """Parse a whole number above 0."""
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
     return int(text)
 
 
 def positive_real(text: str) -> float:
-    """A number above 0."""
+    """Parse a number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -141,7 +141,7 @@ def positive_real(text: str) -> float:
 
 
 def batch_size(text: str) -> int | None:
-    """Slices at once; None for `auto`."""
+    """Parse a batch size; None for `auto`."""
     if text == "auto":
         return None
     if not text.isdigit():

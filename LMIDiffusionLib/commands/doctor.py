@@ -1,4 +1,4 @@
-"""`doctor`: what is installed, and what is missing for what."""
+"""`doctor`: installed and missing packages, and what they are for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`info`: what a checkpoint is."""
+"""`info`: description of a checkpoint."""
 
 from __future__ import annotations
 

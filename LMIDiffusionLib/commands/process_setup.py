@@ -1,4 +1,4 @@
-"""The process of a command: streams that are closed or narrow, signals, threads, and how much is printed."""
+"""Setup of a command's process: closed or ASCII-only streams, signals, threads, and verbosity."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _NoTerminal(io.TextIOBase):
 
 
 def limit_threads(count: int) -> None:
-    """Compute with so many CPU threads, in processes that are started from here as well."""
+    """Limit the CPU threads of this process and of those that it starts."""
     os.environ["OMP_NUM_THREADS"] = str(count)
     import torch
 
@@ -75,7 +75,7 @@ def limit_threads(count: int) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Lead closed streams nowhere: the next file that is opened would else get their number and their text."""
+    """Open closed streams as empty ones: the next opened file would else get their number and their text."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -86,7 +86,7 @@ def _open_closed_streams() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave by an exception, so that temporary files are removed."""
+    """Raise an exception, so that temporary files are removed."""
     sys.exit(128 + number)
 
 
@@ -101,6 +101,6 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Our own warnings in one line; what packages tell each other is none of the user's business."""
+    """Show this library's warnings in one line, and those of packages not at all."""
     if issubclass(category, ScanWarning):
         print(f"lmidiffusion: {message}", file=sys.stderr, flush=True)

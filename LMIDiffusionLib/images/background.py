@@ -22,7 +22,7 @@ _AIR_AT_BORDER = 0.25
 
 
 def with_zero_background(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As `zero_background`, with a `ScanWarning` in place of a notice."""
+    """Change a volume like `zero_background`, with a `ScanWarning` in place of a notice."""
     shifted, notices = zero_background(values)
     warn(notices)
     return shifted
@@ -45,7 +45,7 @@ def zero_background(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
 
 
 def filled_voxels(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Voxels of one exact value that stands for no measurement and lies off the scan's own; often there are none.
+    """Find voxels of one exact value that stands for no measurement and lies off the scan's own values.
 
     It is either far below all others (-32768 outside a mask) or fills the border in the midst of the scan's values or
     above them (0 about a head that was z-scored).
@@ -61,13 +61,13 @@ def filled_voxels(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _range(scan: NDArray[np.float64]) -> tuple[float, float]:
-    """The lowest value but for outliers, and how far the highest lies above it."""
+    """Return the lowest value without outliers, and the distance to the highest."""
     lowest, highest = np.percentile(scan, (_LOWEST_PERCENTILE, _HIGHEST_PERCENTILE))
     return float(lowest), float(highest - lowest)
 
 
 def _low_fill(values: NDArray[np.float64]) -> float | None:
-    """The least value, if it is negative and all others lie so far above it that it cannot be the scan's air."""
+    """Return the least value if it is negative and too far below all others to be the scan's air."""
     least = float(values.min())
     scan = values[values > least]
     if least >= 0 or scan.size == 0:
@@ -86,14 +86,14 @@ def _is_z_scored(values: NDArray[np.float64]) -> bool:
 
 
 def _border(values: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Chosen voxels of the outer faces of a volume; all chosen ones where none lies there."""
+    """Return the chosen voxels on the outer faces of a volume; all chosen ones if none lies there."""
     border = chosen.copy()
     border[(slice(1, -1),) * values.ndim] = False
     return values[border if border.any() else chosen]
 
 
 def _mode(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The most frequent value and its share."""
+    """Return the most frequent value and its share."""
     found, counts = np.unique(values, return_counts=True)
     return float(found[counts.argmax()]), float(counts.max() / values.size)
 

@@ -1,4 +1,4 @@
-"""Files: names and endings, what stands in the way of writing one, and writing all of it or nothing."""
+"""Files: names and endings, checks before writing, and writing all of a file or nothing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ VOLUME_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, *MGH_ENDINGS)
 
 
 def ending(path: Path) -> str:
-    """The ending of a file's name: all of a volume's, else what follows the last dot."""
+    """Return the ending of a file's name: all of a volume's, else the part after the last dot."""
     return next((each for each in VOLUME_ENDINGS if path.name.endswith(each)), path.suffix)
 
 
 def stem(path: Path) -> str:
-    """A file's name without its ending."""
+    """Return a file's name without its ending."""
     return path.name.removesuffix(ending(path))
 
 
 def named_volumes(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files NAME_<suffix> of a folder that end as volumes do, by NAME in alphabetical order.
+    """Return the volumes NAME_<suffix> of a folder, by NAME in alphabetical order.
 
     Where a name is there with several endings, the commonest stands for it, with a `ScanWarning`.
     """
@@ -104,20 +104,20 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
 
 
 def unused(path: Path) -> Path:
-    """This path, or the first of NAME-2, NAME-3, ... with its ending where nothing is yet."""
+    """Return a path, or the first of NAME-2, NAME-3, ... with its ending that does not exist."""
     names = (f"{stem(path)}-{number}{ending(path)}" for number in itertools.count(2))
     paths = itertools.chain([path], (path.with_name(name) for name in names))
     return next(each for each in paths if not each.exists())
 
 
 def _destination(path: Path) -> Path:
-    """Where a file comes to lie: a symbolic link is written through."""
+    """Return the file that a path leads to: a symbolic link is written through."""
     return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its ending, renamed to it on success and removed on failure."""
+    """Yield a temporary path beside `path`, with its ending; rename it on success and remove it on failure."""
     destination = _destination(path)
     handle, name = tempfile.mkstemp(prefix=f".{stem(path)}-", suffix=ending(path), dir=destination.parent)
     os.close(handle)

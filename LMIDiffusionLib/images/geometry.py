@@ -1,4 +1,4 @@
-"""Rules for what a header says of space, the same in all formats: it is complete, finite and consistent, or refused."""
+"""Rules for the geometry in headers of all formats: complete, finite and consistent, or refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def are_orthonormal(directions: NDArray[np.float64]) -> bool:
 
 
 def in_millimeters(affine: NDArray[np.float64], shape: tuple[int, ...], factor: float) -> NDArray[np.float64]:
-    """An affine (4, 4) of another unit in millimeters, unless the unit is a mere label.
+    """Convert an affine (4, 4) of another unit to millimeters, unless the unit is a mere label.
 
     Args:
         affine: from voxel indices to the unit.

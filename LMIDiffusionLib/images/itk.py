@@ -16,7 +16,7 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def array_of(image: sitk.Image) -> NDArray[np.number]:
-    """Voxels (I, J, K, ...) of an image."""
+    """Return the voxels (I, J, K, ...) of an image."""
     import SimpleITK as sitk
 
     array: NDArray[np.number] = sitk.GetArrayFromImage(image).T
@@ -24,7 +24,7 @@ def array_of(image: sitk.Image) -> NDArray[np.number]:
 
 
 def affine_of(image: sitk.Image) -> NDArray[np.float64]:
-    """Where the voxels of an image lie, right-anterior-superior; its first three axes are those of space."""
+    """Return the affine of an image, right-anterior-superior; its first three axes are those of space."""
     dimensions = image.GetDimension()
     known = min(3, dimensions)
     direction = np.reshape(image.GetDirection(), (dimensions, dimensions))[:known, :known]
@@ -35,7 +35,7 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
 
 
 def image_of(array: NDArray[np.number], affine: NDArray[np.float64]) -> sitk.Image:
-    """Voxels (I, J, K) in the places that a right-anterior-superior affine gives; oblique axes stay as they are."""
+    """Make an image of voxels (I, J, K) with a right-anterior-superior affine; oblique axes stay as they are."""
     import SimpleITK as sitk
 
     in_lps = LPS_FROM_RAS @ affine

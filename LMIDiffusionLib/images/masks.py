@@ -23,7 +23,7 @@ _WHOLE_HEAD, _NO_HEAD, _MUCH_AIR, _LARGEST_BRAIN = 0.9, 0.01, 0.5, 2000.0
 
 
 def read_mask(mask: VolumeLike, reference: VolumeLike) -> NDArray[np.bool_]:
-    """As `as_mask`, with a `ScanWarning` for each notice."""
+    """Return a brain mask like `as_mask`, with a `ScanWarning` for each notice."""
     scan, _ = as_volume(reference)
     inside, notices = as_mask(mask, scan)
     warn(notices)
@@ -82,7 +82,7 @@ def read_label_volume(path: Path) -> Volume:
 
 
 def _finite(volume: Volume) -> NDArray[np.float64]:
-    """Values with 0 where there is none."""
+    """Set values that are not finite to 0."""
     return np.nan_to_num(volume.array.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
@@ -96,7 +96,7 @@ def _inside(values: NDArray[np.float64], place: str) -> tuple[NDArray[np.bool_],
 
 
 def _on_grid(volume: Volume, reference: Volume, place: str) -> NDArray[np.number]:
-    """The voxels of a volume that are nearest to those of another one, 0 where it does not reach.
+    """Resample a volume to another grid by nearest neighbor, 0 outside.
 
     Raises:
         UserError: they cannot belong together.
@@ -114,7 +114,7 @@ def _on_grid(volume: Volume, reference: Volume, place: str) -> NDArray[np.number
 
 
 def _middle(volume: Volume) -> NDArray[np.float64]:
-    """Center of the field of view in millimeters."""
+    """Return the center of the field of view in millimeters."""
     middle: NDArray[np.float64] = (volume.affine @ [*((n - 1) / 2 for n in volume.array.shape), 1])[:3]
     return middle
 

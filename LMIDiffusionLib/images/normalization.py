@@ -11,7 +11,7 @@ from ..interface.notices import Notices, warn
 from .background import zero_background
 
 SCALE_NAME = "twice the median of the head"
-"""How checkpoints name this scale; a checkpoint trained with another one cannot be used."""
+"""Name of this scale in checkpoints; a checkpoint trained with another one cannot be used."""
 
 LEAST_HEAD_SHARE = 0.1
 """Least share of head in the slices that models learn from and that scores are taken on."""
@@ -22,7 +22,7 @@ _OUTLINE_MARGIN = 2  # pixels
 
 
 def otsu_threshold(values: NDArray[np.floating]) -> float:
-    """Threshold that maximizes the between-class variance of the histogram (Otsu 1979)."""
+    """Return the threshold that maximizes the between-class variance of the histogram (Otsu 1979)."""
     counts, edges = np.histogram(values, bins=_HISTOGRAM_BINS)
     centers = (edges[:-1] + edges[1:]) / 2
     below, above = np.cumsum(counts)[:-1], counts.sum() - np.cumsum(counts)[:-1]
@@ -33,14 +33,14 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
 
 
 def head_mask(volume: NDArray[np.floating], *, otsu: float | None = None) -> NDArray[np.bool_]:
-    """Voxels of the head: above 0.7 times Otsu's threshold, which may be given where it is known."""
+    """Return the voxels of the head: above 0.7 times Otsu's threshold, which may be given where it is known."""
     return np.asarray(volume > 0.7 * (otsu_threshold(volume) if otsu is None else otsu))
 
 
 def head_outlines(
     volume: NDArray[np.floating], slices: NDArray[np.floating], *, otsu: float | None = None
 ) -> NDArray[np.bool_]:
-    """The head in slices (S, H, W) of a volume, holes filled and a little generous: all else is air in any contrast.
+    """Outline the head in slices (S, H, W), holes filled and slightly enlarged: all else is air in any contrast.
 
     Its threshold lies well below that of `head_mask`, because skin, muscle and bone are dark in some contrasts.
     """
@@ -54,7 +54,7 @@ def head_outlines(
 
 
 def smoothed_within(slices: NDArray[np.floating], mask: NDArray[np.bool_], *, sigma: float) -> NDArray[np.float32]:
-    """Slices (S, H, W) smoothed by a Gaussian of `sigma` pixels inside a mask, from nothing but what the mask holds.
+    """Smooth slices (S, H, W) inside a mask by a Gaussian of `sigma` pixels, from values inside the mask alone.
 
     Outside the mask they are 0 (normalized convolution, Knutsson and Westin 1993).
     """
@@ -65,12 +65,12 @@ def smoothed_within(slices: NDArray[np.floating], mask: NDArray[np.bool_], *, si
 
 
 def head_median(volume: NDArray[np.floating]) -> float:
-    """Median intensity of the voxels of the head; 0.5 in a volume on the unit scale."""
+    """Return the median intensity of the head; 0.5 in a volume on the unit scale."""
     return float(np.median(volume[head_mask(volume)]))
 
 
 def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
-    """As `unit_scale`, with a `ScanWarning` in place of a notice."""
+    """Scale a volume like `unit_scale`, with a `ScanWarning` in place of a notice."""
     scaled, notices = unit_scale(volume)
     warn(notices)
     return scaled

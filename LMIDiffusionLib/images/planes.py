@@ -24,5 +24,5 @@ def check_planes(names: Sequence[str]) -> None:
 
 
 def in_plane(affine: NDArray[np.float64], plane: str) -> NDArray[np.float64]:
-    """An affine (4, 4) to millimeters along the rows, the columns and through the slices of a plane."""
+    """Reorder an affine (4, 4): along the rows, along the columns and through the slices of a plane."""
     return affine[[*PLANES[plane], 3]]

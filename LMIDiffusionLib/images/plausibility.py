@@ -1,4 +1,4 @@
-"""Plausibility of a source: masks, label maps, noise and ramps are recognized, which people translate by mistake."""
+"""Plausibility of a source: recognition of masks, label maps, noise and ramps, which people translate by mistake."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _neighbors(array: NDArray[np.number], axis: int) -> tuple[NDArray[np.number]
 
 
 def _share_of_equal_neighbors(array: NDArray[np.number], *, background: float) -> float:
-    """Share of equal values among pairs of neighbors that are both no background."""
+    """Return the share of equal values among pairs of foreground neighbors."""
     equal = pairs = 0
     for axis in range(3):
         first, second = _neighbors(array, axis)
@@ -95,12 +95,12 @@ def _share_of_equal_neighbors(array: NDArray[np.number], *, background: float) -
 
 
 def _correlation_of_neighbors(array: NDArray[np.number]) -> float:
-    """The largest correlation of the three axes; thick slices differ much from their neighbors."""
+    """Return the largest correlation of neighbors along an axis; thick slices differ much from their neighbors."""
     return max(_correlation(*_neighbors(array, axis)) for axis in range(3))
 
 
 def _correlation_with_a_ramp(array: NDArray[np.number]) -> float:
-    """Correlation of the volume with the linear function of its indices that fits it best."""
+    """Return the correlation of the volume with the linear function of its indices that fits it best."""
     values = _sample(array).astype(np.float64)
     values -= values.mean()
     fit = np.zeros(values.shape)

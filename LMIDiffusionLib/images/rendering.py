@@ -44,18 +44,18 @@ def save_picture(path: Path, values: NDArray[np.number]) -> None:
 
 
 def gray(values: NDArray[np.number]) -> Colors:
-    """Intensities in [0, 1] as gray."""
+    """Color intensities in [0, 1] in gray."""
     return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
 
 
 def heat(values: NDArray[np.number]) -> Colors:
-    """Values in [0, 1] from black over red and yellow to white."""
+    """Color values in [0, 1] from black over red and yellow to white."""
     ramps = [3 * values, 3 * values - 1, 3 * values - 2]
     return np.clip(np.stack(ramps, axis=-1), 0, 1).astype(np.float32)
 
 
 def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colors:
-    """Labels from `first_label` on in color over intensities in [0, 1]."""
+    """Draw labels from `first_label` on in color over intensities in [0, 1]."""
     opacity = np.where(labels >= first_label, _OVERLAY_OPACITY, 0)[..., None]
     colors = CLASS_COLORS[np.maximum(labels.astype(int) - first_label, 0)]
     return ((1 - opacity) * gray(values) + opacity * colors).astype(np.float32)
@@ -69,7 +69,7 @@ def save_planes(path: Path, reference: Volume, columns: list[Column]) -> None:
     Args:
         path: PNG file to write.
         reference: volume whose grid the columns share, and whose brightest part is the head.
-        columns: what to draw.
+        columns: titles and colors.
     """
     center = head_center(reference)
     images = [[_view(reference, column.colors, axis, center) for column in columns] for axis in (2, 1, 0)]
@@ -136,7 +136,7 @@ def save_image(path: Path, picture: Image.Image) -> None:
 
 
 def head_center(volume: Volume) -> tuple[int, int, int]:
-    """Center of mass in canonical voxel indices."""
+    """Return the center of mass in canonical voxel indices."""
     weights = nib.as_closest_canonical(nib.Nifti1Image(volume.array.astype(np.float32), volume.affine)).get_fdata()
     weights = np.clip(weights - weights.min(), 0, np.percentile(weights, 99) - weights.min())
     axes = [np.average(np.arange(n), weights=weights.sum(_others(axis))) for axis, n in enumerate(weights.shape)]
@@ -157,7 +157,7 @@ def _view(reference: Volume, colors: Colors, axis: int, center: tuple[int, int, 
 def plane(
     array: NDArray[Any], affine: NDArray[np.float64], axis: int, index: int
 ) -> tuple[NDArray[Any], tuple[float, float]]:
-    """One plane of an array (I, J, K, ...) as a picture: up is up (or front, in the axial plane), and right is left.
+    """Return one plane of an array (I, J, K, ...) as a picture: superior (or anterior) at the top, right on the left.
 
     Returns:
         Pixels (rows, columns, ...) and their width and height in millimeters.

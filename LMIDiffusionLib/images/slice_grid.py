@@ -68,28 +68,28 @@ class SliceGrid:
             )
 
     def in_plane(self, plane: str) -> SliceGrid:
-        """Slices of the same volume in another plane."""
+        """Return the grid of the same volume in another plane."""
         return SliceGrid(self._shape, self.affine, pixel_size=self.pixel_size, plane=plane)
 
     def with_pixel_size(self, pixel_size: float) -> SliceGrid:
-        """Slices of the same volume on pixels of another side in millimeters."""
+        """Return the grid of the same volume with pixels of another side in millimeters."""
         return SliceGrid(self._shape, self.affine, pixel_size=pixel_size, plane=self.plane)
 
     def slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
-        """Slices (S, 1, H, W), float32; axial ones from the feet up, rows run to the right, columns to the front."""
+        """Cut slices (S, 1, H, W), float32; axial ones from the feet up, rows to the right, columns to the front."""
         return self.to_slices(self.plane_slices(array))
 
     def plane_slices(self, array: NDArray[np.number | np.bool_]) -> Tensor:
-        """As `slices`, on the pixels of the volume's own grid; `volume` undoes it."""
+        """Cut slices like `slices`, on the pixels of the volume's own grid; `volume` undoes it."""
         canonical = apply_orientation(array, self._orientation).astype(np.float32)
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(canonical, 2, 0)))[:, None]
 
     def to_slices(self, plane_slices: Tensor) -> Tensor:
-        """Slices (N, 1, rows, columns) of the volume's own pixels resampled to (N, 1, H, W)."""
+        """Resample slices (N, 1, rows, columns) of the volume's own pixels to (N, 1, H, W)."""
         return _resample(plane_slices, self.slice_shape)
 
     def to_plane(self, slices: Tensor) -> Tensor:
-        """Slices (N, 1, H, W) resampled to the pixels of the volume's own grid."""
+        """Resample slices (N, 1, H, W) to the pixels of the volume's own grid."""
         return _resample(slices, self.plane_shape)
 
     def volume(self, plane_slices: Tensor) -> NDArray[np.float32]:
@@ -108,7 +108,7 @@ def _inverse(orientation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _resample(slices: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Bilinear, with a wider kernel where it shrinks; both grids cover the same field of view."""
+    """Resample bilinearly, with a wider kernel to shrink; both grids cover the same field of view."""
     if tuple(slices.shape[-2:]) == shape:
         return slices
     return functional.interpolate(slices, size=shape, mode="bilinear", antialias=True, align_corners=False)
@@ -122,5 +122,5 @@ def pad_to(slices: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def padded_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:
-    """The smallest shape of multiples of `stride` that holds `shape`."""
+    """Return the smallest shape of multiples of `stride` that holds `shape`."""
     return (-(-shape[0] // stride) * stride, -(-shape[1] // stride) * stride)

@@ -46,7 +46,7 @@ class Volume:
     header: nib.Nifti1Header | None = None
 
     def with_array(self, array: NDArray[np.number]) -> Volume:
-        """Another image on the same grid."""
+        """Return another image on the same grid."""
         return Volume(array, self.affine, self.header)
 
     @property
@@ -93,7 +93,7 @@ def read_volume(path: str | Path | Series) -> Volume:
 
 
 def as_scan(given: VolumeLike) -> tuple[Volume, Notices]:
-    """Return a scan with finite voxels, and what is odd about it.
+    """Return a scan with finite voxels, and notices about it.
 
     Raises:
         UserError: as `read_volume`, or a type that is no scan was given.
@@ -112,7 +112,7 @@ def as_scan(given: VolumeLike) -> tuple[Volume, Notices]:
 
 
 def place_of(given: VolumeLike) -> str:
-    """The name of a scan in messages."""
+    """Return the name of a scan in messages."""
     if isinstance(given, nib.spatialimages.SpatialImage):
         return given.get_filename() or "The image"
     return "The volume" if isinstance(given, Volume) else str(given)
@@ -142,7 +142,7 @@ def as_volume(given: VolumeLike) -> tuple[Volume, Notices]:
 
 
 def _real(array: Any, place: str) -> NDArray[np.number]:
-    """The voxels of a caller, who may have a list, a tensor or an array of objects."""
+    """Convert the voxels of a caller, who may give a list, a tensor or an array of objects."""
     found = np.asarray(array)
     if found.dtype.kind not in "iufb" or found.dtype.itemsize > 8:
         if found.dtype.kind == "c":
@@ -165,7 +165,7 @@ def _matrix(affine: Any, place: str) -> NDArray[np.float64]:
 
 
 def _without_single_axes(array: NDArray[np.number]) -> NDArray[np.number]:
-    """The array of a file without trailing axes of length 1."""
+    """Drop trailing axes of length 1."""
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     return array
@@ -208,7 +208,7 @@ def save_nifti(path: Path, volume: Volume) -> None:
 
 
 def storable(array: NDArray[np.number], *, types: tuple[str, ...] = _TYPES) -> NDArray[np.number]:
-    """The voxels as the first of some numpy types, in native byte order, that holds all of them.
+    """Convert voxels to the first of some numpy types that holds all of them, in native byte order.
 
     Args:
         array: voxels of any real type.

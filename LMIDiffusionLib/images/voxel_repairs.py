@@ -1,4 +1,4 @@
-"""Voxels that have no value, or a wrong one because a number was too large: found, and repaired where that is safe."""
+"""Repair of voxels without a value, or with a wrong one because a number was too large, where that is safe."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def without_gaps(
 
 
 def _share_of_head(values: NDArray[np.float64], gaps: NDArray[np.bool_]) -> float:
-    """Share of the head that gaps take: enclosed ones, whole planes between planes of it, and blocks amid air."""
+    """Return the share of the head in gaps: enclosed ones, whole planes between others, and blocks amid air."""
     shifted, _ = zero_background(values)
     head = head_mask(shifted) & ~gaps
     lost = ndimage.binary_fill_holes(head) & gaps | _blocks_amid_air(gaps)
@@ -59,7 +59,7 @@ def _share_of_head(values: NDArray[np.float64], gaps: NDArray[np.bool_]) -> floa
 
 
 def _blocks_amid_air(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Gaps in blocks that voxels with a value surround, as a head that was lost; background lies along the border."""
+    """Find blocks of gaps amid voxels with a value, as of a lost head; background lies along the border."""
     cube = np.ones((3, 3, 3), np.bool_)
     solid = ndimage.binary_dilation(ndimage.binary_erosion(gaps, cube, border_value=1), cube) & gaps
     labels, count = ndimage.label(solid)

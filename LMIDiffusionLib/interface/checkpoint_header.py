@@ -21,6 +21,9 @@ METADATA_KEY = "lmidiffusion"
 MINIMUM_PIXELS = 16
 """Least number of the checkpoint's pixels along each side of a volume's slices."""
 
+KIND = "lmidiffusion"
+"""Kind of LMIDiffusion's checkpoints; files of trained baselines have others."""
+
 SUFFIX = ".safetensors"
 """Ending of a checkpoint's file name."""
 
@@ -31,24 +34,6 @@ _FORMER_NAMES = {
     "licence": "license",  # former name
     "grey matter": "gray matter",  # former name
 }
-
-
-@dataclass(frozen=True)
-class HeaderFormat:
-    """Format of the metadata of a kind of checkpoint.
-
-    Attributes:
-        key: of the metadata in the header.
-        newest: newest version that this library reads.
-        title: name of the kind in messages.
-    """
-
-    key: str
-    newest: int
-    title: str
-
-
-_CHECKPOINT = HeaderFormat(METADATA_KEY, FORMAT_VERSION, "LMIDiffusion checkpoint")
 
 
 @dataclass(frozen=True)
@@ -121,25 +106,28 @@ def read_header(path: Path) -> CheckpointHeader:
         raise damaged(path) from error
 
 
-def read_metadata(path: Path, *, wanted: HeaderFormat = _CHECKPOINT) -> dict[str, Any]:
-    """Read all metadata of a checkpoint file as plain JSON types; only the format version has been checked.
+def read_metadata(path: Path, *, kind: str = KIND) -> dict[str, Any]:
+    """Read all metadata of a checkpoint file as plain JSON types; only kind and format version have been checked.
 
     Raises:
-        UserError: the file is no checkpoint, damaged, a pickle, or of a newer format.
+        UserError: the file is no checkpoint, damaged, of another kind, a pickle, or of a newer format.
     """
     try:
         others = _read_safetensors_header(path).get("__metadata__") or {}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(_unreadable(path, error, wanted)) from error
+        raise UserError(_unreadable(path, error)) from error
+    if METADATA_KEY not in others:
+        raise UserError(f"{path} is a safetensors file of another program and no LMIDiffusion checkpoint; give one.")
     try:
-        if wanted.key not in others:
-            raise UserError(f"{path} is a safetensors file of another program or kind and no {wanted.title}; give one.")
-        metadata: dict[str, Any] = json.loads(others[wanted.key], object_hook=_with_present_names)
-        _check_version(metadata, path, wanted.newest)
+        metadata: dict[str, Any] = json.loads(others[METADATA_KEY], object_hook=_with_present_names)
+        _check_version(metadata, path)
+        found = metadata.get("kind", KIND)  # older files have none
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path) from error
+    if found != kind:
+        raise UserError(f"{path} is a checkpoint of {found}; give one of {kind}.")
     return metadata
 
 
@@ -148,8 +136,8 @@ def _with_present_names(fields: dict[str, Any]) -> dict[str, Any]:
     return {_FORMER_NAMES.get(name, name): value for name, value in fields.items()}
 
 
-def _check_version(metadata: dict[str, Any], path: Path, newest: int) -> None:
-    if metadata["format_version"] > newest:
+def _check_version(metadata: dict[str, Any], path: Path) -> None:
+    if metadata["format_version"] > FORMAT_VERSION:
         raise UserError(
             f"{path} was written by LMIDiffusion {metadata['library_version']} in a newer format; update LMIDiffusion."
         )
@@ -171,9 +159,9 @@ def _read_safetensors_header(path: Path) -> Any:
         return json.loads(file.read(size))
 
 
-def _unreadable(path: Path, error: Exception, wanted: HeaderFormat) -> str:
+def _unreadable(path: Path, error: Exception) -> str:
     start = path.read_bytes()[:3] if path.is_file() else b""
     # The size of a safetensors header may begin with the byte of a pickle, but its third byte is 0.
     if start[:2] == b"PK" or (start[:1] == b"\x80" and start[2:] != b"\0"):
         return f"{path} is a pickle, which can run any code and is never loaded; give a .safetensors checkpoint."
-    return f"{path} is no {wanted.title}, or truncated ({error}); copy or download it again."
+    return f"{path} is no LMIDiffusion checkpoint, or truncated ({error}); copy or download it again."

@@ -102,7 +102,7 @@ class JobEnded:
 
     Attributes:
         number: of the job.
-        holds_gpu: whether the process has used a GPU; the driver keeps some GPU memory until the process ends.
+        holds_gpu: True if the process has used a GPU; the driver keeps some GPU memory until the process ends.
     """
 
     number: int
@@ -142,9 +142,9 @@ def failure(error: BaseException) -> Error:
         message = f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'."
         return Error(ErrorKind.BAD_INPUT, message)
     if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename} cannot be used" if error.filename else "A file cannot be read or written"
-        message = f"{place} ({error.strerror}); check its folder, its permissions and the free space."
-        return Error(ErrorKind.BAD_INPUT, message)
+        problem = "cannot be used" if error.filename else "A file cannot be read or written"
+        text = f"{problem} ({error.strerror}); check its folder, its permissions and the free space."
+        return Error(ErrorKind.BAD_INPUT, text, str(error.filename or ""))
     first = next(iter(str(error).splitlines()), "")
     return Error(ErrorKind.INTERNAL, f"Something unexpected happened ({type(error).__name__}: {first}); report it.")
 

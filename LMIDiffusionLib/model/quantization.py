@@ -21,7 +21,7 @@ _LARGEST = 127
 _RANGES = torch.linspace(1, 0.6, 41, dtype=torch.float64)
 """Largest magnitudes that are not clipped, as shares of the channel's largest magnitude."""
 _SCALE_BITS = 16
-"""Of a scale's mantissa: its product with the 7 of an integer is exact in float32, so that storing it again is too."""
+"""Bits of a scale's mantissa: its product with the 7 of an integer is exact in float32, so storing it again is too."""
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:

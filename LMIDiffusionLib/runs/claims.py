@@ -116,7 +116,7 @@ class Claims:
         return any(_is_alive(each, self._age(each)) for each in self._claims_on(_key(name)))
 
     def abandoned(self, names: list[str]) -> set[str]:
-        """Those of the names whose last holder died."""
+        """Return those of the names whose last holder died."""
         claims: dict[str, list[Claim]] = {}
         for each in self._all():
             claims.setdefault(each.key, []).append(each)
@@ -162,7 +162,7 @@ class Claims:
         return [each for each in self._all() if each.key == key]
 
     def _all(self) -> Iterator[Claim]:
-        """All claims; one without its content yet, or with a damaged one, has no process."""
+        """Read all claims; one that is empty yet, or damaged, has no process."""
         try:
             names = os.listdir(self._folder)
         except OSError:
@@ -185,7 +185,7 @@ def _key(name: str) -> str:
 
 
 def _host() -> str:
-    """The machine and its name space of processes: containers count their processes on their own."""
+    """Return the machine and its process name space: containers number their processes separately."""
     try:
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
@@ -193,7 +193,7 @@ def _host() -> str:
 
 
 def _start_of(process: int) -> str:
-    """When a process was started; empty where that is not known. Another process may get its number later."""
+    """Return the start time of a process, as its number may be used again; empty if it is unknown."""
     try:
         status = Path(f"/proc/{process}/stat").read_text(encoding="latin-1")
     except OSError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,9 +90,11 @@ def end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def failure_text(error: BaseException) -> str:
-    """A sentence for the user, then lines for a programmer."""
-    return f"{failure(error).message}\n{''.join(traceback.format_exception(error))}"
+def failure_text(error: BaseException, shown: Callable[[str], str] = str) -> str:
+    """Return a sentence for the user, then lines for a programmer; `shown` renames the file that the sentence names."""
+    event = failure(error)
+    message = dataclasses.replace(event, place=shown(event.place)).message
+    return f"{message}\n{''.join(traceback.format_exception(error))}"
 
 
 def kept_failure(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Anatomical classes of the voxels of a training scan: the tissues that a contrast gives an intensity each.
+"""Anatomical classes of the voxels of a training scan: tissues that have one intensity each in a contrast.
 
 Inside the brain they come from a label map drawn on the scan itself, elsewhere from intensity and place.
 """
@@ -65,7 +65,7 @@ def anatomical_classes(
     labels: NDArray[np.integer] | None,
     spacing: tuple[float, float, float],
 ) -> NDArray[np.uint8]:
-    """Class of every voxel of a scan.
+    """Return the anatomical class of every voxel of a scan.
 
     Args:
         slices: the scan (S, H, W) on the unit scale of intensity.
@@ -106,7 +106,7 @@ def _classes_of_labels(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def _with_partial_volumes(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Folds are finer than labels: what is as dark as fluid or as bright as white matter there is counted as such."""
+    """Relabel cortex as dark as fluid or as bright as white matter: folds are finer than labels."""
     try:
         fluid, _, white = tissue_medians(slices, classes)
     except UserError:
@@ -123,7 +123,7 @@ def _with_partial_volumes(slices: NDArray[np.float32], classes: NDArray[np.uint8
 
 
 def tissue_medians(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Median intensity of fluid, cortex and white matter; of a brain without labels, of its classes of intensity.
+    """Return the median intensities of fluid, cortex and white matter; by intensity without labels.
 
     Raises:
         UserError: they are not known, or do not rise in this order as they do in a T1w scan.
@@ -144,7 +144,7 @@ def with_tissue_levels(
     *,
     spacing: tuple[float, float],
 ) -> NDArray[np.float32]:
-    """A scan whose tissues have given intensities, by a monotone curve inside the brain and a gain under the skin.
+    """Give the tissues of a scan fixed intensities, by a monotone curve inside the brain and a gain under the skin.
 
     Scanners differ in the contrast of their T1w scans, in their shading and in how bright their coils make the scalp; a
     network trained on one scanner's would draw them. What shading white matter shows is taken out first.
@@ -171,7 +171,7 @@ def with_tissue_levels(
 def _with_scalp_level(
     slices: NDArray[np.float32], classes: NDArray[np.uint8], level: float, *, spacing: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """The scan with the mean of the tissues shortly under the skin at a level, and what lies deeper as it was."""
+    """Bring the mean of the tissues just under the skin to a level, and leave deeper ones as they are."""
     surfaces = [ndimage.binary_fill_holes(ndimage.binary_opening(head)) for head in head_mask(slices)]
     depth = np.stack([ndimage.distance_transform_edt(surface, sampling=spacing) for surface in surfaces])
     scalp = (depth > _SCALP[0]) & (depth <= _SCALP[1]) & np.isin(classes, _OUTER[1:])
@@ -183,7 +183,7 @@ def _with_scalp_level(
 
 
 def class_means(slices: NDArray[np.float32], classes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean intensity (MOST_CLASSES,) of every class, 0 where there is none."""
+    """Return the mean intensity (MOST_CLASSES,) of every class, 0 for an absent one."""
     counts = np.bincount(classes.ravel(), minlength=MOST_CLASSES)
     sums = np.bincount(classes.ravel(), weights=slices.ravel(), minlength=MOST_CLASSES)
     return (sums / np.maximum(counts, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Label maps of whole heads, with FreeSurfer's numbers inside the brain and SynthSeg's outside: classes, brain."""
+"""Label maps of whole heads: classes and brain from FreeSurfer's numbers inside the brain and SynthSeg's outside."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SULCI = 6.0  # millimeters, the width of what is closed between gyri
 
 
 def classes_of_labels(labels: NDArray[np.int64], path: Path) -> NDArray[np.uint8]:
-    """Anatomical class of every voxel.
+    """Return the anatomical class of every voxel.
 
     Raises:
         UserError: the map of that path holds an unknown label, or no brain.
@@ -78,7 +78,7 @@ def classes_of_labels(labels: NDArray[np.int64], path: Path) -> NDArray[np.uint8
 
 
 def brain_of_classes(classes: NDArray[np.uint8], *, spacing: float) -> NDArray[np.bool_]:
-    """The brain with the fluid of its sulci."""
+    """Return the mask of the brain and the fluid of its sulci."""
     brain = np.isin(classes, [CLASSES.index(name) for name in _BRAIN])
     # Closing by distances: balls of millimeters, on any grid.
     reach = _SULCI / 2

@@ -32,7 +32,7 @@ _UNCONDITIONAL_SHARE = 0.1
 _WARM_UP_STEPS = 100
 _PICTURE_STEPS = 15
 VALIDATION_SEED = 1
-"""Of what is drawn for the validation of any training."""
+"""Seed of all random numbers of the validation, in any training."""
 
 
 class ScoreTraining(lightning.LightningModule):
@@ -55,9 +55,9 @@ class ScoreTraining(lightning.LightningModule):
         """
         Args:
             network: shape of the U-Net.
-            condition: which maps condition the network.
+            condition: maps that condition the network.
             sde: noise levels.
-            augmentation: how slices and the contrast of their copies are changed.
+            augmentation: changes of slices and of the contrast of their copies.
             fit: the steps that the learning rate's schedule spans, its largest value, the seed, and the noise levels.
         """
         super().__init__()
@@ -69,11 +69,11 @@ class ScoreTraining(lightning.LightningModule):
         self.label_targets = LabelTargets()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon and AdamW, scheduled."""
+        """Return Muon and AdamW with the schedule of the rate."""
         return scheduled(MuonAdamW(self.parameters(), self.fit_options.learning_rate), self.fit_options.steps)
 
     def training_step(self, batch: CutBatch, batch_index: int) -> Tensor:
-        """Weighted squared error of the denoised slices."""
+        """Return the weighted squared error of the denoised slices."""
         draws = step_draws(self, self.fit_options.seed, self.global_step)
         # Half precision is for the network alone.
         with torch.autocast(self.device.type, enabled=False):
@@ -87,7 +87,7 @@ class ScoreTraining(lightning.LightningModule):
         return loss
 
     def changed(self, batch: CutBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
-        """Moved target slices, and copies of them in another contrast, on the batch's pixels (B, 1, H, W)."""
+        """Return moved target slices, and copies of them in another contrast, on the batch's pixels (B, 1, H, W)."""
         slices = batch.slices
         if batch.is_drawn:
             slices = self.label_targets(slices, SlabDraws(draws, batch.parts), spacing=batch.spacing)
@@ -95,7 +95,7 @@ class ScoreTraining(lightning.LightningModule):
         return self.augmentation(slices, draws, pixels=pixels)
 
     def validation_step(self, batch: CutBatch, batch_index: int) -> None:
-        """The same error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
+        """Log the error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
         draws = step_draws(self, VALIDATION_SEED, batch_index)
         with torch.autocast(self.device.type, enabled=False):
             slices, copies = self.changed(batch, draws)
@@ -110,7 +110,7 @@ class ScoreTraining(lightning.LightningModule):
 
     @torch.no_grad()
     def pictures(self, batch: CutBatch) -> list[Tensor]:
-        """Copies in another contrast, their means and draws of translations, truth."""
+        """Return rows of pictures: copies in another contrast, one-step means, samples, true slices."""
         slices, copies = self.changed(batch, SliceDraws(torch.Generator(self.device).manual_seed(0)))
         noise = shared_noise(0, slices)
         denoise = conditional_denoiser(self.network, self.condition, copies, pixel_size=batch.pixel_size)
@@ -122,14 +122,14 @@ class ScoreTraining(lightning.LightningModule):
         return [*rows, slices]
 
     def _draw_sigma(self, slices: Tensor, dropped: Tensor, draws: SliceDraws) -> Tensor:
-        """Noise levels; without a source they are spread evenly, since no level decides more than others there."""
+        """Draw noise levels; without a source evenly, because no level matters more than others there."""
         normal, place = draws.normal(slices), draws.uniform(slices)
         sigma = (_LOG_SIGMA_MEAN + _LOG_SIGMA_DEVIATION * normal).exp().clamp(self.sde.sigma_min, self.sde.sigma_max)
         conditional = torch.where(draws.uniform(slices) < _PURE_NOISE_SHARE, self.sde.sigma_max, sigma)
         return torch.where(dropped, self.sde.sigma(place), conditional)
 
     def _perturb(self, slices: Tensor, copies: Tensor, sigma: Tensor, draws: SliceDraws) -> tuple[Tensor, Tensor]:
-        """Condition maps of copies in another contrast, and the noisy slices."""
+        """Return condition maps of the copies, and noisy slices."""
         noise = draws.normal(slices, *slices.shape[1:])
         noisy = slices + sigma.view(-1, 1, 1, 1) * noise
         return self.condition.all_maps(copies, noisy), noisy
@@ -140,13 +140,13 @@ class ScoreTraining(lightning.LightningModule):
 
 
 def scheduled(optimizer: torch.optim.Optimizer, steps: int) -> OptimizerLRSchedulerConfig:
-    """An optimizer with a linear warm-up and a cosine decay to a hundredth, stepped every batch."""
+    """Schedule an optimizer: linear warm-up, cosine decay to a hundredth, one step per batch."""
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(steps))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def warm_up_and_cosine(steps: int) -> Callable[[int], float]:
-    """Factor of the learning rate at each step."""
+    """Return the factor of the learning rate at each step."""
 
     def factor(step: int) -> float:
         warm_up = min(1.0, (step + 1) / _WARM_UP_STEPS)

@@ -16,7 +16,7 @@ _ADAM_STEP = 0.2
 
 
 class MuonAdamW(torch.optim.AdamW):
-    """AdamW, except that convolution kernels are stepped by Muon.
+    """Optimizer: Muon for convolution kernels, AdamW for all other parameters.
 
     torch's own Muon takes matrices alone and computes in bfloat16, which processors without it emulate slowly.
     """
@@ -60,7 +60,7 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """A matrix with the singular vectors of `matrix` (M, N) and singular values between about 0.7 and 1.2."""
+    """Return a matrix with the singular vectors of `matrix` (M, N) and singular values between about 0.7 and 1.2."""
     linear, cubic, quintic = _QUINTIC
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     result = wide / wide.norm().clamp(min=torch.finfo(wide.dtype).tiny)

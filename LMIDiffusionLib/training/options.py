@@ -1,4 +1,4 @@
-"""What can be chosen for a training, with the defaults that the command line shows too."""
+"""Options of a training, with the defaults that the command line shows too."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ DRAWN_MODALITY = "T1w"
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What is read of a folder of target-modality scans.
+    """Selection and preparation of the target-modality scans of a folder.
 
     Attributes:
         modality: files are named NAME_<modality>.nii[.gz].
         brain_suffixes: NAME_<suffix>.nii[.gz] is a brain mask; the first that exists.
         label_suffix: NAME_<suffix>.nii[.gz] is a label map drawn on the scan, where it exists.
         tissue_levels: intensities that fluid, cortex, white matter and scalp get in the targets; None as scanned.
-        planes: in which the scans are cut, names in `planes.PLANES`, the axial one first; translation uses the same.
+        planes: of the slices, names in `planes.PLANES`, the axial one first; translation uses the same.
         pixel_size: side of the pixels in millimeters; the largest where a network learns several.
-        finest_pixel_size: the least that a network of several sizes learns, from scans that have it.
+        finest_pixel_size: smallest side that a network of several sizes learns, from scans as fine.
         label_maps: folder of label maps of whole heads without scans, drawn as further targets; None for none.
-        correct_bias: remove the coils' shading by N4 first.
-        held_out: subjects for validation.
+        correct_bias: True to remove the coils' shading by N4 first.
+        held_out: number of subjects for validation.
     """
 
     modality: str = "T1w"
@@ -56,24 +56,35 @@ class DataOptions:
             raise UserError(f"Label maps can be drawn as {DRAWN_MODALITY} alone; leave out --label-maps.")
 
 
-@dataclass(frozen=True)
-class ModelOptions:
-    """What is trained, and what its checkpoint says of itself.
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """Name of a checkpoint file and what it says of itself.
 
     Attributes:
-        name: of the exported checkpoint file.
+        name: of the exported file, without its ending.
+        training_data: description of the data.
+        license: license of the weights.
+    """
+
+    name: str = "checkpoint"
+    training_data: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Description):
+    """Network, condition maps and start of a training, and the description of its checkpoint.
+
+    Attributes:
         maps: names in `condition.MAPS`.
         patch_sizes: sides of the LMI's patches in pixels.
         search_size: side of the LMI's search window in pixels.
         kernel: name in `checkpoint.KERNELS`.
         channels: features of the U-Net's levels.
-        blocks: residual blocks a level.
+        blocks: residual blocks per level.
         start_from: name or path of a checkpoint whose weights the training starts with; None for random ones.
-        training_data: what the data are.
-        license: of the weights.
     """
 
-    name: str = "checkpoint"
     maps: tuple[str, ...] = ("self", "cross", "intensity")
     patch_sizes: tuple[int, ...] = (3,)
     search_size: int = 3
@@ -81,25 +92,23 @@ class ModelOptions:
     channels: tuple[int, ...] = (32, 64, 128)
     blocks: int = 2
     start_from: str | None = None
-    training_data: str = ""
-    license: str = ""
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How it is trained.
+    """Optimization, hardware and contrasts of a training.
 
     Attributes:
         contrast: name in `augmentation.AUGMENTATIONS`.
-        steps: optimizer steps in all.
+        steps: total number of optimizer steps.
         steps_per_epoch: steps between two states to resume from.
-        batch_size: slices a step and device.
-        learning_rate: largest of the schedule.
-        seed: of all that is random; the split does not depend on it.
-        devices: how many, or which, as Lightning takes it.
-        nodes: machines.
+        batch_size: slices per step and device.
+        learning_rate: peak of the schedule.
+        seed: random seed; the split does not depend on it.
+        devices: number or list of devices, as Lightning takes it.
+        nodes: number of machines.
         precision: as Lightning takes it; `auto` is bf16-mixed where the device has it.
-        workers: processes that read slices.
+        workers: number of processes that read slices.
     """
 
     contrast: str = "anatomical"

@@ -1,4 +1,4 @@
-"""Scores of real pairs on the way of a training, which never sees them: a table in a CSV file."""
+"""Scores of real pairs in the course of a training that never sees them: a table in a CSV file."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class _Pair:
 
 
 class PairScores(Callback):
-    """PSNR and SSIM of a few axial slices of pairs, one step from noise, after every validation."""
+    """Scores a few axial slices of pairs, translated in one step from noise, after every validation (PSNR, SSIM)."""
 
     def __init__(self, pairs: Path, path: Path, reading: DataOptions) -> None:
         """
         Args:
             pairs: CSV file of rows source,target, relative to its folder.
-            path: of the table, which grows.
-            reading: which pixel sizes the network knows.
+            path: of the table, which gets more rows.
+            reading: tells the pixel sizes that the network knows.
 
         Raises:
             UserError: a file cannot be used.
@@ -104,7 +104,7 @@ def _scores(pair: _Pair, module: ScoreTraining) -> tuple[float, float]:
 
 
 def translated(source: SlicedVolume, indices: list[int], module: ScoreTraining, pixel_size: float) -> Tensor:
-    """Slices translated in one step from noise, (B, 1, H, W)."""
+    """Translate slices in one step from noise, (B, 1, H, W)."""
     stride = module.network.settings.stride
     padded = pad_to(source.slices[indices], padded_shape(source.grid.slice_shape, stride)).to(module.device)
     view = sample_view(0)

@@ -1,4 +1,4 @@
-"""What it takes to make a checkpoint again: kept in its header."""
+"""Record of everything that is needed to make a checkpoint again, for its header."""
 
 from __future__ import annotations
 
@@ -22,11 +22,9 @@ def training_record(
     """Return options, seed, versions, commit, the data by name and hash, and who was held out, as plain JSON types.
 
     Args:
-        files: all that are read.
+        files: all files that are read.
         held_out: names of the subjects for validation.
-        reading: what is read.
-        model: what is trained.
-        fit: how.
+        reading, model, fit: options of the training.
     """
     options = {**dataclasses.asdict(reading), **dataclasses.asdict(model), **dataclasses.asdict(fit)}
     # The checkpoint tells these of itself, and a folder's place tells nothing to others.
@@ -47,7 +45,7 @@ def _digest(path: Path) -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the source that runs; None where it is installed without its history."""
+    """Return the commit of the running source; None if it is installed without its history."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

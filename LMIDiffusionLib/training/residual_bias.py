@@ -1,4 +1,4 @@
-"""Shading that N4 leaves in a scan: deep white matter brighter than that under the cortex, low brighter than high."""
+"""Removal of shading that N4 leaves: white matter brighter deep in the brain and low in the head."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def without_shading(slices: NDArray[np.float32], white: NDArray[np.bool_]) -> ND
 
 
 def _scaled(places: NDArray[np.integer], ends: tuple[NDArray[np.integer], NDArray[np.integer]]) -> NDArray[np.float64]:
-    """Voxel indices (n, 3) as coordinates that are -1 and 1 at the ends."""
+    """Scale voxel indices (n, 3) to coordinates that are -1 and 1 at the ends."""
     first, last = ends
     return 2 * (places - first) / np.maximum(last - first, 1) - 1

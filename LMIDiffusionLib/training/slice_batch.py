@@ -1,4 +1,4 @@
-"""Training slices and what is known of them."""
+"""Batch of training slices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class SliceBatch(NamedTuple):
-    """Training slices and what is known of them.
+    """Training slices with brain masks, gains, classes and class means.
 
     Attributes:
         images: (B, 1, H, W) in [0, 1].

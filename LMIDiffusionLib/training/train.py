@@ -1,11 +1,11 @@
-"""`train`: from a folder of target-modality scans to a checkpoint."""
+"""`train`: training of a checkpoint on a folder of target-modality scans."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
-import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Timer
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ..errors import UserError
 from ..images.slice_grid import pad_to
-from ..model.checkpoint import KERNELS, Checkpoint
+from ..model.checkpoint import KERNELS, Checkpoint, Provenance, save_checkpoint
 from ..model.conditioning import Condition
 from ..model.score_network import NetworkSettings
 from ..model.sde import VarianceExplodingSDE, largest_distance
@@ -24,7 +24,6 @@ from .augmentation import AUGMENTATIONS
 from .callbacks import CheckpointExporter, CutPictures
 from .data.batches import FIELD, BatchMix, CutBatches
 from .data.data_module import CutData, read_training, training_files
-from .data.dataset import SliceSet
 from .data.scans import TrainingScan
 from .data.tissue_order import tissues_from_dark
 from .lightning_module import ScoreTraining
@@ -32,11 +31,11 @@ from .options import DataOptions, FitOptions, ModelOptions
 from .pair_scores import PairScores
 from .record import training_record
 from .slice_batch import SliceBatch
-from .trainer import fit_module, make_trainer, resume_file, spread
+from .trainer import begin_training, fit_module, make_trainer, spread
 from .warm_start import start_from, start_of
 
 _SIGMA_MIN = 0.01
-_STATISTICS_SLICES = 1000
+STATISTICS_SLICES = 1000
 _VALIDATION_STEPS = 1000
 _PICTURES = 4
 
@@ -51,16 +50,16 @@ def train(
     resume: bool = False,
     pairs: Path | None = None,
 ) -> Path:
-    """Train, or go on training, and export the checkpoint.
+    """Train, or resume a training, and export the checkpoint.
 
     Args:
         data: folder of target-modality scans.
         output: folder for logs, pictures and the checkpoint.
-        reading: what is read of `data`.
-        model: what is trained.
-        fit: how.
-        resume: go on where the training in `output` was stopped.
-        pairs: CSV file of rows source,target that are scored on the way, in scores.csv; the training never sees them.
+        reading: how `data` is read.
+        model: network, condition maps and start.
+        fit: how the network is trained.
+        resume: resume the training that was stopped in `output`.
+        pairs: CSV file of rows source,target to score at every validation, in scores.csv; the training never sees them.
 
     Returns:
         Path of the exported checkpoint.
@@ -69,11 +68,10 @@ def train(
         UserError: the data or the checkpoint to start from cannot be used, or the output folder holds another training.
     """
     condition, start = condition_of_options(model), start_of(model)
-    # What cannot be used is found before anything is read and written.
+    # Unusable input is found before anything is read or written.
     files = training_files(data, reading)
     watching = [] if pairs is None else [PairScores(pairs, output / "scores.csv", reading)]
-    resume_from = resume_file(output, resume=resume)
-    lightning.seed_everything(fit.seed, verbose=False)
+    resume_from = begin_training(output, seed=fit.seed, resume=resume)
     shape = network_shape(model, condition, start)
     several = reading.finest_pixel_size < reading.pixel_size
     shape = dataclasses.replace(shape, finest_pixel_size=reading.finest_pixel_size if several else None)
@@ -83,19 +81,46 @@ def train(
     module = _module(statistics.images, condition, shape, start, fit)
     timer = Timer(verbose=False)
     names = [scan.name for scan in held_out]
-    record = training_record(files, names, reading=reading, model=model, fit=fit)
-    exporter = CheckpointExporter(output, reading, model, *_centers(statistics, reading.modality), timer, record)
+    recipe = training_record(files, names, reading=reading, model=model, fit=fit)
+    path = output / f"{model.name}.safetensors"
+    write = _writer(path, module, reading, _centers(statistics, reading.modality))
+    exporter = CheckpointExporter(write, Provenance(model.training_data, model.license, recipe=recipe), timer)
     loaders = CutData(training, held_out, reading, fit, mix)
     callbacks = [timer, exporter, CutPictures(loaders.held_out[:_PICTURES], output / "pictures"), *watching]
     every = max(1, min(_VALIDATION_STEPS, fit.steps) // fit.steps_per_epoch)
     trainer = make_trainer(output, fit, callbacks, epochs_per_validation=every)
     fit_module(trainer, module, loaders, resume_from)
-    exporter.export(trainer, module)
-    return exporter.path
+    exporter.export(trainer)
+    return path
+
+
+def _writer(
+    path: Path,
+    module: ScoreTraining,
+    reading: DataOptions,
+    centers: tuple[dict[int, NDArray[np.float64]], dict[str, float] | None],
+) -> Callable[[Provenance], None]:
+    def write(provenance: Provenance) -> None:
+        class_centers, tissue_centers = centers
+        checkpoint = Checkpoint(
+            weights=module.network.state_dict(),
+            network=module.network.settings,
+            condition=module.condition,
+            sde=module.sde,
+            modality=reading.modality,
+            pixel_size=reading.pixel_size,
+            planes=reading.planes,
+            class_centers=class_centers,
+            tissue_centers=tissue_centers,
+            provenance=provenance,
+        )
+        save_checkpoint(checkpoint, path)
+
+    return write
 
 
 def condition_of_options(model: ModelOptions) -> Condition:
-    """The maps of a model.
+    """Return the condition maps of a model.
 
     Raises:
         UserError: they cannot be made.
@@ -107,26 +132,23 @@ def condition_of_options(model: ModelOptions) -> Condition:
 
 
 def network_shape(model: ModelOptions, condition: Condition, start: Checkpoint | None) -> NetworkSettings:
-    """Of a model's network, which is the checkpoint's that it starts from but for its maps and blocks."""
+    """Return the network's settings: the initial checkpoint's, or the default, with the model's blocks and channels."""
     origin = NetworkSettings(channels=model.channels) if start is None else start.network
     return dataclasses.replace(origin, blocks=model.blocks, condition_channels=len(condition.channels))
 
 
-def with_deviation(shape: NetworkSettings, training: SliceSet, start: Checkpoint | None) -> NetworkSettings:
-    """A network's shape with the slices' standard deviation, unless its start was made for another one."""
+def with_deviation(shape: NetworkSettings, slices: Tensor, start: Checkpoint | None) -> NetworkSettings:
+    """Set the slices' standard deviation in a network's settings, unless it starts from a checkpoint."""
     if start is not None:
         return shape
-    deviation = float(spread(training.images(), _STATISTICS_SLICES).std())
-    return dataclasses.replace(shape, sigma_data=round(deviation, 4))
+    return dataclasses.replace(shape, sigma_data=round(float(slices.std()), 4))
 
 
 def _module(
     slices: Tensor, condition: Condition, shape: NetworkSettings, start: Checkpoint | None, fit: FitOptions
 ) -> ScoreTraining:
-    if start is None:
-        shape = dataclasses.replace(shape, sigma_data=round(float(slices.std()), 4))
     module = ScoreTraining(
-        network=shape,
+        network=with_deviation(shape, slices, start),
         condition=condition,
         sde=VarianceExplodingSDE(_SIGMA_MIN, round(largest_distance(slices), 1)),
         augmentation=AUGMENTATIONS[fit.contrast],
@@ -138,14 +160,14 @@ def _module(
 
 
 def _statistics(scans: list[TrainingScan], reading: DataOptions, *, stride: int) -> SliceBatch:
-    """Some slices of the scans, of the largest pixels, as they are."""
+    """Return some unchanged slices of the scans on the largest pixels."""
     sizes = (reading.pixel_size, reading.pixel_size)
     # However many processes share the training's batches, they find the same.
     mix = BatchMix(stride=stride)
     batches = CutBatches([scan for scan in scans if scan.images is not None], sizes, mix, seed=0)
     side = round(FIELD / reading.pixel_size)
     found = []
-    for number in range(_STATISTICS_SLICES // mix.batch_size):
+    for number in range(STATISTICS_SLICES // mix.batch_size):
         batch = batches[number]
         spatial = [
             pad_to(functional.interpolate(part.float(), size=batch.shape, mode="nearest-exact"), (side, side))

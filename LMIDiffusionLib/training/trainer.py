@@ -1,4 +1,4 @@
-"""What every training has in common: reading its slices, dealing them out, running, stopping, and going on."""
+"""Shared parts of all trainings: slices, data loaders, trainer, interruption and resumption."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from ..errors import UserError
-from ..images.normalization import to_unit_scale
 from ..model.devices import select_precision
 from .data.dataset import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
-from .n4 import correct_bias_field
+from .n4 import unit_scaling
 from .options import DataOptions, FitOptions
 from .slice_batch import SliceBatch
 
 _EMA_DECAY = 0.999
 _VALIDATION_SLICES = 32
 GRADIENT_NORM = 1.0
-"""To which gradients are clipped as a rule."""
+"""Norm to which gradients are clipped by default."""
 RESUME_FILE = "last.ckpt"
 
 
-def resume_file(output: Path, *, resume: bool) -> Path | None:
-    """The state to go on from in the folder of a training, which is made; None for a new training.
+def begin_training(output: Path, *, seed: int, resume: bool) -> Path | None:
+    """Make the folder of a training and seed all random numbers.
+
+    Returns:
+        State to resume from; None for a new training.
 
     Raises:
         UserError: there is nothing to resume, or the folder holds another training.
@@ -42,19 +42,16 @@ def resume_file(output: Path, *, resume: bool) -> Path | None:
     if not resume and file.exists():
         raise UserError(f"{output} holds a training already; add --resume or choose another --output.")
     output.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(seed, verbose=False)
     return file if resume else None
 
 
 def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceSet, SliceSet]:
-    """Slices (training, held out) of a folder of scans, padded to multiples of `stride`.
+    """Read the slices (training, held out) of a folder of scans, padded to multiples of `stride`.
 
     Raises:
         UserError: the data cannot be used.
     """
-
-    def preprocess(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        return to_unit_scale(correct_bias_field(volume) if options.correct_bias else volume)
-
     subjects = find_subjects(
         data, modality=options.modality, brain_suffixes=options.brain_suffixes, label_suffix=options.label_suffix
     )
@@ -64,7 +61,7 @@ def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceS
             part,
             pixel_size=options.pixel_size,
             stride=stride,
-            preprocess=preprocess,
+            preprocess=unit_scaling(correct_bias=options.correct_bias),
             levels=options.tissue_levels,
             planes=options.planes,
         )
@@ -74,18 +71,18 @@ def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceS
 
 
 def spread(slices: Tensor, count: int) -> Tensor:
-    """At most `count` slices, evenly from the first to the last."""
+    """Return at most `count` slices, evenly from the first to the last."""
     count = min(count, len(slices))
     return slices[torch.arange(count) * (len(slices) - 1) // max(1, count - 1)]
 
 
 def inner(count: int, *, size: int) -> list[int]:
-    """So many indices below a size, evenly between its ends and without them."""
+    """Return `count` indices below `size`, evenly spaced and without the ends."""
     return torch.linspace(0, size - 1, count + 2).long()[1:-1].tolist()
 
 
 def mean_psnr(estimates: Tensor, slices: Tensor) -> Tensor:
-    """PSNR in dB of estimates of slices (B, 1, H, W) in [0, 1], mean over the batch."""
+    """Return the PSNR in dB of estimates of slices (B, 1, H, W) in [0, 1], averaged over the batch."""
     error = (estimates.clamp(0, 1) - slices).square().mean((1, 2, 3))
     return -10 * error.clamp(min=1e-10).log10().mean()
 
@@ -98,7 +95,7 @@ def make_trainer(
     gradient_norm: float | None = GRADIENT_NORM,
     epochs_per_validation: int = 1,
 ) -> lightning.Trainer:
-    """A trainer that averages the weights and keeps a state to resume from after every epoch."""
+    """Build a trainer that averages the weights and keeps a state to resume from after every epoch."""
     ema = WeightAveraging(use_buffers=False, avg_fn=_warmed_up_average)
     resume = ModelCheckpoint(output, Path(RESUME_FILE).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     # With a limit of steps Lightning would go on with an epoch that ended without a validation: one step too many.
@@ -122,7 +119,7 @@ def make_trainer(
 
 
 def _precision(name: str) -> Any:
-    """Lightning's name of a precision; `auto` is mixed where the hardware gains from it."""
+    """Return Lightning's name of a precision; `auto` is mixed where the hardware gains from it."""
     if name == "auto":
         gains = torch.cuda.is_available() or select_precision("auto", torch.device("cpu")) == torch.bfloat16
         return "bf16-mixed" if gains else "32-true"
@@ -130,7 +127,7 @@ def _precision(name: str) -> Any:
 
 
 def _warmed_up_average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-    """Exponential moving average whose decay grows, so that the first, untrained weights are soon forgotten."""
+    """Update a moving average whose decay grows, so that the first, untrained weights are soon forgotten."""
     decay = min(_EMA_DECAY, (1 + float(updates)) / (10 + float(updates)))
     return averaged.lerp(current, 1 - decay)
 
@@ -177,7 +174,7 @@ def fit_module(
     loaders: lightning.LightningDataModule,
     resume_from: Path | None,
 ) -> None:
-    """Train; Ctrl-C raises `KeyboardInterrupt`, as everywhere."""
+    """Run a training; Ctrl-C raises `KeyboardInterrupt`, as everywhere."""
     try:
         with warnings.catch_warnings():
             # Few workers are on purpose: slices are in memory already.

@@ -15,7 +15,7 @@ from .options import ModelOptions
 
 
 def start_of(model: ModelOptions) -> Checkpoint | None:
-    """The checkpoint that a model's training starts from, if it starts from one.
+    """Load the checkpoint that a training starts from; None if it starts from random weights.
 
     Raises:
         UserError: it cannot be loaded, or the networks differ in more than their maps and blocks.
@@ -33,7 +33,7 @@ def start_of(model: ModelOptions) -> Checkpoint | None:
 
 
 def start_from(network: nn.Module, inputs: Sequence[str], checkpoint: Checkpoint) -> None:
-    """Give a network the weights of a checkpoint whose maps may be others and whose levels may have fewer blocks.
+    """Initialize a network from a checkpoint with other maps, or with fewer blocks per level.
 
     What is new to it has no effect yet: new maps have weights of 0, new blocks pass on what they are given.
 
@@ -56,7 +56,7 @@ def start_from(network: nn.Module, inputs: Sequence[str], checkpoint: Checkpoint
 
 
 def _start_first(first: nn.Conv2d, inputs: Sequence[str], origin: nn.Conv2d, known: Sequence[str]) -> None:
-    """Weights of the inputs that are known; 0 for others."""
+    """Initialize the first layer: the checkpoint's weights for maps that it has, 0 for others."""
     parts = dict(zip(known, origin.weight.detach().chunk(len(known), 1), strict=True))
     none = torch.zeros_like(parts["noisy"])
     weight = torch.cat([parts.get(name, none) for name in inputs], 1)
@@ -64,7 +64,7 @@ def _start_first(first: nn.Conv2d, inputs: Sequence[str], origin: nn.Conv2d, kno
 
 
 def _start_levels(modules: nn.ModuleList, origin: nn.ModuleList, *, new_after: int) -> None:
-    """Weights of an encoder or a decoder; blocks that a level of the origin lacks follow so many of those it has."""
+    """Initialize an encoder or a decoder; new blocks of a level follow those of the checkpoint."""
     for blocks, known in zip(_blocks(modules), _blocks(origin), strict=True):
         end = new_after + len(blocks) - len(known)
         for block, start in zip([*blocks[:new_after], *blocks[end:]], known, strict=True):
@@ -77,13 +77,13 @@ def _start_levels(modules: nn.ModuleList, origin: nn.ModuleList, *, new_after: i
 
 
 def _blocks(modules: nn.ModuleList) -> list[list[ResidualBlock]]:
-    """The blocks of each level."""
+    """Return the blocks of each level."""
     runs = itertools.groupby(modules, key=lambda module: isinstance(module, ResidualBlock))
     return [[each for each in run if isinstance(each, ResidualBlock)] for is_blocks, run in runs if is_blocks]
 
 
 def _pass_on(block: ResidualBlock) -> None:
-    """Let a block return the first of the features that it is given."""
+    """Make a block return the first of its input features unchanged."""
     last = block.after[-1]
     assert isinstance(last, nn.Conv2d)
     nn.init.zeros_(last.weight)

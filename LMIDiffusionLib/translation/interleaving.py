@@ -21,7 +21,7 @@ _ROUNDING = 0.01  # of a slice
 
 @dataclass(frozen=True)
 class Interleaving:
-    """Which slices each sample of a plane generates.
+    """Choice of the slices that each sample of a plane generates.
 
     Attributes:
         step: distance between generated slices of a sample.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..images.planes import AXIAL
 from ..interface.resources import DEFAULT_CHECKPOINT
 from ..model import devices
 from ..model.checkpoint import Checkpoint, load_checkpoint
@@ -20,6 +19,7 @@ from ..model.samplers import Denoiser, NoiseSource, shared_noise
 from .options import TranslationOptions
 from .sliced_volume import SlicedVolume
 from .test_time_augmentation import sample_view
+from .translator import Translator
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class SamplingStart:
     noise_levels: Tensor
 
 
-class DiffusionTranslator(ABC):
-    """A `Translator` that runs the reverse SDE of a checkpoint's score network on one device."""
+class DiffusionTranslator(Translator):
+    """Translator that runs the reverse SDE of a checkpoint's score network on one device."""
 
     def __init__(
         self,
@@ -79,14 +79,6 @@ class DiffusionTranslator(ABC):
     def seen(self, source: SlicedVolume) -> SlicedVolume:
         """Return the volume that the network is given in place of a source; the source unless overridden."""
         return source
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return (AXIAL,)
-
-    @property
-    def batch_size(self) -> int:
-        return devices.batch_size(self.device)
 
     def steps(self, options: TranslationOptions) -> int:
         return options.solver()[1]

@@ -1,35 +1,44 @@
-"""The protocol of a translator: LMIDiffusion and all baselines implement it."""
+"""Protocol of a translator, which LMIDiffusion and all baselines implement."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ..images.planes import AXIAL
+from ..model import devices
 from .options import TranslationOptions
 from .sliced_volume import SlicedVolume
 
 
 class Translator(Protocol):
-    """Generates slices of the target modality from those of a source."""
+    """Generator of slices of the target modality from those of a source; also the base class of implementations.
 
-    @property
-    def device(self) -> torch.device:
-        """Device that it computes on."""
+    Attributes:
+        device: to compute on.
+    """
+
+    device: torch.device
 
     @property
     def planes(self) -> tuple[str, ...]:
         """Planes that it was trained on, names in `planes.PLANES`, the axial one first."""
+        return (AXIAL,)
 
     @property
     def batch_size(self) -> int:
-        """Slices at once, unless the options say otherwise."""
+        """Number of slices at once, unless the options say otherwise."""
+        return devices.batch_size(self.device)
 
     def steps(self, options: TranslationOptions) -> int:
         """Return how often `sample` calls `on_step`."""
+        return 1
 
+    @abstractmethod
     def sample(
         self,
         source: SlicedVolume,

@@ -1,4 +1,4 @@
-"""What the tests share: a tiny checkpoint, a synthetic head on any grid, and the way to real scans."""
+"""Shared fixtures: a tiny checkpoint, a synthetic head on any grid, and real scans."""
 
 import itertools
 import locale

@@ -70,7 +70,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one file: a kind of outcome, a message, and mebibytes of memory at most."""
+    """Outcome of reading one file: kind, message, and peak memory in mebibytes."""
 
     kind: str
     message: str
@@ -412,7 +412,7 @@ def outcomes(count: int, *, first_seed: int = 0) -> Iterator[tuple[str, int, Out
 
 
 def table(results: list[tuple[str, int, Outcome]]) -> str:
-    """How many files of each kind had which outcome, as a Markdown table."""
+    """Return a Markdown table of the number of files by kind and outcome."""
     counts = Counter((name, outcome.kind) for name, _, outcome in results)
     kinds = (ACCEPTED, REFUSED, *BAD)
     rows = [f"| kind | files | {' | '.join(kinds)} | MiB at most |", "|---" * (len(kinds) + 3) + "|"]

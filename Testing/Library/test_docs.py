@@ -1,4 +1,4 @@
-"""What README and the manual say can be done as they say it: commands run, options exist, links lead somewhere."""
+"""README and manual against the product: commands run, options exist, links lead somewhere."""
 
 import csv
 import doctest
@@ -30,7 +30,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# What lets a command that takes hours end in seconds; the last of two equal options counts.
+# Options with which commands that take hours end in seconds; the last of two equal options counts.
 _SHORTER = {
     "train": "--steps 4 --steps-per-epoch 2 --batch-size 2 --channels 8 16 --pixel-size 4 --held-out 1 --devices 1",
     "benchmark quality": "--every 4 --devices 1",
@@ -44,7 +44,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def is_script(text: str) -> bool:
-    """Whether a block is a file for a scheduler, and not for typing."""
+    """True for a block that is a file for a scheduler, not commands to type."""
     return text.startswith("#!")
 
 
@@ -57,7 +57,7 @@ def commands(language: str, text: str) -> list[str]:
 
 
 def own_arguments(line: str) -> list[str] | None:
-    """What a line gives to `lmidiffusion`, whoever starts it; None if it does not call it. Variables become 1."""
+    """Return the arguments of `lmidiffusion` on a line, with variables as 1; None if the line does not call it."""
     words = shlex.split(re.sub(r"\$\{?\w+\}?", "1", line), comments=True)
     if words[:1] == ["docker"]:  # an image of that name
         return None
@@ -223,7 +223,7 @@ def _follow_twice(page: Path) -> None:
     _follow(page)
 
 
-def test_what_the_readme_says_can_be_done(place: Path) -> None:
+def test_commands_of_the_readme_run(place: Path) -> None:
     _add_data_set(place, "FLAIR")
     _follow(README)
     written = {path.name for path in place.glob("*.nii.gz")}
@@ -231,7 +231,7 @@ def test_what_the_readme_says_can_be_done(place: Path) -> None:
     assert set(np.unique(lmi.read_volume("tissues.nii.gz").array)) == {0, 1, 2, 3}
 
 
-def test_what_the_python_page_says_can_be_done(place: Path) -> None:
+def test_examples_of_the_python_page_run(place: Path) -> None:
     _add_training_scans(place / "scans")
     _follow(ROOT / "docs" / "python.md")
     assert lmi.load_checkpoint(place / "runs" / "t2w" / "checkpoint.safetensors").modality == "T2w"
@@ -283,7 +283,7 @@ def test_a_dicom_folder_becomes_a_table_of_volumes_as_the_tutorial_says(
 
 
 def _corners(volume: lmi.Volume) -> set[tuple[float, ...]]:
-    """Where the eight corners lie, in millimeters, whatever the order of the voxels."""
+    """Return the eight corners in millimeters, in an order that does not depend on that of the voxels."""
     ends = itertools.product(*((0, length - 1) for length in volume.array.shape))
     return {tuple((volume.affine @ [*each, 1]).round(2)) for each in ends}
 

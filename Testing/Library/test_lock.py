@@ -126,7 +126,7 @@ def test_nothing_is_installed_without_the_lock() -> None:
 
 
 def test_the_set_up_installs_nothing_without_the_lock(tmp_path: Path) -> None:
-    """As a Python sees it that can import nothing and writes down how it is called."""
+    """Call the script with a Python that can import nothing and writes down its arguments."""
     calls, python = tmp_path / "calls", tmp_path / "python"
     python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 1\necho "$@" >> {shlex.quote(str(calls))}\n')
     python.chmod(0o755)

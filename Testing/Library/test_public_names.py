@@ -1,4 +1,4 @@
-"""What `import LMIDiffusionLib as lmi` gives."""
+"""Public names of the library."""
 
 import ast
 import inspect
@@ -74,7 +74,7 @@ def expected(translator: lmi.LMIDiffusion, volume: lmi.Volume) -> NDArray[np.num
 
 
 def test_two_lines_translate_a_file(tmp_path: Path) -> None:
-    """As in the package's docstring, but for one slice of the sample scan."""
+    """The example in the package's docstring runs, here on one slice of the sample scan."""
     result = lmi.translate(str(SCAN), options=ONE_SLICE, device="cpu")
     lmi.write_volume(str(tmp_path / "t1w.nii.gz"), result.volume)
     written = lmi.read_volume(tmp_path / "t1w.nii.gz")

@@ -80,7 +80,7 @@ def test_the_last_line_counts_what_passed(checkout: Path) -> None:
     assert lines[-2] == "4 passed, 0 failed, 1 skipped"
 
 
-def test_what_is_left_out_for_want_of_something_is_counted_and_named(checkout: Path) -> None:
+def test_tests_left_out_are_counted_with_what_they_need(checkout: Path) -> None:
     status, lines = run(checkout, TESTS + LACKS_A_COMPILER + LACKS_A_BROWSER)
     assert status == 0
     assert lines[-1] == (

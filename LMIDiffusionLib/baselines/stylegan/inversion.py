@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...images.planes import AXIAL
-from ...model import devices
+from ...model.checkpoint_file import StoredCheckpoint, check_sizes, check_types
 from ...model.conditioning import sobel
 from ...translation.options import TranslationOptions
 from ...translation.sliced_volume import SlicedVolume
-from ..baseline_checkpoint import BaselineCheckpoint
+from ...translation.translator import Translator
 from .fields import HeadWindow, field_shape, to_fields, to_images
 from .generator import Generator, StyleGANSettings
 
@@ -38,15 +37,16 @@ _CODES_FOR_MEAN = 10_000
 
 def build_generator(settings: dict[str, Any]) -> Generator:
     """Build the generator from a checkpoint's settings."""
-    return Generator(StyleGANSettings(channels=tuple(settings["channels"]), latent=settings["latent"]))
+    shape = StyleGANSettings(channels=tuple(settings["channels"]), latent=settings["latent"])
+    check_types(shape)
+    check_sizes(levels=len(shape.channels))
+    return Generator(shape)
 
 
-class StyleGANInversion:
-    """Translation method that optimizes the code of every slice separately."""
+class StyleGANInversion(Translator):
+    """Translator that optimizes the code of every slice separately."""
 
-    planes = (AXIAL,)
-
-    def __init__(self, baseline: BaselineCheckpoint, *, device: torch.device, steps: int, features: str) -> None:
+    def __init__(self, baseline: StoredCheckpoint, *, device: torch.device, steps: int, features: str) -> None:
         """
         Args:
             baseline: a checkpoint of this kind.
@@ -58,10 +58,6 @@ class StyleGANInversion:
         self.generator = baseline.network(build_generator).to(device)
         self._steps = steps
         self._features = FEATURES[features]
-
-    @property
-    def batch_size(self) -> int:
-        return devices.batch_size(self.device)
 
     def steps(self, options: TranslationOptions) -> int:
         return self._steps

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
@@ -25,8 +24,7 @@ from ...training.augmentation.spatial import Geometry
 from ...training.data.dataset import find_subjects, read_slices
 from ...training.options import DataOptions, FitOptions
 from ...training.slice_batch import SliceBatch
-from ...training.trainer import inner, read_split, resume_file
-from ..baseline_checkpoint import BaselineTrainingRecord
+from ...training.trainer import begin_training, inner, read_split
 from ..cyclegan import KIND, PatchDiscriminator, ResidualGenerator, cyclegan_settings
 from .image_pool import ImagePool
 from .options import CYCLEGAN_FIT, CycleGANOptions
@@ -55,12 +53,9 @@ def train_cyclegan(
     """Train, or resume a training, and export the checkpoint.
 
     Args:
-        data: folder of target-modality scans.
-        output: folder for logs, pictures and the checkpoint.
-        options: networks and sources.
+        data, output, fit, resume: as `training.train.train` takes them.
+        options: networks and sources, and the description of the checkpoint.
         reading: how `data` is read; the sources get pixels of the same size.
-        fit: how the networks are trained.
-        resume: resume the training that was stopped in `output`.
 
     Returns:
         Path of the exported checkpoint.
@@ -70,8 +65,7 @@ def train_cyclegan(
     """
     # It is compared in axial slices alone.
     reading = dataclasses.replace(reading, planes=(AXIAL,))
-    resume_from = resume_file(output, resume=resume)
-    lightning.seed_everything(fit.seed, verbose=False)
+    resume_from = begin_training(output, seed=fit.seed, resume=resume)
     stride = ResidualGenerator.stride
     slices = read_split(data, reading, stride=stride)
     subjects = find_subjects(
@@ -81,11 +75,11 @@ def train_cyclegan(
     return fit_baseline(
         CycleGANTraining(sources, slices[0][0].images.shape, options, fit),
         slices,
-        output / f"{options.name}.safetensors",
+        output,
+        description=options,
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        record=BaselineTrainingRecord(options.training_data, options.license),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...training.options import FitOptions, ModelOptions
+from ...training.options import Description, FitOptions, ModelOptions
 from .. import cyclegan, regression
 from ..cyclegan import GeneratorSettings
 from ..stylegan import inversion
@@ -20,18 +20,15 @@ REGRESSION_MODEL = ModelOptions(name=regression.KIND, maps=("self", "intensity")
 """The default checkpoint's maps without the cross map, which needs a noisy slice."""
 
 
-@dataclass(frozen=True)
-class CycleGANOptions:
+@dataclass(frozen=True, kw_only=True)
+class CycleGANOptions(Description):
     """Choices of a CycleGAN's training, and the description of its checkpoint.
 
     Attributes:
         source_scans: folder of scans of the source modality.
         source_modality: modality in the names of these files, NAME_<modality>.nii[.gz].
-        name: of the exported checkpoint file.
         generator: shape of both generators.
         discriminator_features: channels of the first layer of both discriminators.
-        training_data: description of the data.
-        license: license of the weights.
     """
 
     source_scans: Path
@@ -39,22 +36,15 @@ class CycleGANOptions:
     name: str = cyclegan.KIND
     generator: GeneratorSettings = GeneratorSettings()
     discriminator_features: int = 32
-    training_data: str = ""
-    license: str = ""
 
 
-@dataclass(frozen=True)
-class StyleGANOptions:
+@dataclass(frozen=True, kw_only=True)
+class StyleGANOptions(Description):
     """Choices of a StyleGAN2's training, and the description of its checkpoint.
 
     Attributes:
-        name: of the exported checkpoint file.
         networks: shape of the networks.
-        training_data: description of the data.
-        license: license of the weights.
     """
 
     name: str = inversion.KIND
     networks: StyleGANSettings = StyleGANSettings()
-    training_data: str = ""
-    license: str = ""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
@@ -23,10 +22,9 @@ from ...training.lightning_module import VALIDATION_SEED, scheduled
 from ...training.muon import MuonAdamW
 from ...training.options import DataOptions, FitOptions, ModelOptions
 from ...training.slice_batch import SliceBatch
-from ...training.train import condition_of_options, network_shape, with_deviation
-from ...training.trainer import GRADIENT_NORM, mean_psnr, read_split, resume_file
+from ...training.train import STATISTICS_SLICES, condition_of_options, network_shape, with_deviation
+from ...training.trainer import GRADIENT_NORM, begin_training, mean_psnr, read_split, spread
 from ...training.warm_start import start_from, start_of
-from ..baseline_checkpoint import BaselineTrainingRecord
 from ..regression import KIND, RegressionNetwork, regression_settings
 from .options import REGRESSION_MODEL
 from .trainer import BaselineTraining, fit_baseline
@@ -50,19 +48,18 @@ def train_regression(
     if "cross" in condition.maps:
         raise UserError(f"A regression has no noisy slice for the map cross; choose of {', '.join(SOURCE_MAPS)}.")
     start = start_of(model)
-    resume_from = resume_file(output, resume=resume)
-    lightning.seed_everything(fit.seed, verbose=False)
+    resume_from = begin_training(output, seed=fit.seed, resume=resume)
     shape = network_shape(model, condition, start)
     slices = read_split(data, reading, stride=shape.stride)
-    network = _network(with_deviation(shape, slices[0], start), condition, start)
+    network = _network(with_deviation(shape, spread(slices[0].images(), STATISTICS_SLICES), start), condition, start)
     return fit_baseline(
         RegressionTraining(network, condition, fit, planes=reading.planes),
         slices,
-        output / f"{model.name}.safetensors",
+        output,
+        description=model,
         reading=reading,
         fit=fit,
         resume_from=resume_from,
-        record=BaselineTrainingRecord(model.training_data, model.license),
     )
 
 

@@ -1,1 +1,1 @@
-"""The commands that train: their arguments and what they run."""
+"""Commands that train: their arguments, and calls of the library."""

@@ -1,4 +1,4 @@
-"""`train`: a checkpoint from scans of the target modality."""
+"""`train`: train a checkpoint on scans of the target modality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...training.options import DataOptions, ModelOptions
 from ..arguments import positive_real
-from .arguments import add_u_net_training, run_u_net_training
+from .arguments import add_option, add_u_net_training, run_u_net_training
 
 SUMMARY = "Train a checkpoint on scans of the target modality alone."
 EXAMPLE = "lmidiffusion train scans/ --output runs/t2w --modality T2w --name my-t2w --steps 20000"
@@ -18,15 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ...model.conditioning import MAPS
 
     add_u_net_training(parser, ModelOptions(), maps=MAPS)
-    default = DataOptions()
     more = parser.add_argument_group("several pixel sizes, label maps")
-    more.add_argument(
-        "--finest-pixel-size",
-        type=positive_real,
-        default=default.finest_pixel_size,
-        metavar="MM",
-        help="smallest side of a pixel in millimeters, learned from scans as fine; that of --pixel-size for one",
-    )
+    finest = "smallest side of a pixel in millimeters, learned from scans as fine; that of --pixel-size for one"
+    add_option(more, DataOptions(), "finest_pixel_size", type=positive_real, metavar="MM", help=finest)
     more.add_argument(
         "--label-maps",
         type=Path,

@@ -1,13 +1,13 @@
-"""`train-cyclegan`: a CycleGAN as a baseline."""
+"""`train-cyclegan`: train a CycleGAN as a baseline."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from ...training.options import DataOptions, FitOptions, ModelOptions
+from ...training.options import Description
 from ..arguments import positive
-from .arguments import add_data, add_description, add_fit, add_folders, chosen
+from .arguments import add_data, add_description, add_fit, add_folders, add_option, described, run_training
 
 SUMMARY = (
     "Train a CycleGAN as a baseline. This command alone learns from scans of the source modality;"
@@ -17,7 +17,6 @@ EXAMPLE = "lmidiffusion train-cyclegan scans/ --output runs/cyclegan --source-sc
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ...baselines.cyclegan import KIND
     from ...baselines.training.options import CYCLEGAN_FIT, CycleGANOptions
 
     add_folders(parser)
@@ -31,20 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--source-modality", required=True, help="source modality in the file names, such as FLAIR")
     add_data(data)
     model = parser.add_argument_group("model")
-    add_description(model, ModelOptions(name=KIND))
+    add_description(model, Description(name=CycleGANOptions.name))
     generator = CycleGANOptions.generator
-    model.add_argument(
-        "--features", type=positive, default=generator.features, help="channels of the generators' finest level"
-    )
-    model.add_argument(
-        "--blocks", type=positive, default=generator.blocks, help="number of residual blocks of the generators"
-    )
-    model.add_argument(
-        "--discriminator-features",
-        type=positive,
-        default=CycleGANOptions.discriminator_features,
-        help="channels of the discriminators' first layer",
-    )
+    add_option(model, generator, "features", type=positive, help="channels of the generators' finest level")
+    add_option(model, generator, "blocks", type=positive, help="number of residual blocks of the generators")
+    first = "channels of the discriminators' first layer"
+    add_option(model, CycleGANOptions, "discriminator_features", type=positive, help=first)
     add_fit(parser, CYCLEGAN_FIT)
 
 
@@ -56,12 +47,8 @@ def run(parsed: argparse.Namespace) -> None:
     options = CycleGANOptions(
         source_scans=parsed.source_scans,
         source_modality=parsed.source_modality,
-        name=parsed.name,
         generator=GeneratorSettings(parsed.features, parsed.blocks),
         discriminator_features=parsed.discriminator_features,
-        training_data=parsed.training_data,
-        license=parsed.license,
+        **described(parsed),
     )
-    reading, fit = chosen(DataOptions, parsed), chosen(FitOptions, parsed)
-    path = train_cyclegan(parsed.data, parsed.output, options, reading=reading, fit=fit, resume=parsed.resume)
-    print(f"Wrote {path}")
+    run_training(parsed, train_cyclegan, options=options)

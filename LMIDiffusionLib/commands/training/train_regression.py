@@ -1,4 +1,4 @@
-"""`train-regression`: a regression as a baseline."""
+"""`train-regression`: train a regression as a baseline."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""`train-stylegan`: a StyleGAN2-ADA, whose inversion is a baseline."""
+"""`train-stylegan`: train a StyleGAN2-ADA, whose inversion is a baseline."""
 
 from __future__ import annotations
 
 import argparse
 
-from ...training.options import DataOptions, FitOptions, ModelOptions
 from ..arguments import positive
-from .arguments import add_data, add_description, add_fit, add_folders, chosen
+from .arguments import add_data, add_description, add_fit, add_folders, add_option, described, run_training
 
 SUMMARY = "Train a StyleGAN2-ADA on scans of the target modality alone; its inversion is a baseline."
 EXAMPLE = "lmidiffusion train-stylegan scans/ --output runs/stylegan"
@@ -19,14 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folders(parser)
     add_data(parser.add_argument_group("data"))
     model = parser.add_argument_group("model")
-    add_description(model, ModelOptions(name=default.name))
-    model.add_argument(
-        "--channels",
-        type=positive,
-        nargs="+",
-        default=[*default.networks.channels],
-        help="channels at 4, 8, 16, ... pixels; five numbers make images of 64 x 64 pixels and 224 x 224 mm",
-    )
+    add_description(model, default)
+    channels = "channels at 4, 8, 16, ... pixels; five numbers make images of 64 x 64 pixels and 224 x 224 mm"
+    add_option(model, default.networks, "channels", type=positive, nargs="+", help=channels)
     add_fit(parser, STYLEGAN_FIT)
 
 
@@ -35,17 +29,5 @@ def run(parsed: argparse.Namespace) -> None:
     from ...baselines.training.options import StyleGANOptions
     from ...baselines.training.stylegan import train_stylegan
 
-    path = train_stylegan(
-        parsed.data,
-        parsed.output,
-        StyleGANOptions(
-            name=parsed.name,
-            networks=StyleGANSettings(channels=tuple(parsed.channels)),
-            training_data=parsed.training_data,
-            license=parsed.license,
-        ),
-        reading=chosen(DataOptions, parsed),
-        fit=chosen(FitOptions, parsed),
-        resume=parsed.resume,
-    )
-    print(f"Wrote {path}")
+    networks = StyleGANSettings(channels=tuple(parsed.channels))
+    run_training(parsed, train_stylegan, options=StyleGANOptions(networks=networks, **described(parsed)))

@@ -148,7 +148,7 @@ def _voxels(header: _Header, stored: StoredFile, shape: tuple[int, ...]) -> NDAr
 
 
 def _voxel_file(header: _Header, stored: StoredFile) -> tuple[StoredFile, int]:
-    """The file that holds the voxels, and where they begin; -1 if they are its last bytes."""
+    """Return the file that holds the voxels, and their offset; -1 if they are its last bytes."""
     name = header.fields[_LAST]
     if name.upper() == "LOCAL":
         return stored, header.end
@@ -157,7 +157,7 @@ def _voxel_file(header: _Header, stored: StoredFile) -> tuple[StoredFile, int]:
 
 
 def _raw_voxels(header: _Header, stored: StoredFile, start: int, size: int) -> memoryview:
-    """As many bytes as the header claims, and a few more if there are any."""
+    """Return as many bytes as the header claims, and a few more if there are any."""
     if start == -1:
         data = stored.read_up_to(max(stored.size, size) + HEADER)
         return data[max(0, len(data) - size) :]
@@ -167,7 +167,7 @@ def _raw_voxels(header: _Header, stored: StoredFile, start: int, size: int) -> m
 
 
 def _scaled(header: _Header, stored: NDArray[np.number]) -> NDArray[np.number]:
-    """Voxels on the scale that the header gives."""
+    """Scale voxels as the header says."""
     names = ("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset")
     slope, intercept = (
         float(reals(header.fields.get(name, default), name, header.path, count=1)[0])

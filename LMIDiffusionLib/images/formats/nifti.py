@@ -98,7 +98,7 @@ def _without_remarks() -> Iterator[None]:
 
 
 def _kind_of(head: bytes) -> Any:
-    """The class of nibabel for a header of NIfTI; None for others."""
+    """Return nibabel's class for a NIfTI header; None for others."""
     kinds = {_NIFTI1: nib.Nifti1Image, _NIFTI1_PAIR: nib.Nifti1Pair}
     kinds_of_2 = {_NIFTI2: nib.Nifti2Image, _NIFTI2_PAIR: nib.Nifti2Pair}
     return kinds.get(head[344:348]) or kinds_of_2.get(head[4:8])
@@ -153,7 +153,7 @@ def _image(kind: Any, header: Any, stored_header: StoredFile, data: memoryview) 
 
 
 def _checked_shape(header: Any, path: Path) -> tuple[int, ...]:
-    """The shape, after trailing sizes of 0 have been set to 1, as some programs leave unused ones."""
+    """Return the shape, with trailing sizes of 0, which some programs leave for unused axes, set to 1."""
     count = int(header["dim"][0])
     if not 1 <= count < len(header["dim"]):
         raise unreadable(path, f"its dim[0], the number of dimensions, is {count}")
@@ -166,7 +166,7 @@ def _checked_shape(header: Any, path: Path) -> tuple[int, ...]:
 
 
 def _start(header: Any, path: Path, kind: Any) -> int:
-    """Where the voxels begin, in bytes."""
+    """Return the offset of the voxels in bytes."""
     least = len(header.binaryblock) + 4 if kind in (nib.Nifti1Image, nib.Nifti2Image) else 0
     start = float(header["vox_offset"])
     if not np.isfinite(start) or start < least:
@@ -200,7 +200,7 @@ def _check_spacing(header: Any, path: Path) -> None:
 
 
 def _matrix_file(path: Path | str) -> Path:
-    """The file beside an Analyze file that tells where its axes run."""
+    """Return the file beside an Analyze file that tells where its axes run."""
     return Path(str(path).removesuffix(".gz")).with_suffix(".mat")
 
 
@@ -215,7 +215,7 @@ def _orientation_notices(image: nib.spatialimages.SpatialImage, place: Path | st
 
 
 def _partner(path: Path, ending: str) -> Path:
-    """The other file of a pair, whatever the case of its ending and whether it is compressed.
+    """Return the other file of a pair, in any case of its ending and compressed or not.
 
     Raises:
         UserError: it is not there.

@@ -61,7 +61,7 @@ class _Header:
     end: int
 
     def required(self, name: str) -> str:
-        """A field without which the file cannot be read.
+        """Return a field without which the file cannot be read.
 
         Raises:
             UserError: it is absent.
@@ -129,7 +129,7 @@ def _space_axes(header: _Header, shape: tuple[int, ...]) -> list[bool]:
 
 
 def _geometry(header: _Header, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Notices]:
-    """The affine, and a notice where the header does not say how its axes lie."""
+    """Return the affine, and a notice where the header does not say how its axes lie."""
     path = header.path
     notices: Notices = ()
     space = header.fields.get("space", "").lower()
@@ -152,7 +152,7 @@ def _geometry(header: _Header, shape: tuple[int, ...]) -> tuple[NDArray[np.float
 
 
 def _directions(header: _Header) -> NDArray[np.float64]:
-    """Steps (3, 3) in space, one of each axis in a column."""
+    """Return the steps (3, 3) in space, one axis per column."""
     name = "space directions"
     vectors = [match[0] for match in _VECTOR.finditer(header.fields[name]) if match[0] != "none"]
     if len(vectors) != 3:
@@ -169,7 +169,7 @@ def _vector(text: str, name: str, path: Path) -> NDArray[np.float64]:
 
 
 def _unit(header: _Header) -> float:
-    """Millimeters in the unit that the header names."""
+    """Return the millimeters per unit of the header."""
     name = "space units" if "space units" in header.fields else "units"
     units = {each.lower() for each in re.findall(r'"([^"]*)"', header.fields.get(name, ""))} - {""}
     if len(units) > 1 or not units <= MILLIMETERS.keys():
@@ -203,7 +203,7 @@ def _voxels(header: _Header, stored: StoredFile, shape: tuple[int, ...]) -> NDAr
 
 
 def _raw_voxels(header: _Header, stored: StoredFile, size: int) -> memoryview:
-    """As many bytes as the header claims, and a few more if there are any."""
+    """Return as many bytes as the header claims, and a few more if there are any."""
     stored, start = _voxel_file(header, stored)
     skipped = header.skip("byte skip")
     if skipped == -1:
@@ -215,7 +215,7 @@ def _raw_voxels(header: _Header, stored: StoredFile, size: int) -> memoryview:
 
 
 def _voxel_file(header: _Header, stored: StoredFile) -> tuple[StoredFile, int]:
-    """The file that holds the voxels, and where they begin but for the bytes that are skipped."""
+    """Return the file that holds the voxels, and their offset before skipped bytes."""
     start = header.end
     if "data file" in header.fields:
         stored, start = open_data(data_file(header.path, header.fields["data file"], "data file"), header.path), 0

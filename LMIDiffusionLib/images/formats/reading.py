@@ -1,4 +1,4 @@
-"""The format of a file, recognized by its first bytes."""
+"""Reading of image files, whose format their first bytes tell."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _read_dicom(source: Path | Series) -> StoredImage:
 
 
 def _missing(path: Path) -> UserError:
-    """The error about a path at which there is no regular file."""
+    """Return the error about a path at which there is no regular file."""
     if not path.is_symlink():
         return UserError("does not exist or is no file; give the path of a scan.", place=path)
     way = "datalad get or git annex get" if set(_ANNEX) <= set(path.readlink().parts) else "copy its target"

@@ -22,7 +22,7 @@ _READ_ERRORS = (EOFError, zlib.error)
 
 
 class StoredFile:
-    """A file that is read from its start, once, as far as somebody wants to know.
+    """A file that is read once, from its start, no further than needed.
 
     Attributes:
         path: the file.
@@ -45,7 +45,7 @@ class StoredFile:
         self.head = bytes(self._data[:HEADER])
 
     def read(self, size: int) -> memoryview:
-        """The first `size` bytes, and up to `SLACK` + 1 more; fewer if the file is shorter.
+        """Return the first `size` bytes, and up to `SLACK` + 1 more; fewer if the file is shorter.
 
         Raises:
             UserError: so small a file cannot hold as much, or it is damaged.
@@ -55,7 +55,7 @@ class StoredFile:
         return self.read_up_to(size + SLACK + 1)
 
     def read_up_to(self, limit: int) -> memoryview:
-        """The first `limit` bytes, or fewer if the file is shorter.
+        """Return the first `limit` bytes, or fewer if the file is shorter.
 
         Raises:
             UserError: the file is damaged.
@@ -109,7 +109,7 @@ def _chunks_of(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """All members of a gzip file, up to the checksum of each; what follows the last one is none of it.
+    """Unpack all members of a gzip file and check their checksums; ignore anything after the last one.
 
     Raises:
         EOFError, zlib.error: the packed data are damaged.

@@ -1,4 +1,4 @@
-"""The content of an image file, and what is checked of it in every format."""
+"""Content of an image file, and checks that all formats share."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_shape(shape: tuple[int, ...], place: object) -> None:
 
 
 def size_in_bytes(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
-    """Bytes that voxels take."""
+    """Return the number of bytes that voxels take."""
     return math.prod(map(int, shape)) * dtype.itemsize
 
 
@@ -81,7 +81,7 @@ def check_length(data: bytes | memoryview, expected: int, place: object) -> None
 def array_from(
     data: bytes | memoryview, dtype: np.dtype[np.generic], shape: tuple[int, ...], place: Path
 ) -> NDArray[np.number]:
-    """Voxels of the first axis that varies fastest, of an exact number of bytes.
+    """Make an array from an exact number of bytes, in which the first axis varies fastest.
 
     Raises:
         UserError: there are fewer or more voxels than the header says.

@@ -21,7 +21,7 @@ _LONGEST_NUMBER = 32  # characters
 
 
 def integers(text: str, name: str, path: Path) -> tuple[int, ...]:
-    """Whole numbers of a field.
+    """Parse the whole numbers of a field.
 
     Raises:
         UserError: it holds anything else, or very many.
@@ -36,7 +36,7 @@ def integers(text: str, name: str, path: Path) -> tuple[int, ...]:
 
 
 def reals(text: str, name: str, path: Path, *, count: int) -> NDArray[np.float64]:
-    """Finite numbers of a field.
+    """Parse the finite numbers of a field.
 
     Raises:
         UserError: it holds anything else, or another count.
@@ -55,7 +55,7 @@ def _short(text: str) -> str:
 
 
 def data_file(header: Path, name: str, field: str) -> Path:
-    """The file of voxels that a header names, which has to lie in the header's own folder.
+    """Return the file of voxels that a header names, which has to lie in the header's own folder.
 
     Raises:
         UserError: the name leads elsewhere, or stands for several files.
@@ -69,7 +69,7 @@ def data_file(header: Path, name: str, field: str) -> Path:
 
 
 def most_bytes(size: int, kind: str) -> int:
-    """Bytes that voxels of `size` bytes may take as text, or packed: packing may make noise a little larger."""
+    """Return the most bytes that voxels of `size` bytes take as text or packed: packing may enlarge noise a little."""
     return size * _LONGEST_NUMBER + HEADER if kind == "text" else size + size // 8 + HEADER
 
 
@@ -130,7 +130,7 @@ PACKINGS: dict[str, Callable[[Iterator[memoryview]], Iterator[bytes]]] = {
 
 
 def voxels_in_text(data: memoryview, dtype: np.dtype[np.generic], count: int, path: Path) -> bytes:
-    """Numbers that are written as text, as the bytes of an array.
+    """Convert numbers in text to the bytes of an array.
 
     Raises:
         UserError: there are fewer or more of them, or other words.

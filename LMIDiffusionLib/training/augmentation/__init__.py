@@ -25,13 +25,13 @@ from .spatial import Geometry
 
 
 class Pixels(NamedTuple):
-    """On which pixels a batch is changed and returned.
+    """Pixels on which a batch is changed, and those on which it is returned.
 
     Attributes:
         spacing: side of the pixels that the slices are given on, in millimeters.
         size: side of those that they are returned on.
         shape: height and width that they are returned with; None for those that they are given with.
-        parts: how many given slices, following one another, make a thick one that is returned.
+        parts: number of consecutive given slices that make a thick one that is returned.
     """
 
     spacing: float = WIDEST_PIXELS
@@ -42,7 +42,7 @@ class Pixels(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training slices and the contrast of their copies are changed.
+    """Random changes of training slices and of the contrast of their copies.
 
     Attributes:
         by_class: share of copies whose contrast is drawn by anatomical class.
@@ -65,7 +65,7 @@ class Augmentation:
     scanner: Scanner = Scanner()
 
     def __call__(self, batch: SliceBatch, draws: SliceDraws, *, pixels: Pixels = Pixels()) -> tuple[Tensor, Tensor]:
-        """Moved target slices, and copies of them in another contrast, both (B, 1, H, W) in [0, 1].
+        """Return moved target slices, and copies of them in another contrast, both (B, 1, H, W) in [0, 1].
 
         Contrasts are drawn on the pixels that the slices are given on: where those are finer, several tissues share a
         pixel of the result. A slice reduced to its brain is multiplied by its gain, because the intensity scale of a
@@ -87,11 +87,11 @@ class Augmentation:
         return (gains * images).clamp(max=1), self.scanner(copies, draws, pixel_size=pixels.size)
 
     def copies(self, batch: SliceBatch, draws: Draws) -> Tensor:
-        """Copies (B, 1, H, W) in another contrast of slices that stay where they are."""
+        """Return copies (B, 1, H, W) of unmoved slices in another contrast."""
         return self.scanner(self.contrasts(batch, draws), draws)
 
     def contrasts(self, batch: SliceBatch, draws: Draws) -> Tensor:
-        """As `copies`, but not spoilt by the scanner."""
+        """Return the same as `copies`, without artifacts of a scanner."""
         toned = self.tone_curves(batch.images, draws)
         if self.by_class + self.mixed == 0:
             return toned
@@ -109,7 +109,7 @@ class Augmentation:
 
 
 def _thickened(batch: SliceBatch, both: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Slices with their copies, masks of their brains, classes and gains, of the means of so many slices each."""
+    """Average groups of thin slices to thick ones: slices, copies, brain masks, classes and gains."""
     if parts == 1:
         return both, batch.brains, batch.classes, batch.gains
     both, brains = (each.unflatten(0, (-1, parts)).mean(1) for each in (both, batch.brains))
@@ -120,7 +120,7 @@ def _thickened(batch: SliceBatch, both: Tensor, parts: int) -> tuple[Tensor, Ten
 def _resized(
     both: Tensor, brains: Tensor, classes: Tensor, shape: tuple[int, int] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Slices with their copies, masks of their brains, and their classes, with another height and width."""
+    """Resample slices, copies, brain masks and classes to another height and width."""
     if shape is None or both.shape[-2:] == shape:
         return both, brains, classes
     both, brains = (
@@ -147,4 +147,4 @@ AUGMENTATIONS = {
         scanner=Scanner(gain=0.8, bias_field=0.4, noise=0.03, blur=1.1, thickness=1.2),
     ),
 }
-"""How far the copies' contrast is changed, by name; `plain` copies are the target slices themselves."""
+"""Augmentations by name, with different contrasts of the copies; `plain` copies are the target slices themselves."""

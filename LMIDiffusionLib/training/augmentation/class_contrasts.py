@@ -65,7 +65,7 @@ _NEAR_POINTS = 6
 
 @dataclass(frozen=True)
 class ClassContrasts:
-    """How the contrasts are drawn.
+    """Random intensities of anatomical classes, and the shares of special cases among them.
 
     Attributes:
         independent: share of copies in which every class gets any intensity.
@@ -79,13 +79,13 @@ class ClassContrasts:
     slope: float = 1.2
 
     def __call__(self, images: Tensor, classes: Tensor, means: Tensor, draws: Draws) -> Tensor:
-        """Copies (B, 1, H, W) in [0, 1].
+        """Return copies (B, 1, H, W) in [0, 1].
 
         Args:
             images: target slices (B, 1, H, W) in [0, 1].
             classes: their anatomical classes (B, 1, H, W), integers.
             means: mean target intensity (B, MOST_CLASSES) of each class.
-            draws: of all that is random.
+            draws: source of random numbers.
         """
         levels, slopes = self._levels(images, draws), self._slopes(images, draws)
         places = self._with_fluid_near_the_brain(images, classes.long(), draws).flatten(1)
@@ -95,7 +95,7 @@ class ClassContrasts:
         return (offset + slope * images).clamp(0, 1)
 
     def _levels(self, images: Tensor, draws: Draws) -> Tensor:
-        """Mean intensity (B, MOST_CLASSES) of each class in the copy."""
+        """Draw the mean intensity (B, MOST_CLASSES) of each class in the copy."""
         levels = draws.uniform(images, MOST_CLASSES)
         structured = self._structured(images, draws) + _JITTER * draws.normal(images, len(_STRUCTURE))
         echoes = draws.uniform(images, 1) < self.spin_echoes
@@ -111,7 +111,7 @@ class ClassContrasts:
         return levels
 
     def _labeled(self, levels: Tensor, draws: Draws) -> Tensor:
-        """Intensities of the classes that label maps alone know: about that of a tissue like them, or any."""
+        """Draw intensities of classes that only label maps have: near that of a similar tissue, or any."""
         likes = levels[:, [CLASSES.index(name) for name in _LIKE.values()]]
         near = (likes + _LABELED_JITTER * draws.normal(levels, len(_LIKE))).clamp(0, 1)
         return torch.where(draws.uniform(levels, len(_LIKE)) < _UNLIKE, levels[:, _LABELED], near)
@@ -130,7 +130,7 @@ class ClassContrasts:
         return slopes
 
     def _with_fluid_near_the_brain(self, images: Tensor, classes: Tensor, draws: Draws) -> Tensor:
-        """What is dark near the brain is fluid or bone, by a smooth random partition."""
+        """Relabel dark voxels near the brain as fluid or bone, by a smooth random partition."""
         field = smooth_field(images, _NEAR_POINTS, draws)
         fluid, bone = CLASSES.index("other fluid"), CLASSES.index("bone")
         for name, share in _FLUID_NEAR.items():
@@ -140,7 +140,7 @@ class ClassContrasts:
 
 
 def _tissue_levels(images: Tensor, draws: Draws) -> Tensor:
-    """Intensities (B, 6) of `_TISSUES`; fluid is drawn near gray matter (PDw) and dark (FLAIR) more often."""
+    """Draw intensities (B, 6) of `_TISSUES`; fluid near gray matter (PDw) and dark fluid (FLAIR) are more frequent."""
     kind, fluid, near, gray, difference, muscle, fat, bone = draws.uniform(images, 8).unbind(1)
     gray = 0.15 + 0.8 * gray
     # Gray and white matter differ somewhat, either way, in any contrast; little in many, as in PDw and FLAIR.
@@ -151,6 +151,6 @@ def _tissue_levels(images: Tensor, draws: Draws) -> Tensor:
 
 
 def mixed(values: Tensor) -> Tensor:
-    """Values (B, 1, H, W) that step at the edges of classes, mixed there as in partial volumes."""
+    """Mix values (B, 1, H, W) that step at the edges of classes, as partial volumes do."""
     kernel = values.new_tensor([[1.0, 4.0, 1.0], [4.0, 16.0, 4.0], [1.0, 4.0, 1.0]]) / 36
     return functional.conv2d(functional.pad(values, (1, 1, 1, 1), mode="replicate"), kernel[None, None])

@@ -1,4 +1,4 @@
-"""Heads that differ in shape: bent ones, and ones whose fluid has gained room, as it does with age and disease."""
+"""Deformation of heads: bends, and growth of fluid spaces as with age and disease."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _STRONGEST_PULL = 12.0
 
 @dataclass(frozen=True)
 class Deformation:
-    """How far slices are deformed.
+    """Random deformations of slices, and their extent.
 
     Attributes:
         growth: share of slices in which places of fluid grow.
-        places: how many of a slice; ventricles grow on both sides at once.
+        places: number of growing places per slice; ventricles grow on both sides at once.
         magnification: largest share by which distances to a place shrink there.
         reach: least and largest radius of what grows, in pixels of 2 mm, as all lengths here.
         atrophy: share of slices whose fluid gains room everywhere.
@@ -46,12 +46,12 @@ class Deformation:
     bend: float = 5.0
 
     def __call__(self, grid: Tensor, classes: Tensor, draws: Draws, *, pixel_size: float = WIDEST_PIXELS) -> Tensor:
-        """Where deformed slices are to be sampled.
+        """Return the places at which to sample slices to deform them.
 
         Args:
             grid: where the slices would be sampled, (B, H, W, 2) as `grid_sample` has them.
             classes: anatomical classes of the slices (B, 1, H, W), integers.
-            draws: of all that is random.
+            draws: source of random numbers.
             pixel_size: side of the slices' pixels in millimeters.
         """
         if self.growth + self.atrophy + self.bending == 0:
@@ -62,14 +62,14 @@ class Deformation:
         return sized._bent(sized._atrophied(grown, classes, draws, finer), draws)
 
     def _grown(self, grid: Tensor, classes: Tensor, draws: Draws) -> Tensor:
-        """Places of fluid grow one after another, some of them into what has grown already."""
+        """Grow several places of fluid one after another; later ones may lie in earlier ones."""
         chosen = draws.uniform(grid, 1).flatten() < self.growth
         for _ in range(self.places):
             grid = self._grown_at_a_place(grid, classes, chosen, draws)
         return grid
 
     def _grown_at_a_place(self, grid: Tensor, classes: Tensor, chosen: Tensor, draws: Draws) -> Tensor:
-        """A place of fluid grows where points around it are sampled nearer to it."""
+        """Grow one place of fluid: points around it are sampled nearer to it."""
         strength, reach = draws.uniform(grid, 2).unbind(1)
         center, is_fluid = _place_of_fluid(classes, draws, like=grid)
         least, most = self.reach
@@ -81,7 +81,7 @@ class Deformation:
         return torch.where(grows.view(-1, 1, 1, 1), center + (grid - center) * nearer[..., None], grid)
 
     def _atrophied(self, grid: Tensor, classes: Tensor, draws: Draws, finer: float) -> Tensor:
-        """Fluid gains room wherever it is: points near it are sampled nearer to it."""
+        """Grow all fluid: points near it are sampled nearer to it."""
         chance, strength = draws.uniform(grid, 2).unbind(1)
         pull = torch.where(chance < self.atrophy, _STRONGEST_PULL * finer**2 * strength, 0.0).view(-1, 1, 1, 1)
         slopes = _towards_fluid(classes, smoothing=2 * int(_SMOOTHING * finer / 2) + 1).to(grid)
@@ -97,7 +97,7 @@ class Deformation:
 
 
 def _towards_fluid(classes: Tensor, *, smoothing: int) -> Tensor:
-    """The slope of the share of fluid around each pixel, along columns and rows (B, 2, H, W)."""
+    """Return the gradient of the share of fluid around each pixel, along columns and rows (B, 2, H, W)."""
     fluid = torch.stack([classes == CLASSES.index(name) for name in _FLUIDS]).any(0).float()
     for _ in range(2):
         fluid = functional.avg_pool2d(fluid, smoothing, stride=1, padding=smoothing // 2)
@@ -106,7 +106,7 @@ def _towards_fluid(classes: Tensor, *, smoothing: int) -> Tensor:
 
 
 def _place_of_fluid(classes: Tensor, draws: Draws, *, like: Tensor) -> tuple[Tensor, Tensor]:
-    """A random pixel of a fluid in the coordinates of a grid (B, 1, 1, 2), and whether there is enough fluid (B,)."""
+    """Draw a pixel of fluid in grid coordinates (B, 1, 1, 2); also return where there is enough fluid (B,)."""
     height, width = classes.shape[-2:]
     ventricles, other = (CLASSES.index(name) for name in _FLUIDS)
     wanted = torch.where(draws.uniform(like, 1, 1, 1) < _VENTRICLES_SHARE, ventricles, other)
@@ -117,5 +117,5 @@ def _place_of_fluid(classes: Tensor, draws: Draws, *, like: Tensor) -> tuple[Ten
 
 
 def _pixels(grid: Tensor) -> Tensor:
-    """Pixels a unit of a grid's coordinates, along columns and rows."""
+    """Return the pixels per unit of grid coordinates, along columns and rows."""
     return grid.new_tensor([grid.shape[2] / 2, grid.shape[1] / 2])

@@ -1,4 +1,4 @@
-"""Copies of training slices in a contrast that one random tone curve makes of the whole slice."""
+"""Random tone curves, which change the contrast of whole training slices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .random_streams import Draws
 
 @dataclass(frozen=True)
 class ToneCurves:
-    """How the curves are drawn.
+    """Random piecewise linear tone curves.
 
     Attributes:
         points: control points of a curve, air not counted.
@@ -25,7 +25,7 @@ class ToneCurves:
     unchanged: float = 0.3
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Slices (B, 1, H, W) in [0, 1] after a piecewise linear curve each, about a rising or a falling line.
+        """Map each of the slices (B, 1, H, W) in [0, 1] by a curve of its own, about a rising or a falling line.
 
         Air stays dark, as in every MR contrast.
         """

@@ -1,4 +1,4 @@
-"""Target slices drawn from label maps: one T1w level a class, a texture, and what scanners differ by."""
+"""Target slices drawn from label maps: one T1w level per class, a texture, and differences between scanners."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class LabelTargets:
     """Draws target-modality slices of label maps; T1w is the one modality whose levels are known."""
 
     def __call__(self, batch: SliceBatch, draws: Draws, *, spacing: float) -> SliceBatch:
-        """A batch whose images are drawn from its classes, with the levels drawn as class means.
+        """Draw the images of a batch from its classes; the drawn levels become the class means.
 
         Args:
             batch: slices of label maps; their images are not looked at.
-            draws: of all that is random.
+            draws: source of random numbers.
             spacing: side of the pixels in millimeters.
         """
         like = batch.images
@@ -78,13 +78,13 @@ class LabelTargets:
         return levels
 
     def _texture_sizes(self, like: Tensor, draws: Draws) -> Tensor:
-        """How rough each class is (B, MOST_CLASSES)."""
+        """Draw the texture's amplitude for each class (B, MOST_CLASSES)."""
         sizes = like.new_full((MOST_CLASSES,), _BRAIN_TEXTURE)
         sizes[[CLASSES.index(name) for name in OUTER_LEVELS]] = _OUTER_TEXTURE
         return sizes * (0.3 + 0.7 * draws.uniform(like, MOST_CLASSES))
 
     def _texture(self, like: Tensor, draws: Draws, spacing: float) -> Tensor:
-        """About as wide as the standard normal distribution: some of it fine, most of it coarse."""
+        """Draw a texture of about unit variance, mostly coarse and partly fine."""
         fine = draws.normal(like, *like.shape[1:])
         points = max(4, round(max(like.shape[-2:]) * spacing / _TEXTURE_SPACING))
         coarse = 2 * smooth_field(like, points, draws) - 1

@@ -43,7 +43,7 @@ _FAINT, _CLEAR = 0.05, 0.20  # by how much a line is darker than what it runs be
 
 @dataclass(frozen=True)
 class Lesions:
-    """How often a brain is ill.
+    """Random lesions, cavities and dark lines, and their frequencies.
 
     Attributes:
         lesions: share of slices with lesions, which the target shows faintly or not at all; half of the white matter
@@ -57,7 +57,7 @@ class Lesions:
     lines: float = 0.0
 
     def with_cavities(self, batch: SliceBatch, draws: Draws) -> SliceBatch:
-        """Slices of which some have holes in the brain, full of fluid: they are ventricles to every contrast."""
+        """Cut holes full of fluid into the brain of some slices; they look like ventricles in every contrast."""
         chance = draws.uniform(batch.images, 1, 1, 1)
         blobs = _blobs(batch.images, _LARGE, draws, rare=0.86)
         share = torch.where(chance < self.cavities, blobs * mixed(_mask(batch, _TISSUE)), 0)
@@ -72,7 +72,7 @@ class Lesions:
         return batch._replace(images=images, classes=classes.to(batch.classes.dtype), class_means=means)
 
     def with_lesions(self, batch: SliceBatch, copies: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Slices and copies (B, 1, H, W), some with lesions: of any intensity in the copy."""
+        """Draw lesions into some slices and copies (B, 1, H, W), of any intensity in the copy."""
         images = batch.images
         chance, level, darkening, kind = draws.uniform(images, 4, 1, 1).split(1, 1)
         small, large = (_blobs(images, points, draws, rare=0.85) for points in (_SMALL, _LARGE))
@@ -81,12 +81,12 @@ class Lesions:
         return images * (1 - 0.3 * darkening * share), torch.lerp(copies, level.expand_as(copies), share)
 
     def with_lines(self, batch: SliceBatch, copies: Tensor, draws: Draws, *, spacing: float) -> Tensor:
-        """Copies (B, 1, H, W), some with dark lines where the target has lines of fluid thinner than a sulcus.
+        """Draw dark lines into some copies (B, 1, H, W) where the target has lines of fluid thinner than a sulcus.
 
         Args:
             batch: of the target slices.
             copies: in another contrast.
-            draws: of all that is random.
+            draws: source of random numbers.
             spacing: side of the pixels in millimeters.
         """
         chance, strength = draws.uniform(copies, 2, 1, 1).split(1, 1)
@@ -109,6 +109,6 @@ def _blobs(images: Tensor, points: int, draws: Draws, *, rare: float) -> Tensor:
 
 
 def _closed(images: Tensor, size: int) -> Tensor:
-    """Images whose dark parts narrower than `size` pixels are filled (gray-scale closing)."""
+    """Fill dark parts narrower than `size` pixels (gray-scale closing)."""
     grown = functional.max_pool2d(images, size, stride=1, padding=size // 2)
     return -functional.max_pool2d(-grown, size, stride=1, padding=size // 2)

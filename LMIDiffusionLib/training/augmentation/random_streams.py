@@ -1,4 +1,4 @@
-"""Random numbers that do not depend on how many processes share a training step."""
+"""Random numbers that do not depend on the number of processes that share a training step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Draws(Protocol):
-    """Random numbers for slices."""
+    """Protocol of a source of random numbers for slices."""
 
     def uniform(self, slices: Tensor, *shape: int) -> Tensor:
         """(B, *shape) in [0, 1) for slices (B, ...), on their device."""
@@ -49,16 +49,16 @@ class SlabDraws:
         self._draws, self._parts = draws, parts
 
     def uniform(self, slices: Tensor, *shape: int) -> Tensor:
-        """As `SliceDraws.uniform`."""
+        """Return uniform numbers as `SliceDraws.uniform` does."""
         return self._draws.uniform(slices[:: self._parts], *shape).repeat_interleave(self._parts, 0)
 
     def normal(self, slices: Tensor, *shape: int) -> Tensor:
-        """As `SliceDraws.normal`."""
+        """Return normal numbers as `SliceDraws.normal` does."""
         return self._draws.normal(slices[:: self._parts], *shape).repeat_interleave(self._parts, 0)
 
 
 def step_draws(module: lightning.LightningModule, *seeds: int) -> SliceDraws:
-    """Draws of a training's step on its device and rank that depend on the seeds alone, one of them the step's."""
+    """Return random numbers for a training step that depend on its seeds alone, not on devices or ranks."""
     mixed = 0
     for seed in seeds:
         mixed = (mixed * 1_000_003 + seed) % 2**63

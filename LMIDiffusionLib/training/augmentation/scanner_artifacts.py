@@ -1,4 +1,4 @@
-"""What a scanner does to a slice of any contrast: its gain, the coils' shading, thick slices, blur, noise."""
+"""Scanner artifacts in slices of any contrast: gain, the coils' shading, thick slices, blur, noise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLUR_REACH = 3  # pixels of that side, on each side
 
 @dataclass(frozen=True)
 class Scanner:
-    """How far copies are spoilt.
+    """Random scanner artifacts, and their extent.
 
     Attributes:
         gain: share of copies put on the unit scale of intensity anew, up to a fifth too bright or too dark: what is
@@ -37,7 +37,7 @@ class Scanner:
     thickness: float = 0.0
 
     def __call__(self, images: Tensor, draws: Draws, *, pixel_size: float = WIDEST_PIXELS) -> Tensor:
-        """Slices (B, 1, H, W) in [0, 1], with pixels of so many millimeters, as a scanner would show them."""
+        """Return slices (B, 1, H, W) in [0, 1] with a scanner's artifacts, for pixels of that size in millimeters."""
         gained = images * self._gain(images, draws)
         blurred = self._blur((gained * self._bias(images, draws)).clamp(max=1), draws, WIDEST_PIXELS / pixel_size)
         level = self.noise * draws.uniform(images, 1, 1, 1)
@@ -65,13 +65,13 @@ class Scanner:
 
 
 def smooth_field(images: Tensor, points: int, draws: Draws) -> Tensor:
-    """A random field (B, 1, H, W) through values in [0, 1) at points x points places, between them smooth."""
+    """Draw a smooth field (B, 1, H, W) through random values in [0, 1) at points x points places."""
     coarse = draws.uniform(images, 1, points, points)
     return functional.interpolate(coarse, size=list(images.shape[-2:]), mode="bicubic", align_corners=True)
 
 
 def gaussian_blur(images: Tensor, row_sigma: Tensor, column_sigma: Tensor, *, reach: int = _BLUR_REACH) -> Tensor:
-    """Gaussian blur of (B, 1, H, W) across rows and columns, with a standard deviation (B,) of each in pixels."""
+    """Blur slices (B, 1, H, W) by Gaussians with a standard deviation (B,) in pixels across rows and across columns."""
     batch = images.shape[0]
     distance = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernels = [(-(distance**2) / (2 * sigma.view(-1, 1) ** 2)).exp() for sigma in (row_sigma, column_sigma)]

@@ -22,7 +22,7 @@ def _as_it_is(grid: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How far slices are moved.
+    """Random moves of slices, and their extent.
 
     Attributes:
         unmoved: share of slices that are at most mirrored, and thus keep their sharpness.
@@ -51,7 +51,7 @@ class Geometry:
         Args:
             images: slices and copies of them.
             brains: masks (B, 1, H, W), 0 or 1.
-            draws: of all that is random.
+            draws: source of random numbers.
             deform: takes where slices are to be sampled, (B, H, W, 2) as `grid_sample` has it, to where else.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Contrasts that the signal equations of spin echoes give: proton density, T2, FLAIR and T1 weighting.
+"""Contrasts by the signal equations of spin echoes: proton density, T2, FLAIR and T1 weighting.
 
 Nothing here comes from scans of other modalities: tissues have relaxation times of the order known at 1.5 to 3 tesla,
 varied widely, and repetition, echo and inversion times are drawn from ranges about those of common protocols.
@@ -35,7 +35,7 @@ TISSUES: dict[str, tuple[float, float, float]] = {
 }
 """Relaxation of the anatomical classes; those outside the brain hold several tissues each."""
 _FLUID = list(TISSUES).index("ventricles")
-# Of mixed tissue, so that T2 and density vary more.
+# Classes of mixed tissue, whose T2 and density vary more.
 _MIXED = [list(TISSUES).index(name) for name in ("dim", "muscle", "bright", "fat")]
 _MIXED_RANGES = ((0.6, 0.6), (1.5, 1.2))
 _FAT_CONTENT = {"bright": 0.5, "fat": 1.0}
@@ -47,7 +47,7 @@ _TUNED_SHARE, _DIFFERENCE = 0.5, 0.06
 
 
 class Protocol(NamedTuple):
-    """A kind of sequence.
+    """Ranges of the timing of a kind of sequence.
 
     Attributes:
         share: of the copies with contrasts of spin echoes.
@@ -71,7 +71,7 @@ PROTOCOLS = {
 
 
 def spin_echo_levels(images: Tensor, draws: Draws) -> Tensor:
-    """Intensities (B, T) in [0, 1] of `TISSUES` in a spin echo of each of the slices (B, 1, H, W)."""
+    """Draw a spin echo for each of the slices (B, 1, H, W); return the intensities (B, T) in [0, 1] of `TISSUES`."""
     t1, t2, density = _tissues(images, draws)
     repetition, echo, inverts = _timing(images, draws)
     off_null = 0.88 + 0.24 * draws.uniform(images, 1)
@@ -84,7 +84,7 @@ def spin_echo_levels(images: Tensor, draws: Draws) -> Tensor:
 
 
 def _with_fluid_like_cortex(signal: Tensor, weights_density: Tensor, draws: Draws) -> Tensor:
-    """Fluid within a few percent of cortex in half of the signals that weight density, as protocols are tuned."""
+    """Bring fluid within a few percent of cortex in half of the proton-density signals, as protocols are tuned."""
     chance, difference = draws.uniform(signal, 1), draws.normal(signal, len(_FLUIDS))
     alike = signal[:, _CORTEX : _CORTEX + 1] * (1 + _DIFFERENCE * difference)
     tuned = weights_density & (chance < _TUNED_SHARE)
@@ -94,12 +94,12 @@ def _with_fluid_like_cortex(signal: Tensor, weights_density: Tensor, draws: Draw
 
 
 def null_time(repetition: Tensor, t1: Tensor) -> Tensor:
-    """Inversion time at which nothing is seen of a tissue with that T1, by repetition time; all in one unit."""
+    """Return the inversion time that nulls a tissue with that T1, for a repetition time; all in one unit."""
     return -t1 * (0.5 * (1 + (-repetition / t1).exp())).log()
 
 
 def _timing(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-    """Repetition and echo time in milliseconds, and whether fluid is suppressed, each (B, 1)."""
+    """Draw repetition and echo time in milliseconds, and a flag for suppressed fluid, each (B, 1)."""
     share, repetition, echo, inverts = (images.new_tensor(values) for values in zip(*PROTOCOLS.values(), strict=True))
     chance, long, late = draws.uniform(images, 3).split(1, 1)
     kind = (chance >= share.cumsum(0)).sum(1).clamp(max=len(share) - 1)
@@ -111,7 +111,7 @@ def _timing(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _tissues(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-    """T1, T2 and density (B, T) as they may be in one person and field."""
+    """Draw T1, T2 and density (B, T) as they may be in one person and field."""
     t1, t2, density = images.new_tensor(list(TISSUES.values())).t()
     field, rate = draws.uniform(images, 2).split(1, 1)
     spread = draws.normal(images, 3, len(TISSUES))
@@ -126,7 +126,7 @@ def _tissues(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _fat_saturation(images: Tensor, draws: Draws) -> Tensor:
-    """What is left (B, T) of the tissues' signal where fat is suppressed, as it is in some copies."""
+    """Return the share (B, T) of the tissues' signal that fat suppression, used in some copies, leaves."""
     content = images.new_tensor([_FAT_CONTENT.get(name, 0.0) for name in TISSUES])
     chance, left = draws.uniform(images, 2).split(1, 1)
     left = torch.where(chance < _SATURATED_SHARE, 0.05 + 0.45 * left, 1.0)

@@ -1,4 +1,4 @@
-"""Training batches cut from scans and label maps: each at a pixel size of its own, with as many pixels as any other."""
+"""Training batches cut from scans and label maps, each with a pixel size of its own and the same number of pixels."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class CutBatch(NamedTuple):
         spacing: side of these pixels in millimeters.
         pixel_size: side of the pixels that they are to be brought to, in millimeters.
         shape: height and width that they then have.
-        is_drawn: whether they are of label maps, so that the images are still to be drawn.
-        parts: how many of the slices, following one another, make a thick one.
+        is_drawn: True for slices of label maps, whose images are still to be drawn.
+        parts: number of consecutive slices that make a thick one.
     """
 
     slices: SliceBatch
@@ -48,7 +48,7 @@ class CutBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchMix:
-    """Of what batches are made.
+    """Shares of the kinds of slices in batches.
 
     Attributes:
         fine: share of batches of fine scans, where there are coarse ones too.
@@ -84,10 +84,10 @@ class CutBatches(Dataset[CutBatch]):
         Args:
             scans: scans and label maps.
             sizes: least and largest side of pixels in millimeters.
-            mix: of what batches are made.
-            seed: of all that is random.
+            mix: shares of the kinds of slices.
+            seed: random seed.
             rank: of this process.
-            ranks: how many processes there are.
+            ranks: number of processes.
         """
         self._finest, self._largest = sizes
         self._mix, self._seed, self._rank, self._ranks = mix, seed, rank, ranks
@@ -126,7 +126,7 @@ class CutBatches(Dataset[CutBatch]):
         return float(least * (self._largest / least) ** between)
 
     def _draw_shape(self, size: float, rng: np.random.Generator) -> tuple[int, tuple[int, int]]:
-        """How many slices for all processes, and of which size: few whole ones or more crops, with as many pixels."""
+        """Draw number and size of the slices of all processes: few whole ones or more crops, with as many pixels."""
         total = self._mix.batch_size * self._ranks
         pixels = total * (FIELD / self._largest) ** 2
         counts = [total // part for part in (1, 2, 4) if total % (part * self._ranks) == 0]
@@ -140,7 +140,7 @@ class CutBatches(Dataset[CutBatch]):
 
 
 def _crop(scan: TrainingScan, shape: tuple[int, int], parts: int, rng: np.random.Generator) -> SliceBatch:
-    """A random part of random slices that follow one another, (parts, 1, *shape), air where they are smaller."""
+    """Cut a random window of consecutive slices, (parts, 1, *shape), padded with air."""
     plane = [*scan.slices][int(rng.integers(len(scan.slices)))]
     through = PLANES[plane][2]
     first = int(rng.choice(scan.slices[plane])) - parts // 2
@@ -154,7 +154,7 @@ def _crop(scan: TrainingScan, shape: tuple[int, int], parts: int, rng: np.random
     images = np.zeros_like(cut)
     if scan.images is not None:
         images = _window(_slices(scan.images, indices, through), starts, shape)
-    # What lies beyond the scan belongs to the brain if all of it does: such a slice is not stripped.
+    # Outside the scan is brain if the whole scan counts as brain: such a slice is not stripped.
     brain = _window(_slices(scan.brain, indices, through), starts, shape, fill=int(not scan.is_masked))
     return SliceBatch(
         images=torch.from_numpy(images)[:, None].float() / 255,
@@ -166,12 +166,12 @@ def _crop(scan: TrainingScan, shape: tuple[int, int], parts: int, rng: np.random
 
 
 def _slices(volume: NDArray[np.uint8], indices: NDArray[np.int64], through: int) -> NDArray[np.uint8]:
-    """Slices (S, rows, columns) of a volume."""
+    """Return slices (S, rows, columns) of a volume."""
     return np.moveaxis(volume.take(indices, axis=through), through, 0)
 
 
 def _start(length: int, wanted: int, rng: np.random.Generator) -> int:
-    """Where a window of `wanted` begins in a line of `length`; negative where the window is longer."""
+    """Draw the start of a window of length `wanted` in a line of `length`; negative for a longer window."""
     least, most = sorted((0, length - wanted))
     return int(rng.integers(least, most + 1))
 
@@ -179,7 +179,7 @@ def _start(length: int, wanted: int, rng: np.random.Generator) -> int:
 def _window(
     array: NDArray[np.uint8], starts: Sequence[int], shape: tuple[int, int], *, fill: int = 0
 ) -> NDArray[np.uint8]:
-    """A window of slices (S, rows, columns)."""
+    """Cut a window from slices (S, rows, columns)."""
     result = np.full((len(array), *shape), fill, array.dtype)
     taken, placed = [slice(None)], [slice(None)]
     for start, wanted, length in zip(starts, shape, array.shape[1:], strict=True):
@@ -193,7 +193,7 @@ def _window(
 def held_out_batches(
     scans: Sequence[TrainingScan], sizes: tuple[float, float], mix: BatchMix, *, count: int
 ) -> list[CutBatch]:
-    """The same batches whenever they are asked for, of scans alone."""
+    """Return batches of scans, without label maps, that are the same for every call."""
     batches = CutBatches([scan for scan in scans if scan.images is not None], sizes, mix, seed=0)
     return [batches[number] for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""What a training of a score network reads, and how it is dealt out."""
+"""Lightning data module of a score network's training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ...errors import UserError
 from ...images.files import VOLUME_ENDINGS, check_folder, ending
 from ..options import DataOptions, FitOptions
 from .batches import BatchMix, CutBatch, CutBatches, StepSampler, held_out_batches
-from .dataset import Subject, find_subjects, split_subjects
+from .dataset import Subject, find_subjects, print_notes, split_subjects
 from .scans import TrainingScan, read_label_maps, read_scans
 
 _VALIDATION_BATCHES = 8
 
 
 def read_training(data: Path, options: DataOptions, *, cache: Path) -> tuple[list[TrainingScan], list[TrainingScan]]:
-    """What is trained on, scans and label maps, and the scans held out.
+    """Read scans and label maps for training, and the held-out scans.
 
     Args:
         data: folder of scans.
-        options: what is read.
+        options: how the data are read.
         cache: folder of what has been read before.
 
     Raises:
@@ -32,19 +32,14 @@ def read_training(data: Path, options: DataOptions, *, cache: Path) -> tuple[lis
     subjects = _subjects(data, options)
     training, held_out = split_subjects(subjects, held_out=options.held_out)
     print(f"Held out: {', '.join(subject.name for subject in held_out)}")
-    sets, notes = [], dict[str, list[str]]()
-    for part in (training, held_out):
-        scans, noted = read_scans(part, options, cache=cache)
-        sets.append(scans)
-        for note, names in noted.items():
-            notes.setdefault(note, []).extend(names)
-    for note, names in notes.items():
-        print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
-    return [*sets[0], *read_label_maps(_label_maps(options), options, cache=cache)], sets[1]
+    notes = dict[str, list[str]]()
+    scans, others = (read_scans(part, options, cache=cache, notes=notes) for part in (training, held_out))
+    print_notes(notes, len(subjects))
+    return [*scans, *read_label_maps(_label_maps(options), options, cache=cache)], others
 
 
 def training_files(data: Path, options: DataOptions) -> list[Path]:
-    """All files that `read_training` reads, scans held out and label maps among them.
+    """List all files that `read_training` reads, held-out scans and label maps included.
 
     Raises:
         UserError: the data cannot be used.

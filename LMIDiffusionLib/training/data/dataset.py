@@ -33,7 +33,7 @@ _AIR_MARGIN = 1  # pixels
 
 @dataclass(frozen=True)
 class Subject:
-    """Files of one subject: the target-modality scan, and a brain mask and a label map where there are any."""
+    """Files of one subject: the target-modality scan and, if present, a brain mask and a label map."""
 
     name: str
     image: Path
@@ -44,7 +44,7 @@ class Subject:
 def find_subjects(
     folder: Path, *, modality: str, brain_suffixes: Sequence[str], label_suffix: str | None = None
 ) -> list[Subject]:
-    """Subjects of a folder: NAME_<modality>.nii.gz with, optionally, NAME_<suffix>.nii.gz of mask and labels.
+    """Find the subjects of a folder: NAME_<modality>.nii.gz with, optionally, NAME_<suffix>.nii.gz of mask and labels.
 
     They may have any ending of volumes.
 
@@ -68,7 +68,7 @@ def find_subjects(
 
 
 def split_subjects(subjects: list[Subject], *, held_out: int) -> tuple[list[Subject], list[Subject]]:
-    """(training, held-out) subjects: those are held out whose names have the least hash.
+    """Split subjects into training and held-out ones: those whose names have the least hash.
 
     Whoever was held out of a folder is so too when files are added to it, unless an added one takes the place, and
     whatever the seed: a training that goes on from a checkpoint sees hardly anybody that was held out before.
@@ -89,23 +89,13 @@ def split_subjects(subjects: list[Subject], *, held_out: int) -> tuple[list[Subj
 
 
 class SliceSet(Dataset[SliceBatch]):
-    """Slices with what is known of them, held in memory as 8-bit integers.
+    """Slices with masks, classes and gains, held in memory as 8-bit integers.
 
     A slice without a mask counts as all brain: stripping its skull leaves it as it is.
-
-    Attributes:
-        has_masks: whether the brain is known in any of them.
     """
 
-    def __init__(self, slices: SliceBatch, *, masked: Tensor) -> None:
-        """
-        Args:
-            slices: all of them.
-            masked: in which the brain is known, (N,) bool.
-        """
+    def __init__(self, slices: SliceBatch) -> None:
         self._slices = slices
-        self._masked = masked
-        self.has_masks = bool(masked.any())
 
     def __len__(self) -> int:
         return len(self._slices.images)
@@ -115,17 +105,12 @@ class SliceSet(Dataset[SliceBatch]):
         return SliceBatch(images.float() / 255, brains.float(), gains, classes, means)
 
     def images(self) -> Tensor:
-        """All slices (N, 1, H, W), float32."""
+        """Return all slices (N, 1, H, W), float32."""
         return self._slices.images.float() / 255
 
     def batch(self, indices: list[int]) -> SliceBatch:
-        """Some of the slices."""
+        """Return some of the slices."""
         return default_collate([self[index] for index in indices])
-
-    def brain_intensities(self) -> Tensor:
-        """Intensities of all voxels inside a brain mask, (n,)."""
-        images, brains = (part[self._masked] for part in (self._slices.images, self._slices.brains))
-        return images[brains].float() / 255
 
 
 def read_slices(
@@ -137,14 +122,14 @@ def read_slices(
     levels: tuple[float, float, float, float] | None = None,
     planes: Sequence[str] = (AXIAL,),
 ) -> SliceSet:
-    """All slices with enough head in them, padded alike to multiples of `stride`.
+    """Read all slices with enough head in them, padded alike to multiples of `stride`.
 
     Args:
-        subjects: whose files to read.
+        subjects: files to read.
         pixel_size: side of the pixels in millimeters.
         stride: of the score network.
         preprocess: turns a volume into intensities in [0, 1].
-        levels: intensities that fluid, cortex, white matter and scalp are brought to, where they are known.
+        levels: intensities of fluid, cortex, white matter and scalp, for scans in which these are known.
         planes: names in `planes.PLANES`.
 
     Raises:
@@ -152,15 +137,10 @@ def read_slices(
     """
     notes: dict[str, list[str]] = {}
     parts: list[SliceBatch] = []
-    masked: list[Tensor] = []
     for subject in tqdm(subjects, desc="Reading", unit="subject", disable=None):
         scan = read_scan(subject, preprocess, levels, notes)
-        new = _slices_of(scan, planes, pixel_size, subject.name, notes)
-        parts += new
-        masked += [torch.full((len(part.images),), scan.brain is not None) for part in new]
-    for note, subjects_noted in notes.items():
-        names = list(dict.fromkeys(subjects_noted))
-        print(f"{note}: {len(names)} of {len(subjects)} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
+        parts += _slices_of(scan, planes, pixel_size, subject.name, notes)
+    print_notes(notes, len(subjects))
     if not parts:
         raise UserError(f"None of {len(subjects)} scans shows enough of a head; give whole scans of heads.")
     shapes = [part.images.shape[-2:] for part in parts]
@@ -172,12 +152,19 @@ def read_slices(
         for part in parts
     ]
     slices = SliceBatch(*(torch.cat(same) for same in zip(*padded, strict=True)))
-    return SliceSet(slices._replace(brains=slices.brains.bool()), masked=torch.cat(masked))
+    return SliceSet(slices._replace(brains=slices.brains.bool()))
+
+
+def print_notes(notes: dict[str, list[str]], count: int) -> None:
+    """Print each note with the first names of those of `count` subjects that it is about."""
+    for note, noted in notes.items():
+        names = list(dict.fromkeys(noted))
+        print(f"{note}: {len(names)} of {count} subjects ({', '.join(names[:5])}{', ...' * (len(names) > 5)})")
 
 
 @dataclass(frozen=True)
 class ReadScan:
-    """A subject's scan, arrays (I, J, K) whose axes run to the right, to the front and up.
+    """Arrays of a subject's scan, (I, J, K) whose axes run to the right, to the front and up.
 
     Attributes:
         affine: voxel indices to millimeters.
@@ -205,10 +192,10 @@ def read_scan(
     """Read a subject's scan, its brain and its anatomical classes, and bring its tissues to their levels.
 
     Args:
-        subject: whose files to read.
+        subject: files to read.
         preprocess: turns a volume into intensities in [0, 1].
-        levels: intensities that fluid, cortex, white matter and scalp are brought to, where they are known.
-        notes: what there is to note, with the names of whom it concerns; grows.
+        levels: intensities of fluid, cortex, white matter and scalp, for scans in which these are known.
+        notes: notes with the names of the subjects that they are about; new ones are added.
 
     Raises:
         UserError: a file cannot be used.
@@ -249,7 +236,7 @@ def read_scan(
 def _slices_of(
     scan: ReadScan, planes: Sequence[str], pixel_size: float, name: str, notes: dict[str, list[str]]
 ) -> list[SliceBatch]:
-    """Slices of a subject's scan in each of the planes that show enough of the head."""
+    """Cut the slices of a scan that show enough of the head, in each of the planes."""
     parts = []
     for plane in planes:
         try:
@@ -283,13 +270,13 @@ def _slices(scan: ReadScan, plane: str, pixel_size: float) -> SliceBatch:
 
 
 def _bounding_box(mask: Tensor) -> tuple[EllipsisType | slice, ...]:
-    """Indices of the rows and columns about a mask (H, W) with a margin: more air would cost time and teach little."""
+    """Return slices of rows and columns around a mask (H, W) with a margin: more air costs time and teaches little."""
     ends = [torch.nonzero(mask.any(1 - axis)).flatten()[[0, -1]].tolist() for axis in (0, 1)]
     return (..., *(slice(max(0, first - _AIR_MARGIN), last + 1 + _AIR_MARGIN) for first, last in ends))
 
 
 def _labels(subject: Subject, volume: Volume, notes: dict[str, list[str]]) -> NDArray[np.integer] | None:
-    """The label map of a scan; None where there is none that fits."""
+    """Return the label map of a scan; None if there is none that fits."""
     if subject.labels is None:
         notes.setdefault("No label map, so anatomy comes from intensity and place alone", []).append(subject.name)
         return None
@@ -305,14 +292,14 @@ def _labels(subject: Subject, volume: Volume, notes: dict[str, list[str]]) -> ND
 
 
 def _brain(subject: Subject, volume: Volume, labels: NDArray[np.integer] | None) -> NDArray[np.bool_] | None:
-    """The brain of a scan: its mask, or what is labeled."""
+    """Return the brain of a scan: its mask, or the labeled voxels."""
     if subject.brain is not None:
         return read_mask(subject.brain, volume)
     return None if labels is None else labels > 0
 
 
 class EpochSampler(Sampler[int]):
-    """Indices of one rank's slices for a fixed number of steps, drawn by seed and epoch alone.
+    """Sampler of one rank's slices for a fixed number of steps, by seed and epoch alone.
 
     An epoch is thus the same however often training was interrupted, and as long as wanted between two checkpoints.
     """

@@ -1,4 +1,4 @@
-"""Scans and label maps that training batches are cut from, held in memory on isotropic grids and cached on disk."""
+"""Scans and label maps for training batches, held in memory on isotropic grids and cached on disk."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...images.files import atomic_path, stem
 from ...images.masks import read_label_volume
-from ...images.normalization import LEAST_HEAD_SHARE, head_median, to_unit_scale
+from ...images.normalization import LEAST_HEAD_SHARE, head_median
 from ...images.planes import PLANES
 from ...images.slice_grid import SliceGrid
 from ...images.volume import Volume
 from ..anatomy import AIR, MOST_CLASSES
 from ..head_labels import brain_of_classes, classes_of_labels
-from ..n4 import correct_bias_field
+from ..n4 import unit_scaling
 from ..options import DataOptions
 from .dataset import Subject, read_scan
 
@@ -47,7 +47,7 @@ class TrainingScan:
         images: intensities (X, Y, Z), uint8, 255 for 1; None for a label map.
         classes: anatomical classes (X, Y, Z), uint8.
         brain: mask (X, Y, Z), uint8; all ones where the brain is not known.
-        is_masked: whether the brain is known.
+        is_masked: True if the brain is known.
         gain: puts the brain alone on the unit scale of intensity.
         class_means: mean intensity (MOST_CLASSES,) of each class; zeros for a label map.
         slices: by plane, the indices of slices that show enough of the head.
@@ -65,29 +65,26 @@ class TrainingScan:
 
 
 def read_scans(
-    subjects: Sequence[Subject], options: DataOptions, *, cache: Path
-) -> tuple[list[TrainingScan], dict[str, list[str]]]:
+    subjects: Sequence[Subject], options: DataOptions, *, cache: Path, notes: dict[str, list[str]]
+) -> list[TrainingScan]:
     """Read scans of the target modality, or take them from a cache.
 
     Args:
-        subjects: whose files to read.
-        options: how.
-        cache: folder of what was read before; made where it is missing.
-
-    Returns:
-        The scans and what there is to note, with the names of whom it concerns.
+        subjects: files to read.
+        options: how they are read.
+        cache: folder of scans that were read before; it is made.
+        notes: notes with the names of the subjects that they are about; new ones are added.
 
     Raises:
         UserError: a file cannot be used.
     """
-    notes: dict[str, list[str]] = {}
 
     def read(subject: Subject) -> TrainingScan:
         return _read_scan(subject, options, notes)
 
     key = {"levels": options.tissue_levels, "n4": options.correct_bias, **_sizes(options)}
     files = [[each for each in (one.image, one.brain, one.labels) if each is not None] for one in subjects]
-    return _cached(subjects, [one.name for one in subjects], files, read, key, cache, options.planes), notes
+    return _cached(subjects, [one.name for one in subjects], files, read, key, cache, options.planes)
 
 
 def read_label_maps(paths: Sequence[Path], options: DataOptions, *, cache: Path) -> list[TrainingScan]:
@@ -131,7 +128,7 @@ def _cached(
 
 
 def _in_planes(scan: TrainingScan, planes: Sequence[str]) -> TrainingScan:
-    """The scan with slices of these planes alone, as far as they show enough of the head."""
+    """Keep the slices of these planes that show enough of the head."""
     slices = {plane: scan.slices[plane] for plane in planes if len(scan.slices[plane])}
     if not slices:
         raise UserError(f"{scan.name} shows too little of a head; give whole scans of heads.")
@@ -180,10 +177,7 @@ def _load(path: Path, name: str) -> TrainingScan | None:
 
 
 def _read_scan(subject: Subject, options: DataOptions, notes: dict[str, list[str]]) -> TrainingScan:
-    def preprocess(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        return to_unit_scale(correct_bias_field(volume) if options.correct_bias else volume)
-
-    scan = read_scan(subject, preprocess, options.tissue_levels, notes)
+    scan = read_scan(subject, unit_scaling(correct_bias=options.correct_bias), options.tissue_levels, notes)
     grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=1.0)
     spacing = _spacing(grid, options)
     images, head = (_isotropic(each, grid, spacing, "trilinear") for each in (scan.images, scan.head))
@@ -228,13 +222,13 @@ def _read_labels(path: Path, options: DataOptions) -> TrainingScan:
 
 
 def _spacing(grid: SliceGrid, options: DataOptions) -> float:
-    """The finest pixels' for a scan whose voxels are as fine; the largest pixels' for all others."""
+    """Return the spacing of a scan's grid: the finest pixel size if its voxels are as fine, else the largest."""
     longest = max(*grid.plane_spacing, grid.slice_spacing)
     return options.finest_pixel_size if longest <= _FINE * options.finest_pixel_size else options.pixel_size
 
 
 def _isotropic(array: NDArray[Any], grid: SliceGrid, spacing: float, mode: str) -> NDArray[np.float32]:
-    """An array of a grid's volume with its axes to the right, to the front and up, on isotropic voxels."""
+    """Resample an array to isotropic voxels, with axes to the right, to the front and up."""
     volume = grid.plane_slices(array)[:, 0].permute(1, 2, 0)
     lengths = (*grid.plane_spacing, grid.slice_spacing)
     size = [max(1, round(count * length / spacing)) for count, length in zip(volume.shape, lengths, strict=True)]
@@ -246,7 +240,7 @@ def _isotropic(array: NDArray[Any], grid: SliceGrid, spacing: float, mode: str) 
 
 
 def _box(head: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Indices of the box about a mask with a margin: more air would cost time and teach little."""
+    """Return the box around a mask with a margin: more air costs time and teaches little."""
     ends = [np.flatnonzero(head.any(tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)]
     return tuple(slice(max(0, int(first) - _MARGIN), int(last) + 1 + _MARGIN) for first, last in ends)
 

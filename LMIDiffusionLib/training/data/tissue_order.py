@@ -1,4 +1,4 @@
-"""Which of the classes inside the brain is which tissue."""
+"""Order of the tissues' intensities in a modality."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLASSES_OF_TISSUES = {
 
 
 def tissues_from_dark(slices: SliceBatch, *, modality: str) -> Sequence[str] | None:
-    """The tissues in the order in which they brighten: as labels show it, else as it is in every scan of a modality.
+    """Return the tissues from dark to bright, by labels or else by the modality; None if neither tells.
 
     Returns:
         Names out of `segmentation.TISSUES`; None where it cannot be told.

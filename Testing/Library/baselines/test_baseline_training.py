@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from LMIDiffusionLib.baselines.baseline_checkpoint import HEADER, BaselineCheckpoint, load_baseline, save_baseline
 from LMIDiffusionLib.baselines.cyclegan import GeneratorSettings, PatchDiscriminator, ResidualGenerator
 from LMIDiffusionLib.baselines.regression import Regression, RegressionNetwork
 from LMIDiffusionLib.baselines.training import trainer
@@ -28,7 +27,9 @@ from LMIDiffusionLib.benchmark.registry import Cost, Setup, find_method
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.interface.checkpoint_header import METADATA_KEY
 from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.model.checkpoint_file import StoredCheckpoint, read_baseline, write_checkpoint
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.options import DataOptions, FitOptions, ModelOptions
 from LMIDiffusionLib.training.warm_start import start_from
@@ -63,7 +64,9 @@ def regression(scans: Path, output: Path, *, resume: bool = False) -> Path:
 
 
 def cyclegan(scans: Path, output: Path, *, resume: bool = False) -> Path:
-    options = CycleGANOptions(scans, "FLAIR", "baseline", GENERATOR, discriminator_features=4)
+    options = CycleGANOptions(
+        source_scans=scans, source_modality="FLAIR", name="baseline", generator=GENERATOR, discriminator_features=4
+    )
     return train_cyclegan(scans, output, options, reading=READING, fit=FIT, resume=resume)
 
 
@@ -81,27 +84,28 @@ def test_an_interrupted_and_resumed_training_gives_the_weights_of_an_uninterrupt
     trained: tuple[str, Path], scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, whole = trained
-    exports = list[BaselineCheckpoint]()
+    exports = list[StoredCheckpoint]()
 
-    def interrupted(checkpoint: BaselineCheckpoint, path: Path) -> None:
-        save_baseline(checkpoint, path)
+    def interrupted(checkpoint: StoredCheckpoint, path: Path) -> None:
+        write_checkpoint(checkpoint, path)
         exports.append(checkpoint)
         if len(exports) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "save_baseline", interrupted)
+    monkeypatch.setattr(trainer, "write_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         TRAININGS[kind](scans, tmp_path / "out")
     monkeypatch.undo()
-    before, again = exports[-1].record, TRAININGS[kind](scans, tmp_path / "out", resume=True)
+    before, again = exports[-1].provenance, TRAININGS[kind](scans, tmp_path / "out", resume=True)
     expected, found = load_file(whole), load_file(again)
     assert expected.keys() == found.keys()
     for name in expected:
         assert torch.equal(expected[name], found[name]), name
-    resumed = load_baseline(again, kind=kind)
-    assert (before.training_steps, resumed.record.training_steps) == (4, 6)
-    assert load_baseline(whole, kind=kind).record.training_seconds > 0
-    assert resumed.settings == load_baseline(whole, kind=kind).settings
+    resumed = read_baseline(again, kind)
+    assert (before.training_steps, resumed.provenance.training_steps) == (4, 6)
+    seconds = read_baseline(whole, kind).provenance.training_seconds
+    assert seconds is not None and seconds > 0
+    assert resumed.settings == read_baseline(whole, kind).settings
     assert len(list((tmp_path / "out" / "pictures").glob("*.png"))) == 3
 
 
@@ -113,8 +117,10 @@ def test_a_trained_baseline_is_a_method_of_the_benchmark(
     assert named.title == f"{kind}@baseline" and named.version
     method, options = named.make(CPU)
     assert options.samples == 1
-    baseline = load_baseline(path, kind=kind)
-    assert named.cost == Cost(baseline.parameters, 6, baseline.record.training_seconds)
+    baseline = read_baseline(path, kind)
+    assert named.cost == Cost(
+        sum(weight.numel() for weight in baseline.weights.values()), 6, baseline.provenance.training_seconds
+    )
     result = translate_scan(head, method, ScanSettings(tiny_checkpoint, options)).volume
     assert result.array.shape == head.array.shape
     np.testing.assert_array_equal(result.affine, head.affine)
@@ -131,7 +137,7 @@ def test_a_regression_draws_in_the_planes_that_it_was_trained_on(scans: Path, tm
     model = ModelOptions(name="baseline", maps=("intensity",), channels=(8, 16))
     reading = dataclasses.replace(READING, planes=planes)
     path = train_regression(scans, tmp_path, reading=reading, model=model, fit=FIT)
-    checkpoint = load_baseline(path, kind="regression")
+    checkpoint = read_baseline(path, "regression")
     assert Regression(checkpoint, device=CPU).planes == planes
     for damage in ({"planes": ["sagittal"]}, {"condition": {"maps": ["intensity"]}}):
         with pytest.raises(UserError, match="damaged"):
@@ -156,9 +162,9 @@ def test_a_baseline_without_weights_or_with_another_pixel_size_is_refused(
     other = next(each for each in TRAININGS if each != kind)
     with pytest.raises(UserError, match=f"checkpoint of {kind}; give one of {other}"):
         find_method(f"{other}@{path}", setup)
-    baseline = load_baseline(path, kind=kind)
+    baseline = read_baseline(path, kind)
     text = baseline.metadata()
-    save_file(baseline.weights, tmp_path / "fine.safetensors", {HEADER.key: json.dumps({**text, "pixel_size": 1.0})})
+    save_file(baseline.weights, tmp_path / "fine.safetensors", {METADATA_KEY: json.dumps({**text, "pixel_size": 1.0})})
     with pytest.raises(UserError, match="pixels of 1 mm"):
         find_method(f"{kind}@{tmp_path / 'fine.safetensors'}", setup)
 
@@ -256,10 +262,18 @@ class TestCycleGAN:
 
     def test_source_scans_must_be_there(self, scans: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no file named"):
-            train_cyclegan(scans, tmp_path / "out", CycleGANOptions(scans, "T2w"), reading=READING, fit=FIT)
+            train_cyclegan(
+                scans,
+                tmp_path / "out",
+                CycleGANOptions(source_scans=scans, source_modality="T2w"),
+                reading=READING,
+                fit=FIT,
+            )
 
 
-OPTIONS = CycleGANOptions(Path("none"), "FLAIR", "baseline", GENERATOR, discriminator_features=4)
+OPTIONS = CycleGANOptions(
+    source_scans=Path("none"), source_modality="FLAIR", name="baseline", generator=GENERATOR, discriminator_features=4
+)
 
 
 def test_only_the_training_of_a_cyclegan_takes_source_scans(capsys: pytest.CaptureFixture[str]) -> None:
@@ -295,4 +309,4 @@ def test_the_command_line_and_scripts_have_the_same_defaults(
     defaults = {n: p.default for n, p in inspect.signature(train).parameters.items() if p.default is not p.empty}
     assert {n: called[n] for n in defaults} == defaults
     if name == "cyclegan":
-        assert called["options"] == CycleGANOptions(Path("sources"), "FLAIR")
+        assert called["options"] == CycleGANOptions(source_scans=Path("sources"), source_modality="FLAIR")

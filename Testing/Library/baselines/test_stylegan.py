@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from LMIDiffusionLib.baselines.baseline_checkpoint import BaselineCheckpoint, BaselineTrainingRecord
 from LMIDiffusionLib.baselines.stylegan.fields import HeadWindow, field_shape, to_fields, to_images
 from LMIDiffusionLib.baselines.stylegan.generator import Generator, StyleGANSettings
 from LMIDiffusionLib.baselines.stylegan.inversion import FEATURES, StyleGANInversion
@@ -18,6 +17,7 @@ from LMIDiffusionLib.baselines.training.adaptive_augmentation import AdaptiveAug
 from LMIDiffusionLib.baselines.training.stylegan_discriminator import Discriminator, with_spread
 from LMIDiffusionLib.baselines.training.stylegan_losses import PathLengthPenalty, path_lengths, r1_penalty
 from LMIDiffusionLib.images.volume import Volume
+from LMIDiffusionLib.model.checkpoint_file import Provenance, StoredCheckpoint
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
@@ -239,14 +239,14 @@ class TestFields:
         torch.testing.assert_close(centerd.cut(source.slices[..., :48]), fields)
 
 
-def baseline(generator: Generator) -> BaselineCheckpoint:
-    return BaselineCheckpoint(
+def baseline(generator: Generator) -> StoredCheckpoint:
+    return StoredCheckpoint(
         kind="stylegan-inversion",
         weights=generator.state_dict(),
         settings={"channels": [*SETTINGS.channels], "latent": SETTINGS.latent},
         modality="T1w",
         pixel_size=2.0,
-        record=BaselineTrainingRecord("none: random weights", "CC0", 0, 0.0),
+        provenance=Provenance("none: random weights", "CC0"),
     )
 
 

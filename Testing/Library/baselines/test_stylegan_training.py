@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from LMIDiffusionLib.baselines.baseline_checkpoint import load_baseline
 from LMIDiffusionLib.benchmark.registry import Setup, find_method
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.model.checkpoint_file import read_baseline
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate_scan
 
@@ -61,9 +61,9 @@ def test_a_resumed_training_gives_the_weights_of_an_uninterrupted_one(
 
 
 def test_the_checkpoint_says_what_it_is(trained: Path) -> None:
-    baseline = load_baseline(trained, kind="stylegan-inversion")
+    baseline = read_baseline(trained, "stylegan-inversion")
     assert baseline.settings == {"channels": [6, 6, 6], "latent": 128}
-    assert (baseline.modality, baseline.pixel_size, baseline.record.training_steps) == ("T1w", 2.0, 18)
+    assert (baseline.modality, baseline.pixel_size, baseline.provenance.training_steps) == ("T1w", 2.0, 18)
     assert sorted(path.name for path in (trained.parent / "pictures").iterdir()) == [
         "step-0000009.png",
         "step-0000018.png",

@@ -96,7 +96,7 @@ def test_macro_dice_of_background_alone_is_not_a_number() -> None:
 class TestFlicker:
     volume = np.random.default_rng(0).random((7, 6, 5)).cumsum(0)
 
-    def test_of_the_target_itself_and_of_a_darker_or_shifted_one(self) -> None:
+    def test_flicker_of_the_target_itself_is_one_scales_with_contrast_and_ignores_shifts(self) -> None:
         for other, expected in ((self.volume, 1), (0.5 * self.volume, 0.5), (self.volume + 3, 1)):
             np.testing.assert_allclose(metrics.flicker(other, self.volume)[1:-1], expected)
 
@@ -124,7 +124,7 @@ class TestRegions:
         return region
 
     @pytest.mark.parametrize("measure", measures)
-    def test_what_lies_outside_does_not_count(
+    def test_pixels_outside_the_region_do_not_count(
         self, images: np.ndarray, noisy: np.ndarray, middle: np.ndarray, measure: Callable[..., NDArray[np.float64]]
     ) -> None:
         inside = measure(noisy, images, middle)
@@ -197,7 +197,7 @@ class TestUncertainty:
 class TestGradientEnergy:
     ramp = np.tile(np.linspace(0, 1, 20), (2, 16, 1))
 
-    def test_of_the_target_itself_is_one_and_of_twice_its_contrast_four(self) -> None:
+    def test_the_target_itself_has_one_and_twice_its_contrast_four(self) -> None:
         everywhere = np.ones(self.ramp.shape, bool)
         for factor in (1, 2, 0.5):
             assert metrics.gradient_energy(factor * self.ramp, self.ramp, everywhere) == pytest.approx(factor**2)

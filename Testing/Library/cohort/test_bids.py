@@ -44,7 +44,7 @@ def data_set(thin_scan: Volume, tmp_path: Path) -> Path:
 
 
 def validated(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """What the validator of BIDS has against a data set, by severity."""
+    """Return the issues that the BIDS validator finds in a data set, by severity."""
     files = importlib.metadata.files("bids-validator-deno") or []
     program = next(file.locate() for file in files if file.stem == "bids-validator-deno")
     command = [str(program), str(folder), "--format", "json"]
@@ -128,7 +128,7 @@ def content(output: Path) -> dict[str, bytes]:
 def test_calls_for_single_participants_give_the_data_set_of_one_call(
     data_set: Path, run_cohort: CohortRun, tmp_path: Path
 ) -> None:
-    """As jobs of a cluster do that have a participant each; the failure of one is not forgotten in the other."""
+    """Cluster jobs of one participant each: the second keeps the failure of the first in the list."""
     scan_path(data_set, "01", "a", "T2w").write_bytes(b"no scan")
     one, several = tmp_path / "one", tmp_path / "several"
     assert run_cohort(data_set, one) == 1

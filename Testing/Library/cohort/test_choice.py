@@ -1,4 +1,4 @@
-"""What a cohort takes of a folder, what it leaves out, and the table of volumes."""
+"""Choice of a folder's scans by a cohort, and the table of volumes."""
 
 import csv
 import json

@@ -72,7 +72,7 @@ def content(output: Path) -> dict[str, bytes]:
 def undisturbed(
     folder: Path, cohort_options: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
-    """What one process makes of the scans."""
+    """Translate the scans by one process, and return the results."""
     output = tmp_path_factory.mktemp("undisturbed")
     assert finish(["translate-cohort", str(folder), str(output), *cohort_options], 1) == [1]
     result = content(output)

@@ -77,7 +77,7 @@ def output(thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path) -> Path:
 
 
 def opened(browser: str, folder: Path) -> list[dict[str, Any]]:
-    """What a browser says of the page of a folder, in windows of two widths."""
+    """Return the state of a folder's page in a browser, in windows of two widths."""
     (folder / "probe.html").write_text(PROBE)
     options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files")
     profile = f"--user-data-dir={folder / 'profile'}"

@@ -146,7 +146,7 @@ def test_one_series_is_found_below_other_files_and_once_where_it_is_there_twice(
     assert_same_in_space(read_volume(tmp_path / "disk"), volume)
 
 
-def test_of_several_series_one_is_chosen_by_its_number_in_the_refusal(tmp_path: Path) -> None:
+def test_one_of_several_series_is_chosen_by_its_number_in_the_refusal(tmp_path: Path) -> None:
     volumes = [random_volume(), random_volume(affine_of((1.0, 2.0, 3.0)))]
     save_series(tmp_path, volumes[0], SeriesNumber=12, SeriesDescription="pd_tse")
     save_series(tmp_path, volumes[1], SeriesNumber=3, SeriesDescription="localizer")
@@ -158,7 +158,7 @@ def test_of_several_series_one_is_chosen_by_its_number_in_the_refusal(tmp_path: 
         read_volume(Series(tmp_path, 3))
 
 
-def test_of_very_many_series_some_are_listed(tmp_path: Path) -> None:
+def test_a_refusal_lists_some_of_very_many_series(tmp_path: Path) -> None:
     for number in range(25):
         save_series(tmp_path, random_volume(shape=(3, 3, 1)), SeriesNumber=number)
     with pytest.raises(UserError, match=r"25 DICOM series.* 20: t2_tse \(scanner's number 19, 1 slices\); and so on\."):
@@ -375,7 +375,7 @@ def test_an_image_that_claims_more_voxels_than_its_file_holds_is_left_out_before
     assert "fewer voxels" in refusal_of(tmp_path)
 
 
-# What is refused ------------------------------------------------------------------------------------------------------
+# Refused files --------------------------------------------------------------------------------------------------------
 
 
 def test_missing_slices_are_named(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_slices_that_make_no_grid_are_refused(tmp_path: Path) -> None:
     assert_same_in_space(read_volume(tmp_path / "rounded"), volume, tolerance=0.002)
 
 
-def test_what_is_no_volume_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_slices_that_make_no_volume_are_refused_in_one_sentence(tmp_path: Path) -> None:
     volume = random_volume()
     (tmp_path / "empty").mkdir()
     assert "no DICOM image" in refusal_of(tmp_path / "empty")

@@ -178,7 +178,7 @@ def test_a_home_that_cannot_be_looked_into_holds_no_checkpoints(monkeypatch: pyt
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
-def test_what_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o700)
     unreadable, rows = tmp_path / "unreadable.nii", tmp_path / "rows.csv"
     unreadable.touch(mode=0o600)

@@ -98,7 +98,7 @@ def test_a_file_of_another_tool_lies_where_it_says_in_every_orientation(
 
 
 @pytest.mark.parametrize("ending", VOLUME_ENDINGS)
-def test_what_is_written_lies_where_its_source_does_for_other_tools_in_every_orientation(
+def test_other_tools_find_written_volumes_in_the_place_of_their_source_in_every_orientation(
     tmp_path: Path, orientations: Orientations, ending: str
 ) -> None:
     for turned, _ in orientations(Volume(counting_array((4, 5, 6), dtype="float32") / 7, AFFINES["oblique"])):
@@ -164,7 +164,7 @@ def test_nan_in_another_format_counts_as_air(tmp_path: Path, head: Volume) -> No
         assert read_volume(tmp_path / "scan.nrrd").array[0, 0, 0] == 0
 
 
-# What is refused ------------------------------------------------------------------------------------------------------
+# Refused files --------------------------------------------------------------------------------------------------------
 
 
 def save_vectors(path: Path) -> None:
@@ -217,7 +217,7 @@ def refusal_of(path: Path, capfd: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
 @pytest.mark.parametrize("reason", ODD_FILES)
-def test_what_is_no_scan_is_refused_in_one_sentence(
+def test_files_that_are_no_scans_are_refused_in_one_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], ending: str, reason: str
 ) -> None:
     path = tmp_path / f"odd{ending}"

@@ -1,4 +1,4 @@
-"""What is told from a scan, and that scans are not taken for it."""
+"""Volumes that are no scans are recognized, and scans are not taken for them."""
 
 from collections.abc import Callable
 

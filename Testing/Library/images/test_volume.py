@@ -253,7 +253,7 @@ def test_a_volume_that_nifti_cannot_hold_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# What other tools open ------------------------------------------------------------------------------------------------
+# Files in other tools ------------------------------------------------------------------------------------------------
 
 
 def plain(array: NDArray[Any] | None = None) -> bytes:

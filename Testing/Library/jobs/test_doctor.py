@@ -1,4 +1,4 @@
-"""What `doctor` says of whole and of broken installations."""
+"""Diagnoses of whole and of broken installations by `doctor`."""
 
 import argparse
 import hashlib

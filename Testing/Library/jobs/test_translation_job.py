@@ -52,7 +52,7 @@ def _job(folder: Path, **options: Any) -> TranslationJob:
 def test_a_dicom_series_is_translated_like_the_same_nifti_scan_into_any_output_format(
     job: TranslationJob, head: Volume, tmp_path: Path
 ) -> None:
-    """As the same scan is that comes from NIfTI, and in the same place."""
+    """The translation equals that of the same scan from NIfTI, voxel by voxel and in place."""
     whole = head.with_array(head.array.astype(np.int16))
     write_volume(tmp_path / "scan.nii", whole)
     save_series(tmp_path / "dicom", head.with_array(whole.array[::-1].copy()), SeriesNumber=1)
@@ -83,7 +83,7 @@ def test_a_file_that_appears_at_the_output_path_during_the_run_is_kept(job: Tran
 
 
 @pytest.mark.parametrize("slices", [None, (0, 1)], ids=["bright specks", "slices of air"])
-def test_where_no_head_is_found_nothing_is_written(
+def test_a_scan_without_a_head_leaves_no_file(
     job: TranslationJob, head: Volume, tmp_path: Path, slices: tuple[int, int] | None
 ) -> None:
     if slices is None:

@@ -109,7 +109,7 @@ def test_it_serves_what_it_can_and_the_plain_version_the_rest(
     assert (chosen is tiles.largest_information) == is_plain
 
 
-def test_where_triton_cannot_build_that_is_found_out_once_and_without_an_error() -> None:
+def test_triton_without_a_compiler_is_noticed_once_and_without_an_error() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     assert not lmi._triton_works(torch.device("cpu"))

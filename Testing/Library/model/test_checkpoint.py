@@ -18,7 +18,7 @@ from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.interface.checkpoint_header import FORMAT_VERSION, METADATA_KEY, CheckpointHeader, read_header
 from LMIDiffusionLib.interface.resources import bundled_checkpoints
 from LMIDiffusionLib.lmi import GaussianKernel, HistogramKernel
-from LMIDiffusionLib.model import checkpoint as checkpoint_module
+from LMIDiffusionLib.model import checkpoint_file
 from LMIDiffusionLib.model.checkpoint import Checkpoint, Provenance, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.model.conditioning import Condition
 from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
@@ -312,7 +312,7 @@ KEYS = [
 
 
 def test_the_keys_under_test_are_all_there_are(tiny_checkpoint: Checkpoint) -> None:
-    assert set(tiny_checkpoint.metadata()) == {*KEYS, "planes", "training_seconds", "recipe"}
+    assert set(tiny_checkpoint.metadata()) == {*KEYS, "kind", "planes", "training_seconds", "recipe"}
 
 
 def test_a_checkpoint_may_tell_its_planes_or_is_of_axial_slices(tiny_checkpoint: Checkpoint, path: Path) -> None:
@@ -484,7 +484,7 @@ def test_nothing_is_left_when_the_disk_fills_up_half_way(
         path.write_bytes(path.read_bytes()[:1000])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_module, "save_file", half)
+    monkeypatch.setattr(checkpoint_file, "save_file", half)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tiny_checkpoint, tmp_path / "new.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -497,7 +497,7 @@ def test_the_former_checkpoint_survives_a_save_that_fails(
         raise OSError(28, "No space left on device")
 
     before = saved.read_bytes()
-    monkeypatch.setattr(checkpoint_module, "save_file", fail)
+    monkeypatch.setattr(checkpoint_file, "save_file", fail)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(dataclasses.replace(tiny_checkpoint, modality="T2w"), saved)
     assert saved.read_bytes() == before

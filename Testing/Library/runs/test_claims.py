@@ -71,7 +71,7 @@ def test_a_damaged_claim_lasts_for_a_minute(tmp_path: Path, content: str) -> Non
     assert claims.take("scan") is not None
 
 
-def test_of_many_processes_that_start_at_once_each_name_has_one_holder(tmp_path: Path) -> None:
+def test_each_name_has_one_holder_among_many_processes_that_start_at_once(tmp_path: Path) -> None:
     names = [f"scan {number}" for number in range(40)]
     go = time.monotonic() + 0.2
 

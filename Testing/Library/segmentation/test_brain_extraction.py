@@ -34,7 +34,7 @@ def test_a_brain_of_the_wrong_size_is_refused_with_its_volume() -> None:
         brain_extraction.find_brain(doll)
 
 
-def test_of_several_pieces_the_largest_is_kept_and_its_holes_are_filled() -> None:
+def test_the_largest_piece_is_kept_and_its_holes_are_filled() -> None:
     mask = np.zeros((12, 12, 12), bool)
     mask[1:7, 1:7, 1:7] = True
     mask[3, 3, 3] = False

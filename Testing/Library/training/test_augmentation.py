@@ -213,7 +213,7 @@ class TestScanner:
             for each in seen:
                 assert 0.38 < each[each > 0.1].median() < 0.62
 
-    def test_what_is_too_bright_is_clipped_and_nothing_leaves_the_unit_range(self, batch: SliceBatch) -> None:
+    def test_bright_voxels_are_clipped_to_the_unit_range(self, batch: SliceBatch) -> None:
         seen = Scanner(gain=1, noise=0.2)(batch.images, _draws())
         assert seen.min() == 0
         assert seen.max() <= 1
@@ -270,7 +270,7 @@ class TestClassContrasts:
         assert 0.05 < share[9] < 0.45 < 0.55 < share[10] < 0.95
         assert share[8].abs() < 1e-5 and (share[11] - 1).abs() < 1e-5
 
-    def test_what_is_dark_near_the_brain_is_partly_fluid_and_partly_bone(self) -> None:
+    def test_dark_voxels_near_the_brain_become_fluid_or_bone(self) -> None:
         classes = torch.full((16, 1, 60, 60), CLASSES.index("dim near the brain"), dtype=torch.uint8)
         images, means = torch.full((16, 1, 60, 60), 0.2), torch.full((16, MOST_CLASSES), 0.2)
         copies = ClassContrasts(independent=0, slope=0)(images, classes, means, _draws())
@@ -328,7 +328,7 @@ class TestGain:
 class TestSpinEchoes:
     @pytest.fixture
     def levels(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-        """Of the tissues in 200 copies of one protocol."""
+        """Return the intensities of the tissues in 200 copies of one protocol."""
         monkeypatch.setattr(spin_echo, "PROTOCOLS", {"one": PROTOCOLS[request.param]._replace(share=1)})
         copies = spin_echo_levels(torch.zeros(200, 1, 4, 4), _draws())
         assert copies.min() >= 0 and copies.max() <= 1

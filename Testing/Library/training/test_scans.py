@@ -32,7 +32,7 @@ def _saved(image: nib.Nifti1Image, path: Path, *, codes: str = "RAS") -> Path:
 
 
 def _read(path: Path, cache: Path, options: DataOptions = _OPTIONS) -> TrainingScan:
-    scans, _ = read_scans([Subject("one", path, None, None)], options, cache=cache)
+    scans = read_scans([Subject("one", path, None, None)], options, cache=cache, notes={})
     return scans[0]
 
 
@@ -57,7 +57,7 @@ def test_scans_are_kept_on_fine_or_on_coarse_voxels(tmp_path: Path, spacing: flo
     assert set(scan.slices) == {"axial", "coronal", "sagittal"}
 
 
-def test_what_was_read_before_comes_from_the_cache_until_file_or_options_change(tmp_path: Path) -> None:
+def test_the_cache_serves_a_scan_until_its_file_or_the_options_change(tmp_path: Path) -> None:
     path, cache = _saved(_head(3.0), tmp_path / "head.nii.gz"), tmp_path / "cache"
     first = _read(path, cache)
     (kept,) = cache.iterdir()

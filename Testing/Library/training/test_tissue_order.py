@@ -1,4 +1,4 @@
-"""Which tissue is which: from labels, from the modality, or not at all."""
+"""Order of the tissues: from labels, from the modality, or unknown."""
 
 import pytest
 import torch

@@ -195,7 +195,7 @@ class TestStartFrom:
         expected = tiny_checkpoint.score_network()(noisy, torch.cat([own, cross], 1), sigma)
         torch.testing.assert_close(network(noisy, torch.cat([own, new, cross], 1), sigma), expected)
 
-    def test_what_is_known_of_pixel_sizes_is_kept_and_new_knowledge_has_no_effect_yet(
+    def test_a_warm_start_keeps_the_size_embedding_and_a_new_one_has_no_effect_yet(
         self, tiny_checkpoint: Checkpoint
     ) -> None:
         settings = dataclasses.replace(tiny_checkpoint.network, finest_pixel_size=1.0)

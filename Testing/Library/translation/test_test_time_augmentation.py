@@ -21,7 +21,7 @@ SLICES = torch.rand(2, 1, 24, 16, generator=torch.Generator().manual_seed(0))
 
 
 def tone(number: int) -> Tensor:
-    """What a view makes of intensities rising from 0 to 1."""
+    """Return the curve of a view at intensities rising from 0 to 1."""
     ramp = torch.linspace(0, 1, 1001).view(-1, 1, 1, 1)  # one pixel a slice: there is nothing to flip
     return sample_view(number).apply(ramp).flatten()
 
