@@ -16,7 +16,7 @@ from tqdm import tqdm
 from LMIDiffusionLib.images.files import atomic_path
 from LMIDiffusionLib.images.volume import read_volume, write_volume
 from LMIDiffusionLib.preparation.alignment import align
-from LMIDiffusionLib.preparation.scans import Scan
+from LMIDiffusionLib.preparation.scans import RawScan
 from LMIDiffusionLib.segmentation.brain_extraction import find_brain
 
 _COLUMNS = ("source", "target", "mask", "subject", "set", "kind", "choosing")
@@ -87,7 +87,7 @@ def _aligned(folder: Path, name: str, modality: str, output: Path) -> tuple[Path
     paths = {each: output / f"{name}_{each}.nii.gz" for each in (modality, "T1w")}
     if not all(path.exists() for path in paths.values()):
         output.mkdir(parents=True, exist_ok=True)
-        scans = {each: Scan(folder / path.name) for each, path in paths.items()}
+        scans = {each: RawScan(folder / path.name) for each, path in paths.items()}
         alignment = align(scans, target="T1w", sources=[modality], spacing=None, correct_bias=False)
         images = {modality: alignment.registrations[modality].source, "T1w": alignment.target}
         for each, image in images.items():

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..model.checkpoint_file import StoredCheckpoint, check_sizes, check_types
+from ..model.checkpoint_file import StoredCheckpoint, check_limits, check_types
 from .feed_forward import FeedForward
 
 KIND = "cyclegan"
@@ -105,7 +105,7 @@ def cyclegan_settings(generator: ResidualGenerator, source_modality: str) -> dic
 def _build(settings: dict[str, Any]) -> ResidualGenerator:
     shape = GeneratorSettings(settings["features"], settings["blocks"])
     check_types(shape)
-    check_sizes(blocks=shape.blocks)
+    check_limits(blocks=shape.blocks)
     return ResidualGenerator(shape)
 
 

@@ -18,7 +18,7 @@ from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
 from ..runs.claims import Claim, Claims
 from ..runs.distributed import check_shared_device, end_with_parent, kept_failure, launch, share
-from ..segmentation.volume_table import HEADING, volume_table
+from ..segmentation.volume_table import HEADING, plain_cell, volume_table
 from .bids import DERIVATIVES_TEXTS, check_derivatives, derivatives_files, is_derivatives
 from .inputs import Cohort
 from .isolation import IsolatedWork
@@ -34,7 +34,6 @@ _WHOLE = ""
 """Name under which files of the whole cohort are claimed."""
 # Texts at the start of files of the whole cohort, by which they are recognized.
 _OWN_TEXTS = {PAGE: PAGE_TITLE, FAILURES: "scan,reason", VOLUMES: ",".join(HEADING), **DERIVATIVES_TEXTS}
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,7 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: C
 def _table(failures: list[tuple[str, str]]) -> str:
     """Format the list of failures as CSV without formulas."""
     text = io.StringIO()
-    rows = [tuple(f"'{cell}" if cell.startswith(_FORMULAS) else cell for cell in row) for row in failures]
+    rows = [tuple(map(plain_cell, row)) for row in failures]
     csv.writer(text).writerows([("scan", "reason"), *rows])
     return text.getvalue()
 

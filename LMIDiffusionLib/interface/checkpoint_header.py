@@ -103,7 +103,7 @@ def read_header(path: Path) -> CheckpointHeader:
             license=str(metadata["license"]),
         )
     except (LookupError, TypeError, ValueError) as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
 
 
 def read_metadata(path: Path, *, kind: str = KIND) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def read_metadata(path: Path, *, kind: str = KIND) -> dict[str, Any]:
     except UserError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
     if found != kind:
         raise UserError(f"{path} is a checkpoint of {found}; give one of {kind}.")
     return metadata
@@ -145,7 +145,7 @@ def _check_version(metadata: dict[str, Any], path: Path) -> None:
         raise ValueError("there is no such format")
 
 
-def damaged(path: Path) -> UserError:
+def damaged_checkpoint(path: Path) -> UserError:
     """Return the error about a damaged checkpoint."""
     return UserError(f"{path} is damaged or truncated (bad metadata or weights); copy or download it again.")
 

@@ -21,11 +21,11 @@ from ..segmentation.classes import TISSUES, named_centers
 from .checkpoint_file import Provenance as Provenance
 from .checkpoint_file import (
     StoredCheckpoint,
-    check_sizes,
+    build_network,
+    check_limits,
     check_types,
     check_weights,
     read_checkpoint,
-    with_weights,
     write_checkpoint,
 )
 from .conditioning import Condition
@@ -69,7 +69,7 @@ class Checkpoint:
 
     def score_network(self) -> ScoreNetwork:
         """Build the network with these weights, in evaluation mode."""
-        return with_weights(ScoreNetwork(self.network), self.weights)
+        return build_network(lambda: ScoreNetwork(self.network), self.weights)
 
     def centers(self, count: int | None) -> NDArray[np.float64]:
         """Return the K-Means centers of that many classes; None for the most there are.
@@ -182,7 +182,7 @@ def network_settings(metadata: dict[str, Any]) -> NetworkSettings:
     """
     settings = NetworkSettings(**{**metadata, "channels": tuple(metadata["channels"])})
     check_types(settings)
-    check_sizes(
+    check_limits(
         blocks=settings.blocks,
         levels=len(settings.channels),
         unshuffle=settings.unshuffle,
@@ -215,5 +215,5 @@ def condition_from_metadata(settings: dict[str, Any]) -> Condition:
     )
     check_types(condition)
     check_types(condition.kernel)
-    check_sizes(search_size=condition.search_size, largest_patch=max(condition.patch_sizes))
+    check_limits(search_size=condition.search_size, largest_patch=max(condition.patch_sizes))
     return condition

@@ -24,7 +24,7 @@ from .. import __version__
 from ..errors import UserError
 from ..images.files import atomic_path
 from ..images.normalization import SCALE_NAME
-from ..interface.checkpoint_header import FORMAT_VERSION, METADATA_KEY, damaged, read_metadata
+from ..interface.checkpoint_header import FORMAT_VERSION, METADATA_KEY, damaged_checkpoint, read_metadata
 from .quantization import restored_weights
 
 _LARGEST_SIZE = 64
@@ -89,7 +89,7 @@ class StoredCheckpoint:
 
         def loaded(settings: dict[str, Any]) -> _Network:
             check_weights(self.weights, lambda: build(settings))
-            return with_weights(build(settings), self.weights)
+            return build_network(lambda: build(settings), self.weights)
 
         return self.part(loaded)
 
@@ -142,7 +142,7 @@ def read_checkpoint(path: Path, kind: str, restore: Callable[[StoredCheckpoint],
     except UserError:
         raise
     except (SafetensorError, *_DAMAGE) as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
 
 
 def read_baseline(path: Path, kind: str) -> StoredCheckpoint:
@@ -204,7 +204,7 @@ def check_types(settings: Any) -> None:
             raise ValueError(f"{name} is {value!r}")
 
 
-def check_sizes(**sizes: int) -> None:
+def check_limits(**sizes: int) -> None:
     """Refuse sizes that would take hours or gigabytes before anything shows that they do not fit the weights.
 
     Raises:
@@ -227,7 +227,10 @@ def check_weights(weights: dict[str, Tensor], build: Callable[[], nn.Module]) ->
         raise ValueError("the weights do not fit the network")
 
 
-def with_weights(network: _Network, weights: dict[str, Tensor]) -> _Network:
-    """Give a network its weights and put it in evaluation mode."""
+def build_network(build: Callable[[], _Network], weights: dict[str, Tensor]) -> _Network:
+    """Build a network with these weights, in evaluation mode."""
+    # The caller's random numbers, default type and default device stay as they are, and do not matter here.
+    with torch.random.fork_rng(devices=()), torch.device("cpu"):
+        network = build().float()
     network.load_state_dict({name: weight.float() for name, weight in weights.items()})
     return network.eval().requires_grad_(False)

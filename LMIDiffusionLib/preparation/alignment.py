@@ -16,7 +16,7 @@ from ..segmentation.dlmuse import tissues_from_dlmuse
 from ..training.n4 import correct_bias_field
 from .images import to_image, with_right_angles
 from .registration import Registration, register
-from .scans import Scan
+from .scans import RawScan
 from .tissues import tissue_means
 
 # Dice of the two heads below which the registration counts as failed.
@@ -68,7 +68,7 @@ class Alignment:
 
 
 def align(
-    scans: Mapping[str, Scan], *, target: str, sources: list[str], spacing: float | None, correct_bias: bool
+    scans: Mapping[str, RawScan], *, target: str, sources: list[str], spacing: float | None, correct_bias: bool
 ) -> Alignment:
     """Register the sources of a subject to its target.
 
@@ -96,7 +96,7 @@ def align(
     return Alignment(fixed, registrations)
 
 
-def tissues_on(target: sitk.Image, labels: Scan) -> tuple[sitk.Image, list[float]]:
+def tissues_on(target: sitk.Image, labels: RawScan) -> tuple[sitk.Image, list[float]]:
     """Return the tissues of a DLMUSE label map on the target's grid, and the target's mean intensity in each.
 
     Raises:
@@ -112,7 +112,7 @@ def tissues_on(target: sitk.Image, labels: Scan) -> tuple[sitk.Image, list[float
     return found, means
 
 
-def _read(scan: Scan, *, correct_bias: bool) -> sitk.Image:
+def _read(scan: RawScan, *, correct_bias: bool) -> sitk.Image:
     with scan.as_file() as path:
         volume = read_volume(path)
     # Resampling pads with zero, so air must be zero.

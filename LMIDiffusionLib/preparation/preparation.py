@@ -23,7 +23,7 @@ from ..runs.file_lists import bids_subject
 from ..runs.run_directory import open_work_folder, write_json
 from .alignment import Alignment, align, tissues_on
 from .alignment_picture import draw_alignment
-from .scans import Scan, Subjects, find_scans
+from .scans import RawScan, Subjects, find_scans
 from .tissues import TISSUE_SUFFIX
 
 MANIFEST = "manifest.json"
@@ -88,7 +88,7 @@ def prepare(options: PreparationOptions) -> list[str]:
     return [f"{name} {reason}" for name, reason in sorted(manifest["left_out"].items())]
 
 
-def _missing(scans: dict[str, Scan], options: PreparationOptions) -> list[str]:
+def _missing(scans: dict[str, RawScan], options: PreparationOptions) -> list[str]:
     return [modality for modality in (options.target, *options.sources) if modality not in scans]
 
 
@@ -122,7 +122,7 @@ def _open_manifest(options: PreparationOptions) -> Record:
 
 
 def _prepare_subject(
-    name: str, part: str, scans: dict[str, Scan], options: PreparationOptions, manifest: Record
+    name: str, part: str, scans: dict[str, RawScan], options: PreparationOptions, manifest: Record
 ) -> None:
     try:
         alignment = align(
@@ -155,7 +155,7 @@ def _reason(error: RuntimeError) -> str:
 
 
 def _results(
-    part: str, alignment: Alignment, scans: dict[str, Scan], options: PreparationOptions
+    part: str, alignment: Alignment, scans: dict[str, RawScan], options: PreparationOptions
 ) -> tuple[dict[str, sitk.Image], Record]:
     """Return the images of a subject by suffix, and the measures of their alignment."""
     registrations = alignment.registrations

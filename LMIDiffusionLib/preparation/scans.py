@@ -20,7 +20,7 @@ _IXI_MODALITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
 
 
 @dataclass(frozen=True)
-class Scan:
+class RawScan:
     """A scan in a file or in a member of a tar archive."""
 
     path: Path
@@ -46,7 +46,7 @@ class Scan:
             yield copy
 
 
-Subjects = dict[str, dict[str, Scan]]
+Subjects = dict[str, dict[str, RawScan]]
 """Scans by subject and modality."""
 
 
@@ -71,7 +71,7 @@ def find_scans(folder: Path, modalities: list[str]) -> Subjects:
     return dict(sorted(found.items()))
 
 
-def _ixi_archives(folder: Path) -> list[tuple[str, str, Scan]]:
+def _ixi_archives(folder: Path) -> list[tuple[str, str, RawScan]]:
     scans = []
     for path in sorted(folder.glob("IXI-*.tar")):
         try:
@@ -79,23 +79,23 @@ def _ixi_archives(folder: Path) -> list[tuple[str, str, Scan]]:
                 members = sorted(archive.getnames())
         except (tarfile.TarError, OSError, EOFError) as error:
             raise UserError(f"{path} is damaged ({error}); download it again.") from error
-        scans += _ixi_scans((PurePosixPath(member).name, Scan(path, member)) for member in members)
+        scans += _ixi_scans((PurePosixPath(member).name, RawScan(path, member)) for member in members)
     return scans
 
 
-def _ixi_files(folder: Path) -> list[tuple[str, str, Scan]]:
-    return _ixi_scans((path.name, Scan(path)) for path in sorted(folder.rglob("IXI*.nii.gz")))
+def _ixi_files(folder: Path) -> list[tuple[str, str, RawScan]]:
+    return _ixi_scans((path.name, RawScan(path)) for path in sorted(folder.rglob("IXI*.nii.gz")))
 
 
-def _ixi_scans(files: Iterator[tuple[str, Scan]]) -> list[tuple[str, str, Scan]]:
+def _ixi_scans(files: Iterator[tuple[str, RawScan]]) -> list[tuple[str, str, RawScan]]:
     matches = ((_IXI_NAME.fullmatch(name), scan) for name, scan in files)
     return [(match[1], _IXI_MODALITIES[match[2]], scan) for match, scan in matches if match]
 
 
-def _named_files(folder: Path, modalities: list[str]) -> list[tuple[str, str, Scan]]:
+def _named_files(folder: Path, modalities: list[str]) -> list[tuple[str, str, RawScan]]:
     named, in_folders = [], []
     for modality in modalities:
-        named += [(name, modality, Scan(path)) for name, path in named_volumes(folder, modality).items()]
+        named += [(name, modality, RawScan(path)) for name, path in named_volumes(folder, modality).items()]
         paths = (path for each in VOLUME_ENDINGS for path in sorted(folder.glob(f"*/{modality}{each}")))
-        in_folders += [(path.parent.name, modality, Scan(path)) for path in paths]
+        in_folders += [(path.parent.name, modality, RawScan(path)) for path in paths]
     return named + in_folders

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from ..interface.events import ClassVolume
 
 HEADING = ("scan", "label", "name", "milliliters")
-_FORMULAS = ("=", "+", "-", "@")
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def volume_table(scans: Iterable[tuple[str, Sequence[ClassVolume]]]) -> str:
     """Return the table of named scans and their volumes."""
     text = io.StringIO()
     rows = [
-        (_plain(name), str(each.label), each.name, f"{each.milliliters:.3f}")
+        (plain_cell(name), str(each.label), each.name, f"{each.milliliters:.3f}")
         for name, volumes in scans
         for each in volumes
     ]
@@ -24,6 +24,6 @@ def volume_table(scans: Iterable[tuple[str, Sequence[ClassVolume]]]) -> str:
     return text.getvalue()
 
 
-def _plain(name: str) -> str:
-    """Return a name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name.startswith(_FORMULAS) else name
+def plain_cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(_FORMULAS) else text

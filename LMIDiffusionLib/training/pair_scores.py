@@ -37,7 +37,7 @@ class _Pair:
     target: Tensor
 
 
-class PairScores(Callback):
+class PairScoring(Callback):
     """Scores a few axial slices of pairs, translated in one step from noise, after every validation (PSNR, SSIM)."""
 
     def __init__(self, pairs: Path, path: Path, reading: DataOptions) -> None:

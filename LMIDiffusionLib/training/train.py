@@ -28,7 +28,7 @@ from .data.scans import TrainingScan
 from .data.tissue_order import tissues_from_dark
 from .lightning_module import ScoreTraining
 from .options import DataOptions, FitOptions, ModelOptions
-from .pair_scores import PairScores
+from .pair_scores import PairScoring
 from .record import training_record
 from .slice_batch import SliceBatch
 from .trainer import begin_training, fit_module, make_trainer, spread
@@ -70,7 +70,7 @@ def train(
     condition, start = condition_of_options(model), start_of(model)
     # Unusable input is found before anything is read or written.
     files = training_files(data, reading)
-    watching = [] if pairs is None else [PairScores(pairs, output / "scores.csv", reading)]
+    watching = [] if pairs is None else [PairScoring(pairs, output / "scores.csv", reading)]
     resume_from = begin_training(output, seed=fit.seed, resume=resume)
     shape = network_shape(model, condition, start)
     several = reading.finest_pixel_size < reading.pixel_size

@@ -9,12 +9,12 @@ import torch
 
 from ..errors import OutOfMemory, is_out_of_memory
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def in_batches(
-    indices: list[int], work: Callable[[list[int]], Result], *, size: int, device: torch.device
-) -> Iterator[tuple[list[int], Result]]:
+    indices: list[int], work: Callable[[list[int]], _Result], *, size: int, device: torch.device
+) -> Iterator[tuple[list[int], _Result]]:
     """Work on some indices at a time; halve the batch size whenever memory runs out.
 
     Args:

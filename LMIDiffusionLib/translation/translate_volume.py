@@ -21,7 +21,7 @@ from .translator import Translator
 
 
 @dataclass(frozen=True)
-class SliceBatch:
+class PlaneBatch:
     """Translated slices of a plane on the checkpoint's grid.
 
     Attributes:
@@ -102,7 +102,7 @@ def translate_slices(
     return RunningMoments(*(each * inside for each in vars(moments).values()))
 
 
-def _moments(source: SlicedVolume, part: PlaneSamples, batches: Iterator[SliceBatch]) -> RunningMoments:
+def _moments(source: SlicedVolume, part: PlaneSamples, batches: Iterator[PlaneBatch]) -> RunningMoments:
     """Compute moments on the volume's own pixels: a standard deviation cannot be resampled."""
     grid = source.grid
     count, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
@@ -123,7 +123,7 @@ def sample_batches(
     clock: Clock,
     *,
     on_progress: Callable[[Progress], None] = _ignore,
-) -> Iterator[SliceBatch]:
+) -> Iterator[PlaneBatch]:
     """Generate the samples of a plane in batches on the checkpoint's grid.
 
     Slices thinner than the checkpoint's pixels are wide are generated in some of the samples alone (`interleaving`).
@@ -159,4 +159,4 @@ def sample_batches(
     size = (options.batch_size or translator.batch_size) * interleaving.step
     for batch, images in in_batches(part.indices, work, size=size, device=translator.device):
         clock.finish()
-        yield SliceBatch(batch, images)
+        yield PlaneBatch(batch, images)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...model.checkpoint_file import StoredCheckpoint, check_sizes, check_types
+from ...model.checkpoint_file import StoredCheckpoint, check_limits, check_types
 from ...model.conditioning import sobel
 from ...translation.options import TranslationOptions
 from ...translation.sliced_volume import SlicedVolume
@@ -39,7 +39,7 @@ def build_generator(settings: dict[str, Any]) -> Generator:
     """Build the generator from a checkpoint's settings."""
     shape = StyleGANSettings(channels=tuple(settings["channels"]), latent=settings["latent"])
     check_types(shape)
-    check_sizes(levels=len(shape.channels))
+    check_limits(levels=len(shape.channels))
     return Generator(shape)
 
 

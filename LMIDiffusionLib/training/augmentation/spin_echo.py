@@ -14,7 +14,7 @@ from torch import Tensor
 from .random_streams import Draws
 
 # T1 and T2 in milliseconds, and proton density relative to water's.
-TISSUES: dict[str, tuple[float, float, float]] = {
+RELAXATION: dict[str, tuple[float, float, float]] = {
     "ventricles": (4000, 1800, 1.0),
     "other fluid": (3800, 1200, 1.0),
     "cortex": (1250, 95, 0.85),
@@ -34,14 +34,14 @@ TISSUES: dict[str, tuple[float, float, float]] = {
     "fat": (330, 110, 0.95),
 }
 """Relaxation of the anatomical classes; those outside the brain hold several tissues each."""
-_FLUID = list(TISSUES).index("ventricles")
+_FLUID = list(RELAXATION).index("ventricles")
 # Classes of mixed tissue, whose T2 and density vary more.
-_MIXED = [list(TISSUES).index(name) for name in ("dim", "muscle", "bright", "fat")]
+_MIXED = [list(RELAXATION).index(name) for name in ("dim", "muscle", "bright", "fat")]
 _MIXED_RANGES = ((0.6, 0.6), (1.5, 1.2))
 _FAT_CONTENT = {"bright": 0.5, "fat": 1.0}
 _SATURATED_SHARE = 0.3
-_CORTEX = list(TISSUES).index("cortex")
-_FLUIDS = [_FLUID, list(TISSUES).index("other fluid")]
+_CORTEX = list(RELAXATION).index("cortex")
+_FLUIDS = [_FLUID, list(RELAXATION).index("other fluid")]
 _SHORT_ECHO, _LONG_REPETITION = 45.0, 1500.0  # milliseconds
 _TUNED_SHARE, _DIFFERENCE = 0.5, 0.06
 
@@ -71,7 +71,7 @@ PROTOCOLS = {
 
 
 def spin_echo_levels(images: Tensor, draws: Draws) -> Tensor:
-    """Draw a spin echo for each of the slices (B, 1, H, W); return the intensities (B, T) in [0, 1] of `TISSUES`."""
+    """Draw a spin echo for each of the slices (B, 1, H, W); return the intensities (B, T) in [0, 1] of `RELAXATION`."""
     t1, t2, density = _tissues(images, draws)
     repetition, echo, inverts = _timing(images, draws)
     off_null = 0.88 + 0.24 * draws.uniform(images, 1)
@@ -112,10 +112,10 @@ def _timing(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
 
 def _tissues(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """Draw T1, T2 and density (B, T) as they may be in one person and field."""
-    t1, t2, density = images.new_tensor(list(TISSUES.values())).t()
+    t1, t2, density = images.new_tensor(list(RELAXATION.values())).t()
     field, rate = draws.uniform(images, 2).split(1, 1)
-    spread = draws.normal(images, 3, len(TISSUES))
-    wide = images.new_ones(len(images), 2, len(TISSUES))
+    spread = draws.normal(images, 3, len(RELAXATION))
+    wide = images.new_ones(len(images), 2, len(RELAXATION))
     least, most = images.new_tensor(_MIXED_RANGES)[:, :, None]
     wide[:, :, _MIXED] = torch.lerp(least, most, draws.uniform(images, 2, len(_MIXED)))
     return (
@@ -127,7 +127,7 @@ def _tissues(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
 
 def _fat_saturation(images: Tensor, draws: Draws) -> Tensor:
     """Return the share (B, T) of the tissues' signal that fat suppression, used in some copies, leaves."""
-    content = images.new_tensor([_FAT_CONTENT.get(name, 0.0) for name in TISSUES])
+    content = images.new_tensor([_FAT_CONTENT.get(name, 0.0) for name in RELAXATION])
     chance, left = draws.uniform(images, 2).split(1, 1)
     left = torch.where(chance < _SATURATED_SHARE, 0.05 + 0.45 * left, 1.0)
     return 1 - content * (1 - left)

@@ -26,7 +26,7 @@ from LMIDiffusionLib.preparation.alignment import Alignment, tissues_on
 from LMIDiffusionLib.preparation.alignment_picture import draw_alignment
 from LMIDiffusionLib.preparation.images import to_image, with_right_angles
 from LMIDiffusionLib.preparation.registration import Registration, register
-from LMIDiffusionLib.preparation.scans import Scan, find_scans
+from LMIDiffusionLib.preparation.scans import RawScan, find_scans
 from LMIDiffusionLib.training.data.dataset import find_subjects
 
 
@@ -256,9 +256,9 @@ def test_labels_stored_with_a_scale_factor_give_the_same_tissues(tmp_path: Path)
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     nib.save(nib.Nifti1Image(rois.astype(float), labels.affine, header), tmp_path / "labels.nii.gz")
-    tissues, _ = tissues_on(target, Scan(tmp_path / "labels.nii.gz"))
+    tissues, _ = tissues_on(target, RawScan(tmp_path / "labels.nii.gz"))
     write_volume(tmp_path / "whole.nii.gz", labels.with_array(rois.astype(np.int16)))
-    expected, _ = tissues_on(target, Scan(tmp_path / "whole.nii.gz"))
+    expected, _ = tissues_on(target, RawScan(tmp_path / "whole.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(tissues), sitk.GetArrayFromImage(expected))
     cut = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labels.nii.gz"), sitk.sitkUInt16))
     assert not np.isin(cut, [0, 51, 207, 95]).all(), "the file shows nothing"

@@ -16,7 +16,7 @@ from LMIDiffusionLib.training.augmentation.intensity_curves import ToneCurves
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.augmentation.scanner_artifacts import Scanner
 from LMIDiffusionLib.training.augmentation.spatial import Geometry
-from LMIDiffusionLib.training.augmentation.spin_echo import PROTOCOLS, TISSUES, null_time, spin_echo_levels
+from LMIDiffusionLib.training.augmentation.spin_echo import PROTOCOLS, RELAXATION, null_time, spin_echo_levels
 from LMIDiffusionLib.training.slice_batch import SliceBatch
 
 _CORTEX, _WHITE, _THALAMUS = (CLASSES.index(name) for name in ("cortex", "white matter", "thalamus"))
@@ -332,7 +332,7 @@ class TestSpinEchoes:
         monkeypatch.setattr(spin_echo, "PROTOCOLS", {"one": PROTOCOLS[request.param]._replace(share=1)})
         copies = spin_echo_levels(torch.zeros(200, 1, 4, 4), _draws())
         assert copies.min() >= 0 and copies.max() <= 1
-        return dict(zip(TISSUES, copies.unbind(1), strict=True))
+        return dict(zip(RELAXATION, copies.unbind(1), strict=True))
 
     @pytest.mark.parametrize("levels", ["PDw", "T2w"], indirect=True)
     def test_gray_matter_is_brighter_than_white_where_proton_density_or_t2_counts(
@@ -372,7 +372,7 @@ class TestSpinEchoes:
         torch.testing.assert_close(after, torch.zeros(2), atol=1e-6, rtol=0)
 
     def test_every_class_of_the_anatomy_has_its_relaxation(self) -> None:
-        assert tuple(TISSUES) == CLASSES[1 : 1 + len(TISSUES)]
+        assert tuple(RELAXATION) == CLASSES[1 : 1 + len(RELAXATION)]
 
 
 class TestAugmentation:

@@ -1,6 +1,8 @@
+import contextlib
 import dataclasses
 import hashlib
 import inspect
+import io
 import json
 import os
 import re
@@ -63,12 +65,23 @@ def _environment() -> dict[str, str]:
 
 
 def _train(data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Train in this process: starting another one takes longer than these trainings."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(["train", str(data), "--output", str(output), *_TINY, *more])
+    status = ended.value.code
+    assert status is None or isinstance(status, int)
+    return subprocess.CompletedProcess([], status or 0, out.getvalue(), err.getvalue())
+
+
+def _train_alone(data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own, which may start others, be stopped, or print by itself."""
     command = [*_TRAIN, str(data), "--output", str(output), *_TINY, *more]
     return subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
 
 
 def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
-    whole = _train(data, tmp_path / "whole")
+    whole = _train_alone(data, tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     command = [*_TRAIN, str(data), "--output", str(tmp_path / "killed"), *_TINY]
     process = subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -79,7 +92,7 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not exported.exists()
-    resumed = _train(data, tmp_path / "killed", "--resume")
+    resumed = _train_alone(data, tmp_path / "killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     expected, found = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "killed"))
     assert expected.keys() == found.keys()
@@ -94,8 +107,9 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
 
 
 def test_two_processes_train_the_model_of_one(data: Path, tmp_path: Path) -> None:
-    one = _train(data, tmp_path / "one", "--precision", "32", "--steps", "6", "--batch-size", "4")
-    two = _train(data, tmp_path / "two", "--precision", "32", "--steps", "6", "--batch-size", "2", "--devices", "2")
+    more = ["--precision", "32", "--steps", "6"]
+    one = _train_alone(data, tmp_path / "one", *more, "--batch-size", "4")
+    two = _train_alone(data, tmp_path / "two", *more, "--batch-size", "2", "--devices", "2")
     assert one.returncode == two.returncode == 0, one.stderr + two.stderr
     assert one.stderr == two.stderr == "", "others' remarks reach the user"
     assert not re.search("GPU|TPU|Tip|Warning", one.stdout + two.stdout)
