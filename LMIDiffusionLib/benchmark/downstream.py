@@ -31,16 +31,15 @@ from ..images.masks import read_labels
 from ..images.normalization import to_unit_scale
 from ..images.volume import read_volume, write_volume
 from ..interface.events import failure
-from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
-from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.checkpoint import Checkpoint
 from ..model.devices import select_device
 from ..runs.run_directory import open_work_folder
-from ..translation.options import TranslationOptions
 from ..translation.scan_pipeline import ScanSettings, translate_scan
+from .comparison import ComparisonOptions
 from .ground_truth import read_tissues
 from .pairs import Pair
 from .people import headline_pairs
-from .registry import OURS, NamedMethod, Setup, find_method
+from .registry import NamedMethod
 from .tables import BenchmarkReport, markdown
 
 SOURCE = "source"
@@ -49,28 +48,16 @@ _INPUT, _OUTPUT = "{input}", "{output}"
 _EXCERPT_LENGTH = 200
 
 
-@dataclass(frozen=True)
-class DownstreamOptions:
+@dataclass(frozen=True, kw_only=True)
+class DownstreamOptions(ComparisonOptions):
     """Choices of `lmidiffusion benchmark downstream`; its `--help` explains them."""
 
-    pairs: list[Pair]
-    output: Path
     tool: str
-    methods: list[str] = dataclasses.field(default_factory=lambda: [OURS])
-    checkpoint: str = DEFAULT_CHECKPOINT
-    target_scans: Path | None = None
-    device: str = "auto"
-    translation: TranslationOptions = TranslationOptions()
 
     def settings(self) -> dict[str, Any]:
-        """Return the choices that change the results."""
-        return {
-            "pairs": [[str(path.resolve()) for path in (pair.source, pair.target)] for pair in self.pairs],
-            "tool": self.tool,
-            "checkpoint": checkpoint_hash(self.checkpoint),
-            "target_scans": str(self.target_scans and self.target_scans.resolve()),
-            "translation": dataclasses.asdict(self.translation),
-        }
+        """Return the choices that change the results, as plain JSON types."""
+        pairs = [[str(path.resolve()) for path in (pair.source, pair.target)] for pair in self.pairs]
+        return {**super().settings(), "pairs": pairs, "tool": self.tool}
 
 
 @dataclass(frozen=True)
@@ -91,9 +78,7 @@ def run_downstream_benchmark(options: DownstreamOptions) -> BenchmarkReport:
     """
     tool = Tool.from_template(options.tool)
     device = select_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint)
-    setup = Setup(checkpoint, options.translation, options.target_scans)
-    methods = [find_method(name, setup) for name in options.methods]
+    checkpoint, methods = options.load()
     open_work_folder(options.output, options.settings())
     comparison = _Comparison(options.output, tool, methods, checkpoint, device)
     for number, pair in enumerate(tqdm(options.pairs, unit="pair", disable=None)):

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from ..images.files import check_output
-from ..interface.resources import DEFAULT_CHECKPOINT
-from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.checkpoint import Checkpoint
 from ..model.devices import select_device
-from ..translation.options import TranslationOptions
+from .comparison import ComparisonOptions
 from .comparison_sheet import Row, comparison_rows, save_sheet
 from .loaded_pair import LoadedPair
 from .pairs import Pair
-from .registry import NamedMethod, Setup, find_method
+from .registry import NamedMethod
 
 
-@dataclass(frozen=True)
-class FigureOptions:
+@dataclass(frozen=True, kw_only=True)
+class FigureOptions(ComparisonOptions):
     """Choices of `lmidiffusion benchmark figure`; its `--help` explains them."""
 
-    pairs: list[Pair]
-    output: Path
-    methods: list[str]
-    checkpoint: str = DEFAULT_CHECKPOINT
-    target_scans: Path | None = None
-    device: str = "auto"
     overwrite: bool = False
-    translation: TranslationOptions = TranslationOptions()
 
 
 def draw_figure(options: FigureOptions) -> None:
@@ -41,9 +32,7 @@ def draw_figure(options: FigureOptions) -> None:
     """
     check_output(options.output, overwrite=options.overwrite, endings=(".png", ".webp"))
     device = select_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint)
-    setup = Setup(checkpoint, options.translation, options.target_scans)
-    methods = [find_method(name, setup) for name in options.methods]
+    checkpoint, methods = options.load()
     rows: list[Row] = []
     for pair in tqdm(options.pairs, unit="pair", disable=None):
         rows += _rows(pair, methods, checkpoint, device)

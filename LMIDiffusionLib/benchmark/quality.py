@@ -6,7 +6,6 @@ jobs. Jobs are distributed over devices and nodes. A job that fails is reported,
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from collections.abc import Sequence
@@ -23,17 +22,16 @@ from ..baselines.oracles import NoLabelsError
 from ..errors import UserError
 from ..images.files import atomic_path
 from ..interface.progress import Progress
-from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
-from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.checkpoint import Checkpoint
 from ..model.devices import select_device
 from ..runs.distributed import check_shared_device, failures_kept, kept_failure, launch, share
 from ..runs.run_directory import open_work_folder
-from ..translation.options import TranslationOptions
+from .comparison import ComparisonOptions
 from .comparison_sheet import save_comparison, save_curve, save_worst_cases
 from .loaded_pair import LoadedPair
 from .pairs import Pair
 from .people import methods_of
-from .registry import OURS, NamedMethod, Setup, find_method
+from .registry import OURS, NamedMethod
 from .scores import PairScores, score_slices
 from .tables import BenchmarkReport, format_tables, write_people, write_scans, write_slices
 
@@ -41,31 +39,18 @@ from .tables import BenchmarkReport, format_tables, write_people, write_scans, w
 _VERSION = 2
 
 
-@dataclass(frozen=True)
-class QualityOptions:
+@dataclass(frozen=True, kw_only=True)
+class QualityOptions(ComparisonOptions):
     """Choices of `lmidiffusion benchmark quality`; its `--help` explains them."""
 
-    pairs: list[Pair]
-    output: Path
-    methods: list[str]
-    checkpoint: str = DEFAULT_CHECKPOINT
-    target_scans: Path | None = None
     every: int = 1
-    device: str = "auto"
     devices: str = "auto"
     nodes: int = 1
-    translation: TranslationOptions = TranslationOptions()
 
     def settings(self) -> dict[str, Any]:
-        """Return the choices that change the scores."""
-        return {
-            "version": _VERSION,
-            "pairs": [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs],
-            "checkpoint": checkpoint_hash(self.checkpoint),
-            "target_scans": str(self.target_scans and self.target_scans.resolve()),
-            "every": self.every,
-            "translation": dataclasses.asdict(self.translation),
-        }
+        """Return the choices that change the scores, as plain JSON types."""
+        pairs = [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs]
+        return {**super().settings(), "version": _VERSION, "pairs": pairs, "every": self.every}
 
 
 def run_quality_benchmark(options: QualityOptions) -> BenchmarkReport | None:
@@ -79,9 +64,7 @@ def run_quality_benchmark(options: QualityOptions) -> BenchmarkReport | None:
     """
     check_shared_device(options.device)
     select_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint)
-    setup = Setup(checkpoint, options.translation, options.target_scans)
-    methods = [find_method(name, setup) for name in options.methods]
+    checkpoint, methods = options.load()
     open_work_folder(options.output, options.settings())
     jobs = [Job(index, pair, method, options) for index, pair in enumerate(options.pairs) for method in methods]
     fabric = launch(options.device, devices=options.devices, nodes=options.nodes)

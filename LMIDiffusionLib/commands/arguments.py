@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError
 from ..interface.presets import DEFAULT_PRESET, PRESETS
 from ..interface.resources import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
+    from ..benchmark.comparison import ComparisonOptions
     from ..benchmark.tables import BenchmarkReport
     from ..translation.options import TranslationOptions
+
+_Comparison = TypeVar("_Comparison", bound="ComparisonOptions")
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -77,6 +81,21 @@ def add_methods(parser: argparse.ArgumentParser, *, methods: list[str]) -> argpa
     )
     parser.add_argument("--target-scans", type=Path, help="folder of target-modality scans for histogram-matching")
     return add_sampling(parser)
+
+
+def comparison(kind: type[_Comparison], parsed: argparse.Namespace) -> tuple[_Comparison, list[str]]:
+    """Return the options of a comparison, and a sentence about each unusable row of the list of pairs."""
+    from ..benchmark.pairs import read_pairs
+
+    listed = read_pairs(parsed.pairs)
+    own = {**fields_of(kind, parsed), "pairs": listed.pairs, "translation": sampling(parsed)}
+    return kind(**own), listed.problems
+
+
+def fields_of(kind: type, parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return the values on the command line of the fields of a dataclass."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in vars(parsed).items() if name in names}
 
 
 def print_report(report: BenchmarkReport | None, problems: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments import add_comparison, print_report, sampling
+from ..arguments import add_comparison, comparison, print_report
 
 SUMMARY = "Compare a segmentation tool's labels on sources and translations with its labels on true targets."
 EXAMPLE = 'lmidiffusion benchmark downstream pairs.csv --output dice --tool "python segment.py {input} {output}"'
@@ -22,17 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ...benchmark.downstream import DownstreamOptions, run_downstream_benchmark
-    from ...benchmark.pairs import read_pairs
 
-    listed = read_pairs(parsed.pairs)
-    options = DownstreamOptions(
-        pairs=listed.pairs,
-        output=parsed.output,
-        tool=parsed.tool,
-        methods=parsed.methods,
-        checkpoint=parsed.checkpoint,
-        target_scans=parsed.target_scans,
-        device=parsed.device,
-        translation=sampling(parsed),
-    )
-    print_report(run_downstream_benchmark(options), listed.problems)
+    options, problems = comparison(DownstreamOptions, parsed)
+    print_report(run_downstream_benchmark(options), problems)

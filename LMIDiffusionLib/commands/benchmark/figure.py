@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..arguments import add_methods, sampling
+from ..arguments import add_methods, comparison
 
 SUMMARY = "Draw the middle slice of every pair by several methods, with close-ups and classes."
 EXAMPLE = "lmidiffusion benchmark figure pairs.csv --output figure.png"
@@ -19,21 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ...benchmark.figure import FigureOptions, draw_figure
-    from ...benchmark.pairs import read_pairs
     from ...errors import UserError
 
-    listed = read_pairs(parsed.pairs)
-    if listed.problems:
-        raise UserError("\n".join(listed.problems))
-    options = FigureOptions(
-        pairs=listed.pairs,
-        output=parsed.output,
-        methods=parsed.methods,
-        checkpoint=parsed.checkpoint,
-        target_scans=parsed.target_scans,
-        device=parsed.device,
-        overwrite=parsed.overwrite,
-        translation=sampling(parsed),
-    )
+    options, problems = comparison(FigureOptions, parsed)
+    if problems:
+        raise UserError("\n".join(problems))
     draw_figure(options)
     print(f"Wrote {parsed.output}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments import add_comparison, add_spread, positive, print_report, sampling
+from ..arguments import add_comparison, add_spread, comparison, positive, print_report
 
 SUMMARY = "Score several methods on the same slices."
 EXAMPLE = "lmidiffusion benchmark quality pairs.csv --output scores --every 4"
@@ -17,20 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ...benchmark.pairs import read_pairs
     from ...benchmark.quality import QualityOptions, run_quality_benchmark
 
-    listed = read_pairs(parsed.pairs)
-    options = QualityOptions(
-        pairs=listed.pairs,
-        output=parsed.output,
-        methods=parsed.methods,
-        checkpoint=parsed.checkpoint,
-        target_scans=parsed.target_scans,
-        every=parsed.every,
-        device=parsed.device,
-        devices=parsed.devices,
-        nodes=parsed.nodes,
-        translation=sampling(parsed),
-    )
-    print_report(run_quality_benchmark(options), listed.problems)
+    options, problems = comparison(QualityOptions, parsed)
+    print_report(run_quality_benchmark(options), problems)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ...images.planes import PLANES
 from ...training.options import DataOptions, Description, FitOptions, ModelOptions
-from ..arguments import add_spread, positive, positive_real
+from ..arguments import add_spread, fields_of, positive, positive_real
 
 _Options = TypeVar("_Options", DataOptions, ModelOptions, FitOptions)
 
@@ -141,6 +140,5 @@ def described(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _values(kind: type, parsed: argparse.Namespace) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(kind)}
-    given = {name: value for name, value in vars(parsed).items() if name in names}
+    given = fields_of(kind, parsed)
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}

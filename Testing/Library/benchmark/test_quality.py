@@ -16,6 +16,7 @@ import pytest
 import torch
 from drawing import samples_in_plane
 from PIL import Image
+from running import run_here
 
 from LMIDiffusionLib.baselines import SDEdit
 from LMIDiffusionLib.benchmark import metrics
@@ -214,7 +215,7 @@ def test_bad_rows_are_reported_after_the_tables_with_exit_status_2(
 ) -> None:
     with pairs.open("a") as file:
         file.write(f"{tmp_path / 'lost.nii'},{T1W}\n")
-    done = lmidiffusion(
+    done = run_here(
         *("evaluate", pairs, "--output", tmp_path / "out", "--methods", "identity"),
         *("--checkpoint", checkpoint, "--every", EVERY, "--device", "cpu"),
     )

@@ -1,4 +1,4 @@
-"""The commands as a user types them, in processes of their own."""
+"""The commands as a user types them."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from running import run_here
 
 from LMIDiffusionLib.cli import COMMANDS, parser_for
 from LMIDiffusionLib.images.volume import read_volume
@@ -42,7 +43,8 @@ def _command(arguments: Sequence[object]) -> list[str]:
     return [sys.executable, "-m", "LMIDiffusionLib", *map(str, arguments)]
 
 
-def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+def _run_alone(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as a shell does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(_command(arguments), capture_output=True, text=True, check=False, env=environment)
 
@@ -59,7 +61,7 @@ def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_vol
     tmp_path: Path, model: Path
 ) -> None:
     outputs = {name: tmp_path / f"{name}.nii.gz" for name in ("t1w", "labels", "spread")}
-    done = _run(
+    done = _run_alone(
         *("translate", _SCAN, outputs["t1w"], "--segmentation", outputs["labels"], "--mask", _TISSUE),
         *("--uncertainty", outputs["spread"], "--checkpoint", model, *_FAST, "--samples", "2"),
     )
@@ -82,7 +84,7 @@ def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_vol
 
 def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path, model: Path) -> None:
     output, labels = tmp_path / "t1w.nii", tmp_path / "labels.nii"
-    done = _run(
+    done = run_here(
         "translate",
         _SCAN,
         output,
@@ -109,7 +111,7 @@ def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path, model: Pat
 
 
 def test_info_describes_a_checkpoint(model: Path) -> None:
-    done = _run("info", model)
+    done = run_here("info", model)
     assert done.returncode == 0
     for text in ("T1w", "pixel size", "CC0", "random weights", "training steps", "sigma_max"):
         assert text in done.stdout
@@ -183,7 +185,7 @@ def test_every_bad_input_gets_one_sentence_and_exit_2_and_leaves_nothing(
     cases = {text: case for text, case in _bad_inputs(tmp_path, volume, model).items() if not (cuda and "cuda" in text)}
     before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
     for text, arguments in cases.items():
-        done = _run("translate", *arguments, *([] if "--checkpoint" in arguments else ["--checkpoint", model]))
+        done = run_here("translate", *arguments, *([] if "--checkpoint" in arguments else ["--checkpoint", model]))
         message = done.stderr.strip().splitlines()[-1]
         assert done.returncode == 2, (text, done.stderr)
         assert text in message
@@ -192,7 +194,7 @@ def test_every_bad_input_gets_one_sentence_and_exit_2_and_leaves_nothing(
 
 
 def test_errors_are_events_too(tmp_path: Path) -> None:
-    done = _run("translate", tmp_path / "missing.nii.gz", tmp_path / "new.nii.gz", "--events")
+    done = _run_alone("translate", tmp_path / "missing.nii.gz", tmp_path / "new.nii.gz", "--events")
     assert done.returncode == 2
     event = parse(done.stdout.splitlines()[-1])
     assert isinstance(event, Error)
@@ -203,9 +205,9 @@ def test_errors_are_events_too(tmp_path: Path) -> None:
 def test_an_existing_output_is_replaced_only_on_request(tmp_path: Path, volume: Path, model: Path) -> None:
     output = tmp_path / "out.nii.gz"
     output.write_text("precious")
-    assert _run("translate", volume, output, "--checkpoint", model, *_FAST).returncode == 2
+    assert run_here("translate", volume, output, "--checkpoint", model, *_FAST).returncode == 2
     assert output.read_text() == "precious"
-    assert _run("translate", volume, output, "--overwrite", "--checkpoint", model, *_FAST).returncode == 0
+    assert run_here("translate", volume, output, "--overwrite", "--checkpoint", model, *_FAST).returncode == 0
     assert _load(output).shape == _load(volume).shape
 
 

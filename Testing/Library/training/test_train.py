@@ -1,8 +1,6 @@
-import contextlib
 import dataclasses
 import hashlib
 import inspect
-import io
 import json
 import os
 import re
@@ -16,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from running import run_here
 from safetensors.torch import load_file
 
 from LMIDiffusionLib.cli import main
@@ -65,13 +64,7 @@ def _environment() -> dict[str, str]:
 
 
 def _train(data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """Train in this process: starting another one takes longer than these trainings."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(["train", str(data), "--output", str(output), *_TINY, *more])
-    status = ended.value.code
-    assert status is None or isinstance(status, int)
-    return subprocess.CompletedProcess([], status or 0, out.getvalue(), err.getvalue())
+    return run_here("train", data, "--output", output, *_TINY, *more)
 
 
 def _train_alone(data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
