@@ -267,7 +267,7 @@ def find_method(name: str, setup: Setup) -> NamedMethod:
     found = [each for each in METHODS if plain == each or plain.startswith(f"{each}-")]
     base = max(found, key=len, default="")
     if not base or (plain != base and not METHODS[base].setting):
-        raise UserError(f"There is no method {name}; choose of {method_forms()}.")
+        raise UserError(f"There is no method {name}; choose from {method_forms()}.")
     kind, setting = METHODS[base], plain[len(base) + 1 :]
     weights = _baseline(base, other, setup) if kind.trained else _weights(other if at else None, setup)
 

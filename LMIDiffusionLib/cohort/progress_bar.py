@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tqdm import tqdm
 
 _INTERVAL = 1.0  # seconds
-# Largest share of the time that is spent looking.
+# Largest share of the time that is spent on looking for finished scans.
 _EFFORT = 0.05
 
 

@@ -51,7 +51,7 @@ _FLUIDS = tuple(CLASSES.index(name) for name in ("ventricles", "other fluid", "d
 _GRAYS = tuple(CLASSES.index(name) for name in ("cortex", "gray in the brain"))
 _FOLDED = tuple(CLASSES.index(name) for name in ("cortex", "cerebellar gray matter"))
 _WHITES = tuple(CLASSES.index(name) for name in ("white matter", "bright in the brain"))
-# As bright as one another where there is no shading.
+# Classes that are equally bright without shading.
 _UNIFORM = (*_WHITES, CLASSES.index("cerebellar white matter"))
 _OUTER = tuple(CLASSES.index(name) for name in OUTER_CLASSES)
 _SCALP, _SCALP_SEAM = (2.0, 6.0), 4.0  # depth under the skin, and how fast the scalp's gain ends, in millimeters

@@ -45,7 +45,7 @@ class DataOptions:
             check_planes(self.planes)
         except ValueError:
             raise UserError(
-                f"The planes cannot be {' '.join(self.planes)}; give of {', '.join(PLANES)} axial first, and each once."
+                f"The planes cannot be {' '.join(self.planes)}; give {', '.join(PLANES)} or some of them, axial first."
             ) from None
         if not 0 < self.finest_pixel_size <= self.pixel_size:
             raise UserError(

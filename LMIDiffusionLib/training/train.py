@@ -162,7 +162,7 @@ def _module(
 def _statistics(scans: list[TrainingScan], reading: DataOptions, *, stride: int) -> SliceBatch:
     """Return some unchanged slices of the scans on the largest pixels."""
     sizes = (reading.pixel_size, reading.pixel_size)
-    # However many processes share the training's batches, they find the same.
+    # The same for any number of processes that share the training.
     mix = BatchMix(stride=stride)
     batches = CutBatches([scan for scan in scans if scan.images is not None], sizes, mix, seed=0)
     side = round(FIELD / reading.pixel_size)

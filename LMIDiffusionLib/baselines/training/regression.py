@@ -46,7 +46,7 @@ def train_regression(
     """
     condition = condition_of_options(model)
     if "cross" in condition.maps:
-        raise UserError(f"A regression has no noisy slice for the map cross; choose of {', '.join(SOURCE_MAPS)}.")
+        raise UserError(f"A regression has no noisy slice for the map cross; choose from {', '.join(SOURCE_MAPS)}.")
     start = start_of(model)
     resume_from = begin_training(output, seed=fit.seed, resume=resume)
     shape = network_shape(model, condition, start)

@@ -108,7 +108,7 @@ class StyleGANTraining(BaselineTraining):
         loss = functional.softplus(-real_logits).mean() + functional.softplus(drawn_logits).mean()
         if step % _R1_INTERVAL:
             return loss
-        # By the augmented images: the augmentation itself has no second derivative.
+        # With respect to the augmented images: the augmentation itself has no second derivative.
         weight = _R1_WEIGHT * real[0].numel() / len(real)
         return loss + _R1_INTERVAL * weight * r1_penalty(self.discriminator, changed)
 

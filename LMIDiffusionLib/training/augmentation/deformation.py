@@ -13,13 +13,13 @@ from ...model.score_network import WIDEST_PIXELS
 from ..anatomy import CLASSES
 from .random_streams import Draws
 
-# Not what is dark in a brain without labels, where cortex beside a sulcus is dark too.
+# Labeled fluid alone: without labels, cortex beside a sulcus is dark too.
 _FLUIDS = ("ventricles", "other fluid")
 _VENTRICLES_SHARE = 0.75
 _LEAST_FLUID = 12  # pixels
 _BENDING_POINTS = 6
 _SMOOTHING = 5  # pixels of 2 mm, twice
-# A stronger pull along the slopes of fluid so smoothed would fold slices over.
+# A stronger pull along these smoothed slopes of fluid would fold slices over.
 _STRONGEST_PULL = 12.0
 
 

@@ -45,7 +45,7 @@ class Scanner:
 
     def _gain(self, images: Tensor, draws: Draws) -> Tensor:
         chance, amount = draws.uniform(images, 2, 1, 1).split(1, 1)
-        # About the voxels that `head_mask` takes, whose median the unit scale puts at 0.5, with or without air about.
+        # About the voxels of `head_mask`, whose median the unit scale puts at 0.5, with or without air around.
         tissue = images > _AIR
         means = (images * tissue).sum((1, 2, 3), keepdim=True) / tissue.sum((1, 2, 3), keepdim=True).clamp(min=1)
         heads = torch.where(tissue & (images > means / 2), images, torch.nan).flatten(1)

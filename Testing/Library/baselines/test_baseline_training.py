@@ -198,7 +198,7 @@ class TestRegression:
         torch.testing.assert_close(network(own), factor * score)
 
     def test_a_map_that_needs_a_noisy_slice_is_refused(self, scans: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="choose of self, sobel, intensity"):
+        with pytest.raises(UserError, match="choose from self, sobel, intensity"):
             train_regression(scans, tmp_path / "out", model=ModelOptions(maps=("self", "cross")))
         assert not (tmp_path / "out").exists()
 
