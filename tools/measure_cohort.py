@@ -1,7 +1,8 @@
-"""Speed of `translate-cohort` beside a loop over `translate`, and its memory over many scans.
+"""Speed of `translate-cohort` beside a loop over `translate`, its memory over many scans, and the cost of its plan.
 
 python tools/measure_cohort.py speed SCAN SCAN ... [--devices N]
 python tools/measure_cohort.py memory [--scans 200]
+python tools/measure_cohort.py plan [--scans 100000]
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ from LMIDiffusionLib.jobs.demo import sample_scan
 
 _COMMAND = [sys.executable, "-m", "LMIDiffusionLib"]
 _OPTIONS = ["--device", "cpu"]
+# In a small process of its own: Linux counts the memory of the process that starts another to the latter.
+_METER = """
+import resource, subprocess, sys, time
+start = time.monotonic()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+seconds = time.monotonic() - start
+print(f"{seconds:.1f} s, computing {used.ru_utime + used.ru_stime:.1f} s, at most {used.ru_maxrss * 1024 / 1e6:.0f} MB")
+"""
 
 
 def main() -> None:
@@ -35,8 +45,23 @@ def main() -> None:
     memory = parts.add_parser("memory")
     memory.add_argument("--scans", type=int, default=200)
     memory.set_defaults(run=lambda parsed: measure_memory(parsed.scans))
+    plan = parts.add_parser("plan")
+    plan.add_argument("--scans", type=int, default=100_000)
+    plan.set_defaults(run=lambda parsed: measure_plan(parsed.scans))
     parsed = parser.parse_args()
     parsed.run(parsed)
+
+
+def measure_plan(count: int) -> None:
+    """Print time and memory of `--dry-run` over a tree of empty files, 100 in a folder."""
+    with tempfile.TemporaryDirectory() as place:
+        for number in range(count):
+            folder = Path(place, "scans", f"sub-{number // 100:05}")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"sub-{number // 100:05}_run-{number % 100:02}_T2w.nii.gz").touch()
+        command = [*_COMMAND, "translate-cohort", str(Path(place, "scans")), str(Path(place, "results")), "--dry-run"]
+        done = subprocess.run([sys.executable, "-c", _METER, *command], check=True, capture_output=True, text=True)
+    print(f"{count} scans: {done.stdout}", end="")
 
 
 def measure_speed(scans: list[Path], devices: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .run import CohortOptions
 from .scans import Outputs
+from .settings import CohortOptions
 from .sidecar import State, state
 
 _PLANS = {

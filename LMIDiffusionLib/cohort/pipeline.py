@@ -91,7 +91,7 @@ class Pipeline:
             if outputs.failure.exists() or state(outputs, self._record) is not State.MISSING:
                 self._claims.give_back(claim)
                 return None
-            files = tuple(fingerprint(path) for path in (scan.source, scan.mask) if path is not None)
+            files = _fingerprints(scan)
             prepared = prepare_scan(scan.source, self._settings.for_scan(self._checkpoint, mask=scan.mask))
             return _Prepared(claim, files, prepared)
         return None
@@ -141,6 +141,14 @@ class Pipeline:
         except Exception as error:
             keep_failure(outputs, failure_text(_without_advice(error), outputs.shown), claim.token)
             self._claims.give_back(claim)
+
+
+def _fingerprints(scan: Scan) -> tuple[dict[str, Any], ...]:
+    """Fingerprints of source and mask; none where one cannot be read, of which reading it tells more."""
+    try:
+        return tuple(fingerprint(path) for path in (scan.source, scan.mask) if path is not None)
+    except OSError:
+        return ()
 
 
 def keep_failure(outputs: Outputs, text: str, token: str) -> None:

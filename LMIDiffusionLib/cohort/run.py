@@ -20,33 +20,19 @@ from ..runs.claims import Claim, Claims
 from ..runs.distributed import check_shared_device, end_with_parent, kept_failure, launch, share
 from ..segmentation.volume_table import HEADING, plain_cell, volume_table
 from .bids import DERIVATIVES_TEXTS, check_derivatives, derivatives_files, is_derivatives
-from .inputs import Cohort
 from .isolation import IsolatedWork
 from .output_folder import begins_with, lies_below, open_output, remove_temporaries, replaced
 from .pipeline import Pipeline
 from .progress_bar import progress_bar
 from .qc_page import PAGE_TITLE, qc_page
 from .scans import FAILURES, PAGE, VOLUMES, Outputs
-from .settings import CohortSettings
+from .settings import CohortOptions
 from .sidecar import State, is_readable, read_summary, state
 
 _WHOLE = ""
 """Name under which files of the whole cohort are claimed."""
 # Texts at the start of files of the whole cohort, by which they are recognized.
 _OWN_TEXTS = {PAGE: PAGE_TITLE, FAILURES: "scan,reason", VOLUMES: ",".join(HEADING), **DERIVATIVES_TEXTS}
-
-
-@dataclass(frozen=True)
-class CohortOptions:
-    """Options of the command; see `lmidiffusion translate-cohort --help`."""
-
-    cohort: Cohort
-    output: Path
-    settings: CohortSettings = CohortSettings()
-    device: str = "auto"
-    devices: str = "auto"
-    nodes: int = 1
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
-"""Settings of a cohort: everything that decides the result of a scan."""
+"""Settings of a cohort: everything that decides the result of a scan, and options of the command."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
-from ..model.checkpoint import Checkpoint
 from ..translation.options import TranslationOptions
-from ..translation.scan_pipeline import FOUND, ScanSettings, SegmentationSettings
+from .inputs import Cohort
+
+if TYPE_CHECKING:
+    from ..model.checkpoint import Checkpoint
+    from ..translation.scan_pipeline import ScanSettings
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class CohortSettings:
             checkpoint: the loaded one.
             mask: of the scan's brain, if there is one.
         """
+        from ..translation.scan_pipeline import FOUND, ScanSettings, SegmentationSettings
+
         if mask is not None:
             return ScanSettings(checkpoint, self.options, SegmentationSettings(mask))
         wanted = SegmentationSettings(FOUND if self.find_brain else None, self.clusters)
@@ -63,3 +68,16 @@ class CohortSettings:
                 "FindBrain": self.find_brain,
             },
         }
+
+
+@dataclass(frozen=True)
+class CohortOptions:
+    """Options of the command; see `lmidiffusion translate-cohort --help`."""
+
+    cohort: Cohort
+    output: Path
+    settings: CohortSettings = CohortSettings()
+    device: str = "auto"
+    devices: str = "auto"
+    nodes: int = 1
+    overwrite: bool = False

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..interface.presets import PRECISIONS
 from .arguments import add_sampling, positive, sampling, slice_range
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..images.files import VOLUME_ENDINGS
-    from ..model.devices import PRECISIONS
 
     scan = parser.add_argument_group("input")
     kinds = "NIfTI, Analyze, NRRD, MetaImage, MGH, or a folder of DICOM files"

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import printable
+from ..interface.presets import PRECISIONS
 from .arguments import add_sampling, add_spread, positive, sampling
 
 if TYPE_CHECKING:
-    from ..cohort import CohortReport
+    from ..cohort.run import CohortReport
 
 SUMMARY = "Translate and segment all scans of a folder, a list or a BIDS data set."
 EXAMPLE = "lmidiffusion translate-cohort bids/ derivatives/ --suffix T2w FLAIR --find-brain"
@@ -22,8 +23,6 @@ _LEFT_OUT = "label maps, or scans of the target modality; --dry-run lists them, 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..model.devices import PRECISIONS
-
     scans = parser.add_argument_group("input")
     scans.add_argument(
         "input",
@@ -68,14 +67,16 @@ def _add_choice(group: argparse._ArgumentGroup) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..cohort import Choice, CohortOptions, dry_run, find_cohort, translate_cohort
-    from ..cohort.settings import CohortSettings
+    from ..cohort.bids import Choice
+    from ..cohort.inputs import find_cohort
+    from ..cohort.settings import CohortOptions, CohortSettings
     from ..errors import UserError
-    from ..model.checkpoint import load_checkpoint
+    from ..interface.checkpoint_header import read_header
+    from ..interface.resources import checkpoint_path
 
     labels = (parsed.participant_label, parsed.session_label, parsed.suffix)
     choice = Choice(*(None if each is None else tuple(each) for each in labels))
-    modality = load_checkpoint(parsed.checkpoint).modality
+    modality = read_header(checkpoint_path(parsed.checkpoint)).modality
     cohort = find_cohort(parsed.input, parsed.output, choice, target=modality)
     if parsed.level is not None and not cohort.is_bids:
         raise UserError(f"{parsed.input} is no BIDS data set; give one, or leave out {parsed.level}.")
@@ -91,8 +92,12 @@ def run(parsed: argparse.Namespace) -> None:
         overwrite=parsed.overwrite,
     )
     if parsed.dry_run:
+        from ..cohort.dry_run import dry_run
+
         _print_plan(dry_run(options, modality))
         return
+    from ..cohort.run import translate_cohort  # and Lightning, which takes seconds and 200 MB
+
     report = translate_cohort(options)
     if report is not None and cohort.left_out:
         print(f"{len(cohort.left_out)} files were left out: {_LEFT_OUT}.", file=sys.stderr)

@@ -55,7 +55,8 @@ def filled_voxels(values: NDArray[np.float64]) -> NDArray[np.bool_]:
         fill |= values == value
     candidate, share = _mode(_border(values, ~fill))
     scan = values[~fill & (values != candidate)]
-    if share >= _FILLED_BORDER and scan.size and _lies_within(scan, candidate):
+    has_range = scan.size > 0 and scan.min() < scan.max()  # else the border is half of a binary image
+    if share >= _FILLED_BORDER and has_range and _lies_within(scan, candidate):
         fill |= values == candidate
     return fill
 

@@ -31,3 +31,6 @@ PRESETS = {
 """Presets by name, from the quickest to the slowest."""
 
 DEFAULT_PRESET = "balanced"
+
+PRECISIONS = ("auto", "32", "bf16")
+"""Precisions by name; `auto` is bfloat16 on processors that multiply it faster than float32, else float32."""

@@ -72,7 +72,7 @@ def _triton_works(device: torch.device) -> bool:
     """Return True if Triton is installed and can compile; it needs a C compiler and Python's headers."""
     if find_spec("triton") is None:
         return False
-    probe = torch.zeros(1, 1, 1, 1, device=device)
+    probe = torch.zeros(1, 1, 1, 1, dtype=torch.float32, device=device)
     try:
         from . import triton_kernel
 

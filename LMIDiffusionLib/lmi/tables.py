@@ -134,8 +134,8 @@ def _offsets(side: int, patch_size: int) -> list[range]:
 @functools.lru_cache(maxsize=16)
 def _density_rows(side: int, patch_size: int, device: torch.device) -> Tensor:
     """Return the table rows whose sum is a density, (n * patches of a block, n), patch pixel after patch pixel."""
-    offsets = torch.tensor([offset for row in _offsets(side, patch_size) for offset in row])
-    pixels = torch.arange(side**2).view(side, side)
+    offsets = torch.tensor([offset for row in _offsets(side, patch_size) for offset in row], device="cpu")
+    pixels = torch.arange(side**2, device="cpu").view(side, side)
     patch = pixels[:patch_size, :patch_size].flatten()
     corners = pixels[: side - patch_size + 1, : side - patch_size + 1].flatten()
     first, other = patch[:, None, None], patch[None, None, :]

@@ -15,7 +15,7 @@ def unconditional_denoiser(network: ScoreNetwork, *, pixel_size: float = WIDEST_
 
     @torch.no_grad()
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
-        level = torch.full((len(noisy),), sigma, device=noisy.device)
+        level = torch.full((len(noisy),), sigma, dtype=torch.float32, device=noisy.device)
         maps = noisy.new_zeros(len(noisy), network.settings.condition_channels, *noisy.shape[2:])
         return network(noisy, maps, level, pixel_size)
 
@@ -39,7 +39,7 @@ def conditional_denoiser(
 
     @torch.no_grad()
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
-        level = torch.full((len(noisy),), sigma, device=noisy.device)
+        level = torch.full((len(noisy),), sigma, dtype=torch.float32, device=noisy.device)
         maps = torch.cat([source_maps, condition.noisy_maps(source, noisy)], 1)
         conditional: Tensor = network(noisy, maps, level, pixel_size)
         if guidance == 1:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..errors import UserError
+from ..interface.presets import PRECISIONS
 
-PRECISIONS = ("auto", "32", "bf16")
-"""Precisions by name; `auto` is bfloat16 on processors that multiply it faster than float32, else float32."""
 _BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
 
 

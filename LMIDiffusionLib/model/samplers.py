@@ -2,6 +2,8 @@
 
 A solver takes a denoiser, the starting noise and a falling sequence of noise levels. It evaluates the denoiser once per
 level and yields the state after each step; the last state is the denoised estimate itself.
+
+Solvers are listed by commands that do without PyTorch, which is imported where noise is drawn.
 """
 
 from __future__ import annotations
@@ -9,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from .sde import score
-
-Denoiser = Callable[[Tensor, float], Tensor]
+Denoiser: TypeAlias = "Callable[[Tensor, float], Tensor]"
 """Function (noisy images (B, 1, H, W), sigma) -> E[F_0 | F_t] of the same shape."""
 
-NoiseSource = Callable[[], Tensor]
+NoiseSource: TypeAlias = "Callable[[], Tensor]"
 """Function that draws standard normal noise with the state's shape."""
 
 
@@ -39,6 +39,8 @@ def euler_maruyama(
 
     dF = -(d sigma^2 / dt) s(F, t) dt + sqrt(d sigma^2 / dt) dw, with t falling from 1 to 0.
     """
+    from .sde import score
+
     for sigma, next_sigma in pairwise(noise_levels.tolist()):
         increment = sigma**2 - next_sigma**2
         drift = increment * score(state, denoise(state, sigma), sigma)
@@ -90,9 +92,12 @@ def shared_noise(seed: int, slices: Tensor) -> NoiseSource:
     The noise depends on the seed and the slices' shape, not on the batch. It is drawn on the CPU, so that all devices
     see the same noise.
     """
-    generator = torch.Generator().manual_seed(seed)
+    import torch
+
+    generator = torch.Generator("cpu").manual_seed(seed)
 
     def draw() -> Tensor:
-        return torch.randn(1, *slices.shape[1:], generator=generator).to(slices.device).expand_as(slices)
+        noise = torch.randn(1, *slices.shape[1:], generator=generator, dtype=torch.float32, device="cpu")
+        return noise.to(slices.device).expand_as(slices)
 
     return draw

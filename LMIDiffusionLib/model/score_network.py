@@ -147,7 +147,8 @@ class NoiseEmbedding(nn.Module):
         super().__init__()
         # torch.logspace would load torch's compiler where weights are checked on the device "meta".
         octaves = [2 * step / (count - 1) - 1 for step in range(count)]
-        self.register_buffer("frequencies", torch.tensor([math.pi * 2**each for each in octaves]), persistent=False)
+        frequencies = torch.tensor([math.pi * 2**each for each in octaves], dtype=torch.float32)
+        self.register_buffer("frequencies", frequencies, persistent=False)
         self.perceptron = nn.Sequential(nn.Linear(2 * count, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, noise_level: Tensor) -> Tensor:

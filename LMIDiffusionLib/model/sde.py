@@ -38,7 +38,7 @@ class VarianceExplodingSDE:
         """
         if steps < 1:
             raise ValueError(f"at least 1 step is needed, not {steps}")
-        return self.sigma(torch.linspace(start, 0, steps, dtype=torch.float64))
+        return self.sigma(torch.linspace(start, 0, steps, dtype=torch.float64, device="cpu"))
 
 
 def score(noisy: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:

@@ -109,8 +109,8 @@ def interpolate_skipped(
         return result
     chosen = [indices[place] for place in inner]
     below, above = map(list, zip(*(neighbors[place] for place in inner), strict=True))
-    low, high = torch.tensor(below), torch.tensor(above)
-    shares = ((torch.tensor(chosen) - low) / (high - low)).view(-1, 1, 1, 1)
+    low, high, between = torch.tensor([below, above, chosen], dtype=torch.float32, device="cpu")
+    shares = ((between - low) / (high - low)).view(-1, 1, 1, 1)
     interpolated = torch.lerp(images[0][inner], images[1][inner], shares)
     guide = torch.lerp(source.slices[below], source.slices[above], shares)
     detailed = guided_upsampling(interpolated, guide, source.slices[chosen])

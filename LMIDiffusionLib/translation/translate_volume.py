@@ -96,7 +96,7 @@ def translate_slices(
     moments = moments_of(parts[0])
     for part in parts[1:]:
         moments.merge(moments_of(part))
-    asked = torch.zeros(source.grid.slice_count, 1, 1, 1)
+    asked = torch.zeros(source.grid.slice_count, 1, 1, 1, dtype=torch.float32, device="cpu")
     asked[indices] = 1
     inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
     return RunningMoments(*(each * inside for each in vars(moments).values()))
@@ -105,7 +105,8 @@ def translate_slices(
 def _moments(source: SlicedVolume, part: PlaneSamples, batches: Iterator[PlaneBatch]) -> RunningMoments:
     """Compute moments on the volume's own pixels: a standard deviation cannot be resampled."""
     grid = source.grid
-    count, mean, squares = torch.zeros(3, grid.slice_count, 1, *grid.plane_shape)
+    shape = (3, grid.slice_count, 1, *grid.plane_shape)
+    count, mean, squares = torch.zeros(shape, dtype=torch.float32, device="cpu")
     count[part.indices] = part.samples
     for batch in batches:
         images, slices = batch.samples[:, :, 0].transpose(0, 1), batch.indices

@@ -2,13 +2,15 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import CohortRun
 
-from LMIDiffusionLib.cohort import find_cohort
+from LMIDiffusionLib.cohort.inputs import find_cohort
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 
 
@@ -87,3 +89,25 @@ def test_every_suffix_that_matches_nothing_is_refused(
     assert run_cohort(raw, tmp_path / "out", "--suffix", "FLAIR", "FLARE") == 2
     assert "no scan with the suffix FLARE" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="other systems tell memory otherwise")
+def test_a_plan_of_thousands_of_scans_takes_little_memory_and_needs_no_pytorch(tmp_path: Path) -> None:
+    """300 MB are enough for 100,000 scans; here are 5,000."""
+    (tmp_path / "in").mkdir()
+    for number in range(5000):
+        (tmp_path / "in" / f"{number}_T2w.nii.gz").touch()
+    code = f"""
+import sys
+from pathlib import Path
+from LMIDiffusionLib.cli import main
+try:
+    main(["translate-cohort", {str(tmp_path / "in")!r}, {str(tmp_path / "out")!r}, "--dry-run"])
+finally:
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(*{{"torch", "lightning"}} & set(sys.modules), int(status["VmHWM"].split()[0]) // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *_, summary, used = done.stdout.splitlines()
+    assert summary == "5000 translate"
+    assert int(used) < 100, "nothing but the number of mebibytes"

@@ -43,7 +43,7 @@ def start(words: list[str], processes: int) -> list[ForkServerProcess]:
     They are forked from one that has imported what is large.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["LMIDiffusionLib.cohort", "LMIDiffusionLib.model.samplers"])
+    context.set_forkserver_preload(["LMIDiffusionLib.cohort.run", "LMIDiffusionLib.model.samplers"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -412,3 +412,15 @@ def test_a_bad_request_is_refused_before_anything_is_written(
 def test_a_folder_without_write_permission_is_refused(folder: Path, run_cohort: CohortRun, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
     assert run_cohort(folder, tmp_path / "out") == 2
+
+
+def test_a_scan_whose_content_was_not_fetched_is_named_with_the_way_to_it_and_the_others_are_done(
+    folder: Path, tmp_path: Path, run_cohort: CohortRun
+) -> None:
+    (folder / SCANS[0]).unlink()
+    (folder / SCANS[0]).symlink_to("../.git/annex/objects/aa/bb/KEY/KEY.nii.gz")
+    assert run_cohort(folder, tmp_path / "out") == 1
+    assert len(found(tmp_path / "out")) == 2
+    with (tmp_path / "out" / "failures.csv").open() as file:
+        (failure,) = csv.DictReader(file)
+    assert failure["scan"] == SCANS[0] and "git annex get" in failure["reason"]

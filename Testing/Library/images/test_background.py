@@ -115,3 +115,10 @@ def test_tissue_that_fills_the_field_of_view_is_not_taken_for_air(head: Volume) 
     crop = masked(head)[10:30, 10:38, 5:15]
     assert crop.min() > 0
     np.testing.assert_array_equal(with_zero_background(crop), crop)
+
+
+def test_a_binary_image_keeps_both_values_whatever_lies_at_its_border() -> None:
+    image = np.ones((8, 9, 4))
+    image[:2] = 0
+    np.testing.assert_array_equal(with_zero_background(image), image)
+    assert to_unit_scale(image).max() > 0

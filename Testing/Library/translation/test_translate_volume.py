@@ -22,7 +22,7 @@ from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.interface.presets import DEFAULT_PRESET, PRESETS, Preset
 from LMIDiffusionLib.interface.progress import Progress
 from LMIDiffusionLib.lmi import HistogramKernel
-from LMIDiffusionLib.model.checkpoint import Checkpoint
+from LMIDiffusionLib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.model.conditioning import Condition
 from LMIDiffusionLib.model.denoisers import conditional_denoiser
 from LMIDiffusionLib.model.devices import select_device, select_precision
@@ -267,10 +267,49 @@ def test_the_same_seed_gives_the_same_and_another_seed_another_result(
     assert np.abs(image(method, head, slices=MIDDLE, seed=6) - first).mean() > 0.01
 
 
-def test_translation_leaves_the_global_random_state_alone(method: LMIDiffusion, head: Volume) -> None:
-    before = torch.get_rng_state()
-    image(method, head, slices=MIDDLE, sampler="euler-maruyama")
+def test_translation_and_loading_leave_the_global_random_states_alone(
+    tiny_checkpoint: Checkpoint, head: Volume
+) -> None:
+    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    image(LMIDiffusion(tiny_checkpoint, device=CPU), head, slices=MIDDLE, sampler="euler-maruyama")
     assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], of_numpy)
+
+
+@pytest.mark.parametrize(
+    ("change", "undo"),
+    [
+        (lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32)),
+        (lambda: torch.set_default_dtype(torch.bfloat16), lambda: torch.set_default_dtype(torch.float32)),
+        # Stands for GPUs, which are not everywhere.
+        (lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)),
+        (lambda: torch.use_deterministic_algorithms(True), lambda: torch.use_deterministic_algorithms(False)),
+        (lambda: torch.set_grad_enabled(False), lambda: torch.set_grad_enabled(True)),
+    ],
+    ids=["float64", "bfloat16", "device", "deterministic", "no-grad"],
+)
+def test_global_settings_of_pytorch_change_nothing(
+    change: Callable[[], object],
+    undo: Callable[[], object],
+    tiny_checkpoint: Checkpoint,
+    method: LMIDiffusion,
+    head: Volume,
+    middle: Array,
+    tmp_path: Path,
+) -> None:
+    save_checkpoint(tiny_checkpoint, tmp_path / "tiny.safetensors")
+    change()
+    try:
+        loaded = image(
+            LMIDiffusion(load_checkpoint(str(tmp_path / "tiny.safetensors")), device=CPU), head, slices=MIDDLE
+        )
+        built_before = image(method, head, slices=MIDDLE)
+        several = image(method, head, samples=3)
+    finally:
+        undo()
+    np.testing.assert_array_equal(loaded, middle)
+    np.testing.assert_array_equal(built_before, middle)
+    np.testing.assert_array_equal(several, image(method, head, samples=3))
 
 
 def test_equal_slices_get_equal_translations(method: LMIDiffusion, head: Volume) -> None:
