@@ -22,7 +22,7 @@ from ..translation.lmi_diffusion import LMIDiffusion
 from ..translation.scan_pipeline import PreparedScan, prepare_scan, translate_prepared
 from .output_folder import make_parent, remove_temporaries, replaced
 from .qc_images import save_strip
-from .scans import Outputs
+from .scans import Outputs, Scan
 from .settings import CohortSettings
 from .sidecar import ScanSummary, State, fingerprint, label_table, segmentation_sidecar, sidecar, state
 

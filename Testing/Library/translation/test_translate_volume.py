@@ -270,10 +270,10 @@ def test_the_same_seed_gives_the_same_and_another_seed_another_result(
 def test_translation_and_loading_leave_the_global_random_states_alone(
     tiny_checkpoint: Checkpoint, head: Volume
 ) -> None:
-    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before, of_numpy = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
     image(LMIDiffusion(tiny_checkpoint, device=CPU), head, slices=MIDDLE, sampler="euler-maruyama")
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], of_numpy)
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], of_numpy)
 
 
 @pytest.mark.parametrize(
