@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .segmentation.classes import segment_classes as segment_classes
     from .segmentation.classes import segment_tissues as segment_tissues
     from .translation.lmi_diffusion import LMIDiffusion as LMIDiffusion
+    from .translation.options import Extra as Extra
     from .translation.options import TranslationOptions as TranslationOptions
     from .translation.scan_pipeline import ScanResult as ScanResult
     from .translation.scan_pipeline import ScanSettings as ScanSettings
@@ -50,6 +51,7 @@ _HOMES = {
     "ScanResult": "translation.scan_pipeline",
     "ScanSettings": "translation.scan_pipeline",
     "SegmentationSettings": "translation.scan_pipeline",
+    "Extra": "translation.options",
     "TranslationOptions": "translation.options",
     "PRESETS": "interface.presets",
     "Preset": "interface.presets",

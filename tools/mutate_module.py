@@ -189,14 +189,14 @@ FAULTS_OF_MODULE = (
     Fault(
         "uncertainty in the file's order of voxels",
         "Scene/ResultLoader.py",
-        'spread = arrayInOrderOf(source, readVolume(uncertaintyFile(folder), "vtkMRMLScalarVolumeNode"))',
-        'spread = slicer.util.arrayFromVolume(readVolume(uncertaintyFile(folder), "vtkMRMLScalarVolumeNode"))',
+        'return arrayInOrderOf(source, readVolume(path, "vtkMRMLScalarVolumeNode"))',
+        'return slicer.util.arrayFromVolume(readVolume(path, "vtkMRMLScalarVolumeNode"))',
         (f"{RUN}::uncertainty",),
     ),
     Fault(
         "uncertainty is shown from 0 to 1",
         "Scene/ResultLoader.py",
-        "float(spread.max()) or 1.0",
+        "float(errors.max()) or 1.0",
         "1.0",
         (f"{RUN}::uncertainty",),
     ),

@@ -52,6 +52,11 @@ class GroundTruth:
     groups: dict[str, Region]
     tissue_volume: NDArray[np.uint8] | None = None
 
+    @property
+    def inner_region(self) -> Region:
+        """Mask of where an expected error is scored: the brain, or the head where the brain is not known."""
+        return self.head if self.brain is None else self.brain
+
 
 def read_ground_truth(pair: Pair, volume: Volume, target: SlicedVolume, *, every: int) -> GroundTruth:
     """Read the ground truth of a pair whose target has been read, scaled and cut.

@@ -13,10 +13,13 @@ from ..baselines.oracles import Oracle
 from ..errors import UserError
 from ..images.volume import read_volume
 from ..interface.progress import Progress
-from ..translation.lmi_diffusion import DiffusionTranslator
+from ..translation.draws import error_of_slices
+from ..translation.lmi_diffusion import DiffusionTranslator, LMIDiffusion
+from ..translation.options import TranslationOptions
 from ..translation.pixel_size import choose_pixel_size
 from ..translation.sliced_volume import SlicedVolume
 from ..translation.translate_volume import translate_slices
+from ..translation.translator import Translator
 from .ground_truth import GroundTruth, read_ground_truth
 from .pairs import Pair
 from .registry import NamedMethod
@@ -24,16 +27,15 @@ from .registry import NamedMethod
 
 @dataclass(frozen=True)
 class TranslatedSlices:
-    """Slices of a method, (N, H, W) each.
+    """Slices of a method.
 
     Attributes:
-        images: means of the samples, in [0, 1].
-        spread: standard deviations of the samples on the volume's own voxels, averaged over each pixel; None for a
-            single sample.
+        images: means of the samples, (N, H, W) in [0, 1].
+        volume: the same on the volume's own voxels, (I, J, K), 0 in other slices.
     """
 
     images: NDArray[np.float32]
-    spread: NDArray[np.float32] | None
+    volume: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,23 @@ class LoadedPair:
         method, options = named.make(device)
         if isinstance(method, Oracle):
             method.fit(self.source.scaled, self.target.scaled, self.truth.tissue_volume)
-        source = self.target if named.sees_target else self.source
-        seen = source
-        if isinstance(method, DiffusionTranslator):
-            seen = source.with_pixel_size(choose_pixel_size(source.grid.affine, method.checkpoint, options))
+        seen = self._seen_by(named, method, options)
         moments = translate_slices(seen, indices, method, options, on_progress=on_progress)
-        images = source.grid.slices(moments.mean)[indices, 0].numpy()
-        if options.samples == 1:
-            return TranslatedSlices(images, None)
-        return TranslatedSlices(images, source.grid.slices(moments.deviation())[indices, 0].numpy())
+        return TranslatedSlices(self.source.grid.slices(moments.mean)[indices, 0].numpy(), moments.mean)
+
+    def expected_error(
+        self, named: NamedMethod, indices: list[int], device: torch.device, translated: TranslatedSlices
+    ) -> NDArray[np.float32] | None:
+        """Return expected errors of translated slices, (N, H, W), averaged over each pixel; None without draws."""
+        method, options = named.make(device)
+        if not isinstance(method, LMIDiffusion):
+            return None
+        seen = self._seen_by(named, method, options)
+        errors = error_of_slices(seen, indices, translated.volume, method, options)
+        return self.source.grid.slices(errors)[indices, 0].numpy()
+
+    def _seen_by(self, named: NamedMethod, method: Translator, options: TranslationOptions) -> SlicedVolume:
+        source = self.target if named.sees_target else self.source
+        if isinstance(method, DiffusionTranslator):
+            return source.with_pixel_size(choose_pixel_size(source.grid.affine, method.checkpoint, options))
+        return source

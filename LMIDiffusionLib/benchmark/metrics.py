@@ -114,23 +114,33 @@ def _squared_gradient(images: NDArray[np.number]) -> NDArray[np.float64]:
 
 
 def coverage(
-    images: NDArray[np.number], target: NDArray[np.number], spread: NDArray[np.number], region: Region
+    images: NDArray[np.number], target: NDArray[np.number], expected: NDArray[np.number], region: Region
 ) -> float:
-    """Return the share of a region whose error is at most two spreads (.95 for normal errors); NaN if it is empty."""
-    within = np.abs(images.astype(np.float64) - target) <= 2 * spread
+    """Return the share of a region whose error is at most twice the expected one; NaN if the region is empty.
+
+    It is .95 for normal errors whose standard deviation is the expected error.
+    """
+    within = np.abs(images.astype(np.float64) - target) <= 2 * expected
     return float(within[region].mean()) if region.any() else float("nan")
 
 
 def error_rank_correlation(
-    images: NDArray[np.number], target: NDArray[np.number], spread: NDArray[np.number], region: Region, *, sigma: float
+    images: NDArray[np.number],
+    target: NDArray[np.number],
+    expected: NDArray[np.number],
+    region: Region,
+    *,
+    sigma: float,
 ) -> float:
-    """Return Spearman's correlation of spread and absolute error over a region; NaN where either is constant.
+    """Return Spearman's correlation of expected and absolute error over a region; NaN where either is constant.
 
     Both maps are smoothed inside the region by a Gaussian of `sigma` pixels first: an expected error tells of places,
     not of single pixels.
     """
     error = np.abs(images.astype(np.float64) - target)
-    first, second = (smoothed_within(each.astype(np.float64), region, sigma=sigma)[region] for each in (error, spread))
+    first, second = (
+        smoothed_within(each.astype(np.float64), region, sigma=sigma)[region] for each in (error, expected)
+    )
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
     return float(spearmanr(first, second).statistic)

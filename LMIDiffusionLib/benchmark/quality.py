@@ -26,17 +26,19 @@ from ..model.checkpoint import Checkpoint
 from ..model.devices import select_device
 from ..runs.distributed import check_shared_device, failures_kept, kept_failure, launch, share
 from ..runs.run_directory import open_work_folder
+from ..translation.draws import ERROR_FACTOR
 from .comparison import ComparisonOptions
 from .comparison_sheet import save_comparison, save_curve, save_worst_cases
 from .loaded_pair import LoadedPair
 from .pairs import Pair
 from .people import methods_of
 from .registry import OURS, NamedMethod
+from .reliability import error_tables, factor_sentence, save_reliability
 from .scores import PairScores, score_slices
 from .tables import BenchmarkReport, format_tables, write_people, write_scans, write_slices
 
 # Increased whenever scores of the same name change their meaning, so that kept scores are not mixed with new ones.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +46,15 @@ class QualityOptions(ComparisonOptions):
     """Choices of `lmidiffusion benchmark quality`; its `--help` explains them."""
 
     every: int = 1
+    expected_error: bool = False
     devices: str = "auto"
     nodes: int = 1
 
     def settings(self) -> dict[str, Any]:
         """Return the choices that change the scores, as plain JSON types."""
         pairs = [[str(path and path.resolve()) for path in (p.source, p.target, p.brain)] for p in self.pairs]
-        return {**super().settings(), "version": _VERSION, "pairs": pairs, "every": self.every}
+        own = {"version": _VERSION, "pairs": pairs, "every": self.every, "expected_error": self.expected_error}
+        return {**super().settings(), **own}
 
 
 def run_quality_benchmark(options: QualityOptions) -> BenchmarkReport | None:
@@ -173,8 +177,13 @@ class _JobRunner:
         start = time.monotonic()
         translated = loaded.translate(job.method, indices, self._device, on_progress=show)
         seconds = (time.monotonic() - start) / len(indices)
-        values, scan = score_slices(translated.images, loaded.truth, self._checkpoint, spread=translated.spread)
-        return PairScores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, translated.images)
+        expected = None
+        if job.options.expected_error:
+            expected = loaded.expected_error(job.method, indices, self._device, translated)
+        truth, images = loaded.truth, translated.images
+        values, scan = score_slices(images, truth, self._checkpoint, expected=expected)
+        tables = {} if expected is None else error_tables(images, truth.images, expected, truth.inner_region)
+        return PairScores(job.pair.name, job.method.title, np.array(indices), values, scan, seconds, images, tables)
 
 
 def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) -> BenchmarkReport:
@@ -190,6 +199,10 @@ def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) ->
     write_people(results, pairs, options.output / "people.csv")
     costs = {job.method.title: job.method.cost for job in jobs}
     tables = format_tables(results, pairs, reference=OURS, costs=costs)
+    own = [result for result in results if result.method == OURS and result.tables]
+    if own:
+        save_reliability(options.output / "reliability.png", own, pairs)
+        tables += f"\n\n{factor_sentence(own, pairs, factor=ERROR_FACTOR)}"
     with atomic_path(options.output / "tables.md") as temporary:
         temporary.write_text(tables + "\n", encoding="utf-8")
     truths = {job.pair.name: job.read_ground_truth() for job in chosen}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,12 @@ WHOLE, BRAIN, OUTSIDE = "", "brain_", "outside_"
 """Prefixes of the names of measures, by region."""
 UNCERTAINTY_MEASURES = {
     "rms_error": "RMS error",
-    "mean_spread": "Mean spread",
-    "coverage": "Within 2 spreads",
+    "mean_expected": "Mean expected error",
+    "coverage": "Within 2 expected",
     "error_rank": "Rank correlation",
 }
-"""Measures of the spread of samples as an uncertainty, inside the brain or, without a mask, the head."""
+"""Measures of the expected error, inside the brain or, without a mask, the head."""
+_TABLE = "table "
 _ERROR_SMOOTHING = 3.0  # millimeters
 MEAN, TRUE_MEAN = "mean ", "true mean "
 """Prefixes of the names of mean intensities of parts of the brain, in the result and in the true target."""
@@ -56,6 +58,7 @@ class PairScores:
         scan: by measure, the value of the whole scan.
         seconds: of computation for each slice.
         images: the scored images, (N, H, W) in [0, 1].
+        tables: of the expected error, as `reliability.error_tables` returns them; empty without one.
     """
 
     pair: str
@@ -65,6 +68,7 @@ class PairScores:
     scan: dict[str, float]
     seconds: float
     images: NDArray[np.float32]
+    tables: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -83,6 +87,7 @@ class PairScores:
         """Write the scores to a file, and the images with 8 bits for each pixel."""
         pictures = (self.images * 255).round().astype(np.uint8)
         arrays: dict[str, Any] = {**self.values, **self.scan}
+        arrays |= {_TABLE + name: table for name, table in self.tables.items()}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays, indices=self.indices, seconds=self.seconds, images=pictures)
 
@@ -92,9 +97,10 @@ class PairScores:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         indices, seconds, pictures = (arrays.pop(name) for name in ("indices", "seconds", "images"))
+        tables = {name.removeprefix(_TABLE): arrays.pop(name) for name in [*arrays] if name.startswith(_TABLE)}
         values = {name: array for name, array in arrays.items() if array.ndim}
         scan = {name: float(array) for name, array in arrays.items() if not array.ndim}
-        return cls(pair, method, indices, values, scan, float(seconds), pictures.astype(np.float32) / 255)
+        return cls(pair, method, indices, values, scan, float(seconds), pictures.astype(np.float32) / 255, tables)
 
 
 def score_slices(
@@ -102,7 +108,7 @@ def score_slices(
     truth: GroundTruth,
     checkpoint: Checkpoint,
     *,
-    spread: NDArray[np.float32] | None = None,
+    expected: NDArray[np.float32] | None = None,
 ) -> tuple[dict[str, metrics.SliceValues], dict[str, float]]:
     """Score images against the ground truth: values of the slices and of the scan, as in `PairScores`.
 
@@ -110,15 +116,15 @@ def score_slices(
         images: (N, H, W) in [0, 1], the slices of the ground truth as a method translates them.
         truth: the ground truth.
         checkpoint: model with the centers of classes and tissues.
-        spread: standard deviations of the samples, (N, H, W); None for a single sample.
+        expected: expected errors of the images, (N, H, W), if there are any.
     """
     comparison = _Comparison.from_images(images, truth, checkpoint)
     values, scan = comparison.measures(WHOLE, np.ones_like(truth.head))
     if len(images) > 1 and np.ptp(truth.indices) == len(images) - 1:
         values["flicker"] = metrics.flicker(images, truth.images)
-    if spread is not None:
-        region = truth.head if truth.brain is None else truth.brain
-        scan |= _uncertainty(images, truth.images, spread, region, sigma=_ERROR_SMOOTHING / checkpoint.pixel_size)
+    if expected is not None:
+        sigma = _ERROR_SMOOTHING / checkpoint.pixel_size
+        scan |= _uncertainty(images, truth.images, expected, truth.inner_region, sigma=sigma)
     if truth.brain is None or truth.outside is None:
         return values, scan
     for prefix, region in ((BRAIN, truth.brain), (OUTSIDE, truth.outside)):
@@ -133,18 +139,18 @@ def score_slices(
 def _uncertainty(
     images: NDArray[np.float32],
     target: NDArray[np.float32],
-    spread: NDArray[np.float32],
+    expected: NDArray[np.float32],
     region: Region,
     *,
     sigma: float,
 ) -> dict[str, float]:
-    """Return how well the spread of samples tells the error of their mean, over the region of a scan."""
+    """Return how well the expected error tells the error, over the region of a scan."""
     error = np.square(images.astype(np.float64) - target)[region]
     return {
         "rms_error": float(np.sqrt(error.mean())) if len(error) else float("nan"),
-        "mean_spread": _mean(spread[region]),
-        "coverage": metrics.coverage(images, target, spread, region),
-        "error_rank": metrics.error_rank_correlation(images, target, spread, region, sigma=sigma),
+        "mean_expected": _mean(expected[region]),
+        "coverage": metrics.coverage(images, target, expected, region),
+        "error_rank": metrics.error_rank_correlation(images, target, expected, region, sigma=sigma),
     }
 
 

@@ -141,7 +141,7 @@ def _regions(results: Sequence[PairScores]) -> Iterator[tuple[str, Columns]]:
         ("Whole slices", _columns(WHOLE) | {"flicker": "Flicker"}),
         ("Inside the brain", _columns(BRAIN) | {f"{BRAIN}correlation": "Correlation"} | TISSUE_MEASURES),
         ("The head outside the brain", _columns(OUTSIDE)),
-        ("Spread of the samples as an uncertainty", UNCERTAINTY_MEASURES),
+        ("Expected error", UNCERTAINTY_MEASURES),
     )
     for title, columns in tables:
         present = {name: heading for name, heading in columns.items() if any(len(r.finite(name)) for r in results)}

@@ -105,7 +105,8 @@ class Pipeline:
             assert result.segmentation is not None
             source = prepared.scan.volume.with_array(prepared.scan.sliced.scaled)
             notices = tuple(each.at(Path(outputs.shown(each.place)).name).message for each in result.notices)
-            summary = ScanSummary(result.volumes, notices, prepared.files)
+            error = None if result.expected_error is None else round(result.expected_error, 4)
+            summary = ScanSummary(result.volumes, notices, prepared.files, error)
             return _Translated(prepared.claim, source, result.volume, result.segmentation, summary)
         return None
 

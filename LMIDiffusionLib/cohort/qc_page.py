@@ -41,6 +41,8 @@ class _Scan:
     volumes: list[_Volume]
     columns: list[tuple[int, float]]
     notices: tuple[str, ...]
+    error: float | None
+    error_remark: str
 
     @property
     def is_unusual(self) -> bool:
@@ -48,8 +50,8 @@ class _Scan:
 
     @property
     def marks(self) -> int:
-        """Number of notices and unusual volumes."""
-        return len(self.notices) + sum(bool(volume.remark) for volume in self.volumes)
+        """Number of notices, unusual volumes and unusual errors."""
+        return len(self.notices) + sum(bool(volume.remark) for volume in self.volumes) + bool(self.error_remark)
 
 
 def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
@@ -64,7 +66,9 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str
     summaries = [read_summary(outputs) for outputs in done]
     names = [*dict.fromkeys(volume.name for summary in summaries for volume in summary.volumes)]
     scans = [*_scans(done, summaries, names)]
-    table = volume_table((outputs.scan.name, each.volumes) for outputs, each in zip(done, summaries, strict=True))
+    table = volume_table(
+        (outputs.scan.name, each.volumes, each.expected_error) for outputs, each in zip(done, summaries, strict=True)
+    )
     script = qc_template.SCRIPT
     return (
         Environment(autoescape=True)
@@ -78,6 +82,8 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str
             names=names,
             noticed=sum(bool(scan.notices) for scan in scans),
             unusual=sum(scan.is_unusual for scan in scans),
+            unsure=sum(bool(scan.error_remark) for scan in scans),
+            has_errors=any(scan.error is not None for scan in scans),
             failures=failures,
             table=_base64(table.encode(errors="backslashreplace")),
         )
@@ -100,7 +106,9 @@ def _scans(done: Sequence[Outputs], summaries: Sequence[ScanSummary], names: lis
         volumes = [_volume(each, color_of(each.label, labels), summaries) for each in summary.volumes]
         columns = [(names.index(each.name), round(each.milliliters, 3)) for each in summary.volumes]
         picture = f"data:image/webp;base64,{_base64(outputs.picture.read_bytes())}"
-        yield _Scan(outputs.scan.name, picture, volumes, columns, summary.notices)
+        error = summary.expected_error
+        remark = _error_remark(error, summaries)
+        yield _Scan(outputs.scan.name, picture, volumes, columns, summary.notices, error, remark)
 
 
 def _volume(volume: ClassVolume, color: str, summaries: Sequence[ScanSummary]) -> _Volume:
@@ -112,10 +120,22 @@ def _volume(volume: ClassVolume, color: str, summaries: Sequence[ScanSummary]) -
 def _remark(volume: ClassVolume, summaries: Sequence[ScanSummary]) -> str:
     """Return a remark on a volume that is far from those of the same label in the other scans, or nothing."""
     others = [each.milliliters for summary in summaries for each in summary.volumes if each.name == volume.name]
-    if len(others) < _FEWEST:
+    median = _median_if_far(volume.milliliters, others)
+    return "" if median is None else f"unusual: the median is {median:.0f} ml"
+
+
+def _error_remark(error: float | None, summaries: Sequence[ScanSummary]) -> str:
+    """Return a remark on an expected error that is far above those of the other scans, or nothing."""
+    if error is None:
         return ""
-    median = statistics.median(others)
-    deviation = _MAD_TO_DEVIATION * statistics.median(abs(each - median) for each in others)
-    if abs(volume.milliliters - median) <= _FAR * deviation:
-        return ""
-    return f"unusual: the median is {median:.0f} ml"
+    median = _median_if_far(error, [each.expected_error for each in summaries if each.expected_error is not None])
+    return "" if median is None or error < median else f"unusual: the median is {median:.3f}"
+
+
+def _median_if_far(value: float, values: Sequence[float]) -> float | None:
+    """Return the median of all values if one of them is far from it; None if it is not, or if there are too few."""
+    if len(values) < _FEWEST:
+        return None
+    median = statistics.median(values)
+    deviation = _MAD_TO_DEVIATION * statistics.median(abs(each - median) for each in values)
+    return median if abs(value - median) > _FAR * deviation else None

@@ -14,12 +14,14 @@ PAGE = """<!DOCTYPE html>
 <header>
 <h1>Translated scans</h1>
 <p>{{ scans | length }} are translated, {{ noticed }} of them with a notice; {{ failures | length }} could not be.
-{% if unusual %}{{ unusual }} have an unusual volume: far from the median of the others.{% endif %}</p>
+{% if unusual %}{{ unusual }} have an unusual volume: far from the median of the others.{% endif %}
+{% if unsure %}{{ unsure }} have an unusually large expected error: look at them first.{% endif %}</p>
 <p>The volumes have been computed, not measured: for research, not for diagnosis or treatment.</p>
 <p class="controls">
 <label>Sort by <select id="order">
 <option value="place">name</option>
 <option value="marks" data-down>marked first</option>
+{% if has_errors %}<option value="error" data-down>expected error, largest first</option>{% endif %}
 {% for name in names %}
 <option value="{{ loop.index0 }}">{{ name }}, smallest first</option>
 <option value="{{ loop.index0 }}" data-down>{{ name }}, largest first</option>
@@ -35,6 +37,7 @@ PAGE = """<!DOCTYPE html>
 <main>
 {% for scan in scans %}
 <article data-place="{{ loop.index0 }}" data-marks="{{ scan.marks }}"
+{%- if scan.error is not none %} data-error="{{ scan.error }}"{% endif %}
 {%- for column, amount in scan.columns %} data-{{ column }}="{{ amount }}"{% endfor %}>
 <h2>{{ scan.name }}</h2>
 <button type="button" style="--picture: url('{{ scan.picture }}')" aria-label="Enlarge the pictures of {{ scan.name }}">
@@ -49,6 +52,12 @@ PAGE = """<!DOCTYPE html>
 <span>{{ "%.0f" | format(volume.milliliters) }} ml</span>
 {%- if volume.remark %}<small>{{ volume.remark }}</small>{% endif %}</li>
 {% endfor %}
+{% if scan.error is not none %}
+<li{% if scan.error_remark %} class="mark" title="{{ scan.error_remark }}"{% endif %}>
+<span title="of the translation, mean over the head; intensities go from 0 to 1">expected error</span>
+<span>{{ "%.3f" | format(scan.error) }}</span>
+{%- if scan.error_remark %}<small>{{ scan.error_remark }}</small>{% endif %}</li>
+{% endif %}
 </ul>
 {% for notice in scan.notices %}<p class="mark">{{ notice }}</p>{% endfor %}
 </article>

@@ -32,7 +32,7 @@ from .sidecar import State, is_readable, read_summary, state
 _WHOLE = ""
 """Name under which files of the whole cohort are claimed."""
 # Texts at the start of files of the whole cohort, by which they are recognized.
-_OWN_TEXTS = {PAGE: PAGE_TITLE, FAILURES: "scan,reason", VOLUMES: ",".join(HEADING), **DERIVATIVES_TEXTS}
+_OWN_TEXTS = {PAGE: PAGE_TITLE, FAILURES: "scan,reason", VOLUMES: ",".join(HEADING[:4]), **DERIVATIVES_TEXTS}
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,8 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: C
             if outputs.scan.name not in lost and outputs.are_complete() and is_readable(outputs)
         ]
         _write(options.output / PAGE, qc_page(done, listed), claim, dead)
-        volumes = volume_table((outputs.scan.name, read_summary(outputs).volumes) for outputs in done)
+        summaries = ((outputs.scan.name, read_summary(outputs)) for outputs in done)
+        volumes = volume_table((name, each.volumes, each.expected_error) for name, each in summaries)
         _write(options.output / VOLUMES, volumes, claim, dead)
         path = options.output / FAILURES
         if listed:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..interface.resources import DEFAULT_CHECKPOINT, checkpoint_hash
-from ..translation.options import TranslationOptions
+from ..translation.options import Extra, TranslationOptions
 from .inputs import Cohort
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class CohortSettings:
         find_brain: find the brain in translations of scans without a mask; makes tissues of the classes.
         precision: as `select_precision` takes it.
         options: of the translation.
+        extras: results that take draws.
     """
 
     checkpoint: str = DEFAULT_CHECKPOINT
@@ -32,6 +33,7 @@ class CohortSettings:
     find_brain: bool = False
     precision: str = "auto"
     options: TranslationOptions = TranslationOptions()
+    extras: frozenset[Extra] = frozenset()
 
     def for_scan(self, checkpoint: Checkpoint, *, mask: Path | None) -> ScanSettings:
         """Return the settings of one scan.
@@ -43,9 +45,9 @@ class CohortSettings:
         from ..translation.scan_pipeline import FOUND, ScanSettings, SegmentationSettings
 
         if mask is not None:
-            return ScanSettings(checkpoint, self.options, SegmentationSettings(mask))
+            return ScanSettings(checkpoint, self.options, SegmentationSettings(mask), self.extras)
         wanted = SegmentationSettings(FOUND if self.find_brain else None, self.clusters)
-        return ScanSettings(checkpoint, self.options, wanted)
+        return ScanSettings(checkpoint, self.options, wanted, self.extras)
 
     def record(self) -> dict[str, Any]:
         """Return the settings as plain JSON types: two with the same record give the same result.
@@ -66,6 +68,7 @@ class CohortSettings:
                 "Precision": self.precision,
                 "Clusters": self.clusters,
                 "FindBrain": self.find_brain,
+                **({"Extras": sorted(each.value for each in self.extras)} if self.extras else {}),
             },
         }
 

@@ -14,7 +14,7 @@ from ..interface.events import ClassVolume
 from .scans import Outputs, Scan
 
 _LIBRARY = "LMIDiffusion"
-_FILES, _HASH = "SourceFiles", "SHA256"
+_FILES, _HASH, _ERROR = "SourceFiles", "SHA256", "MeanExpectedError"
 _AT_ONCE = 2**20
 
 
@@ -26,11 +26,13 @@ class ScanSummary:
         volumes: of the classes or tissues.
         notices: a sentence each.
         files: size, time and hash of each source, as `fingerprint` returns them.
+        expected_error: of the translation, mean over the head; None unless it was asked for.
     """
 
     volumes: tuple[ClassVolume, ...]
     notices: tuple[str, ...]
     files: tuple[dict[str, Any], ...] = ()
+    expected_error: float | None = None
 
 
 def sidecar(scan: Scan, modality: str, record: dict[str, Any], summary: ScanSummary) -> str:
@@ -52,6 +54,7 @@ def sidecar(scan: Scan, modality: str, record: dict[str, Any], summary: ScanSumm
             **record,
             _FILES: [*summary.files],
             "Notices": [*summary.notices],
+            **({} if summary.expected_error is None else {_ERROR: summary.expected_error}),
         },
     }
     return _json(content)
@@ -164,4 +167,7 @@ def read_summary(outputs: Outputs) -> ScanSummary:
         for path in (outputs.sidecar, outputs.segmentation_sidecar)
     )
     volumes = [ClassVolume(each["Label"], each["Name"], each["Milliliters"]) for each in segmented["Volumes"]]
-    return ScanSummary(tuple(volumes), tuple(translated["Notices"]))
+    error = translated.get(_ERROR)
+    return ScanSummary(
+        tuple(volumes), tuple(translated["Notices"]), expected_error=None if error is None else float(error)
+    )

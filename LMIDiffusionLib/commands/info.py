@@ -16,11 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from ..model.checkpoint import load_checkpoint
+    from ..translation.draws import ERROR_DRAWS, ERROR_FACTOR, ERROR_FITTED_ON
 
     checkpoint = load_checkpoint(parsed.checkpoint)
     parameters = sum(weight.numel() for weight in checkpoint.weights.values())
     metadata = checkpoint.metadata()
     recipe = metadata.pop("recipe") or {}
+    metadata["expected_error"] = (
+        f"{ERROR_FACTOR:g} x the root mean square distance of {ERROR_DRAWS.samples} draws of {ERROR_DRAWS.steps} steps"
+        f" from the translation; factor fitted on {ERROR_FITTED_ON}"
+    )
     files = recipe.pop("files", {})
     if files:
         recipe["files"] = f"{len(files)}, by name and hash in the file's header"

@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="intensity classes without a brain (default: the most that the checkpoint knows)",
     )
+    result.add_argument(
+        "--expected-error",
+        action="store_true",
+        help="estimate the mean expected error of each translation from a few slices, to find scans that went wrong;"
+        " takes about twice as long",
+    )
     result.add_argument("--overwrite", action="store_true", help="redo finished scans")
     result.add_argument(
         "--dry-run", action="store_true", help="list what would be translated and what is left out, and stop"
@@ -73,6 +79,7 @@ def run(parsed: argparse.Namespace) -> None:
     from ..errors import UserError
     from ..interface.checkpoint_header import read_header
     from ..interface.resources import checkpoint_path
+    from ..translation.options import Extra
 
     labels = (parsed.participant_label, parsed.session_label, parsed.suffix)
     choice = Choice(*(None if each is None else tuple(each) for each in labels))
@@ -84,7 +91,12 @@ def run(parsed: argparse.Namespace) -> None:
         cohort=cohort,
         output=parsed.output,
         settings=CohortSettings(
-            parsed.checkpoint, parsed.clusters, parsed.find_brain, parsed.precision, sampling(parsed)
+            parsed.checkpoint,
+            parsed.clusters,
+            parsed.find_brain,
+            parsed.precision,
+            sampling(parsed),
+            frozenset({Extra.MEAN_EXPECTED_ERROR} if parsed.expected_error else ()),
         ),
         device=parsed.device,
         devices=parsed.devices,

@@ -47,8 +47,11 @@ def image_of(array: NDArray[np.number], affine: NDArray[np.float64]) -> sitk.Ima
     return image
 
 
-def write_itk(path: Path, array: NDArray[np.number], affine: NDArray[np.float64]) -> None:
-    """Write a compressed NRRD or MetaImage file in place, by the ending of its name."""
+def write_itk(path: Path, array: NDArray[np.number], affine: NDArray[np.float64], *, description: str = "") -> None:
+    """Write a compressed NRRD or MetaImage file in place, by the ending of its name, with a description or none."""
     import SimpleITK as sitk
 
-    sitk.WriteImage(image_of(array, affine), str(path), useCompression=True)
+    image = image_of(array, affine)
+    if description:
+        image.SetMetaData("description", description)
+    sitk.WriteImage(image, str(path), useCompression=True)

@@ -192,19 +192,27 @@ def write_volume(path: str | Path, volume: VolumeLike) -> None:
         save_volume(temporary, checked)
 
 
-def save_volume(path: Path, volume: Volume) -> None:
-    """Write a volume in place: NRRD, MetaImage or MGH, if the path ends so, else NIfTI."""
+def save_volume(path: Path, volume: Volume, *, description: str = "") -> None:
+    """Write a volume in place: NRRD, MetaImage or MGH, if the path ends so, else NIfTI.
+
+    Args:
+        path: of the file.
+        volume: the volume.
+        description: for the header, at most 79 letters of ASCII; MGH has no place for it.
+    """
     if path.name.endswith(ITK_ENDINGS):
-        write_itk(path, storable(volume.array), volume.affine)
+        write_itk(path, storable(volume.array), volume.affine, description=description)
     elif path.name.endswith(MGH_ENDINGS):
         nib.save(nib.MGHImage(storable(volume.array, types=_MGH_TYPES), volume.affine), path)
     else:
-        save_nifti(path, volume)
+        save_nifti(path, volume, description=description)
 
 
-def save_nifti(path: Path, volume: Volume) -> None:
+def save_nifti(path: Path, volume: Volume, *, description: str = "") -> None:
     """Write a NIfTI file in place, with the geometry of the header that the volume was read with."""
-    nib.save(volume.to_nibabel(), path)
+    image = volume.to_nibabel()
+    image.header["descrip"] = description
+    nib.save(image, path)
 
 
 def storable(array: NDArray[np.number], *, types: tuple[str, ...] = _TYPES) -> NDArray[np.number]:

@@ -21,11 +21,12 @@ IDLE_SECONDS = 600.0
 
 
 class Stage(Enum):
-    """A stage of the work has begun; stages follow each other in this order."""
+    """A stage of the work has begun; stages follow each other in this order, without those that nobody asked for."""
 
     LOADING = "loading"
     READING = "reading"
     TRANSLATING = "translating"
+    DRAWING = "drawing"
     SEGMENTING = "segmenting"
     WRITING = "writing"
 
@@ -46,10 +47,12 @@ class Result:
     Attributes:
         output: the translated volume.
         segmentation: the label map; None if it was not asked for.
-        uncertainty: the standard deviation over samples; None if it was not asked for.
+        uncertainty: the map of the expected error; None if it was not asked for.
         classes: of the segmentation.
         seconds: duration of the whole job.
         volumes: the table of volumes; None if it was not asked for.
+        sample: one draw; None if it was not asked for.
+        expected_error: mean over the head, in the translation's units; None if it was not asked for.
     """
 
     output: Path
@@ -58,6 +61,8 @@ class Result:
     classes: tuple[ClassVolume, ...]
     seconds: float
     volumes: Path | None = None
+    sample: Path | None = None
+    expected_error: float | None = None
 
 
 class ErrorKind(Enum):
@@ -179,6 +184,8 @@ def _result(fields: dict[str, Any]) -> Result:
         classes=tuple(classes),
         seconds=float(fields["seconds"]),
         volumes=_path(fields.get("volumes")),
+        sample=_path(fields.get("sample")),
+        expected_error=None if fields.get("expected_error") is None else float(fields["expected_error"]),
     )
 
 

@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ..images.normalization import to_unit_scale
-from ..images.rendering import Column, gray, heat, overlay, save_planes
+from ..images.rendering import Column, gray, overlay, save_planes
 from ..images.volume import read_volume
 from ..interface.resources import resource
 from .reporting import TerminalReporter
 from .translation_job import ModelChoice, TranslationJob
-
-# A standard deviation of 0.2, a fifth of the intensity range, is drawn white.
-_LARGEST_SPREAD = 0.2
 
 
 def sample_scan(name: str) -> Path:
@@ -36,7 +33,6 @@ def run_demo(folder: Path, *, device: str) -> None:
         model=ModelChoice(device=device),
         segmentation=folder / "segmentation.nii.gz",
         mask=sample_scan("sri24_tissue"),
-        uncertainty=folder / "uncertainty.nii.gz",
         overwrite=True,
     )
     print(f"Translating {source.name} (PDw to T1w, {job.options.samples} samples averaged) ...")
@@ -46,14 +42,13 @@ def run_demo(folder: Path, *, device: str) -> None:
 
 
 def _draw(job: TranslationJob, path: Path) -> None:
-    assert job.segmentation is not None and job.uncertainty is not None
+    assert job.segmentation is not None
     source = read_volume(job.source)
-    translation, labels, spread = (read_volume(each).array for each in (job.output, job.segmentation, job.uncertainty))
+    translation, labels = (read_volume(each).array for each in (job.output, job.segmentation))
     truth = to_unit_scale(read_volume(sample_scan("sri24_T1w")).array)
     columns = [
         Column("source (PDw)", gray(to_unit_scale(source.array))),
         Column("translation (T1w-like)", gray(translation)),
-        Column("uncertainty", heat(spread.astype(np.float32) / _LARGEST_SPREAD)),
         Column("segmentation", overlay(translation, labels.astype(np.uint8))),
         Column("true T1w", gray(truth)),
     ]

@@ -63,8 +63,12 @@ class TerminalReporter:
 
 
 def _print_summary(result: Result) -> None:
-    for path in filter(None, (result.output, result.segmentation, result.uncertainty, result.volumes)):
+    for path in filter(None, (result.output, result.segmentation, result.uncertainty, result.sample, result.volumes)):
         print(f"Wrote {printable(path)}")
     for each in result.classes:
         print(f"  {each.label} {each.name:<13} {each.milliliters:9.1f} ml")
+    if result.expected_error is not None:
+        print(
+            f"Expected error: {result.expected_error:.3f} on average over the head, where intensities go from 0 to 1."
+        )
     print(f"Done in {result.seconds:.0f} s.")

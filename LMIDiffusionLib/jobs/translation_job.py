@@ -12,7 +12,16 @@ from typing import Literal, TypeVar
 
 from ..errors import UserError
 from ..images.dicom.series import Series
-from ..images.files import VOLUME_ENDINGS, atomic_path, check_output, unused
+from ..images.files import (
+    ITK_ENDINGS,
+    NIFTI_ENDINGS,
+    VOLUME_ENDINGS,
+    atomic_path,
+    check_output,
+    ending,
+    stem,
+    unused,
+)
 from ..images.volume import save_volume
 from ..interface.events import Result, Stage
 from ..interface.notices import Notice, NoticeKind
@@ -21,11 +30,12 @@ from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
 from ..segmentation.volume_table import volume_table
 from ..translation.lmi_diffusion import LMIDiffusion
-from ..translation.options import TranslationOptions
+from ..translation.options import Extra, TranslationOptions
 from ..translation.scan_pipeline import FOUND, ScanResult, ScanSettings, SegmentationSettings, translate_scan
 from .reporting import Reporter
 
-_OUTPUTS = ("output", "segmentation", "uncertainty", "volumes")
+_OUTPUTS = ("output", "segmentation", "volumes")
+_SAMPLE_NOTE = "LMIDiffusion: one sample, not the mean; its details are made up"
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,25 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
+class DrawnFiles:
+    """Files of what takes draws.
+
+    Attributes:
+        uncertainty: file of the expected error; None for no such file.
+        sample: file of one draw, whose name says so; None for no such file.
+    """
+
+    uncertainty: Path | None = None
+    sample: Path | None = None
+
+    @property
+    def extras(self) -> frozenset[Extra]:
+        """What is to be drawn."""
+        asked = {Extra.EXPECTED_ERROR: self.uncertainty, Extra.SAMPLE: self.sample}
+        return frozenset(extra for extra, path in asked.items() if path is not None)
+
+
+@dataclass(frozen=True)
 class TranslationJob:
     """Files to read and to write, and how to translate.
 
@@ -54,7 +83,7 @@ class TranslationJob:
         segmentation: file of the label map; None for no segmentation.
         mask: brain mask, or `FOUND` to find the brain in the translation; makes tissues of the classes.
         clusters: K-Means classes without a mask; None for the most that the checkpoint knows.
-        uncertainty: file of the standard deviation over samples; None for no such file.
+        drawn: files of what takes draws.
         volumes: CSV file of the volumes of classes or tissues; None for no such file.
         overwrite: replace existing files.
         options: of the translation.
@@ -66,7 +95,7 @@ class TranslationJob:
     segmentation: Path | None = None
     mask: Literal["found"] | Path | None = None
     clusters: int | None = None
-    uncertainty: Path | None = None
+    drawn: DrawnFiles = DrawnFiles()
     volumes: Path | None = None
     overwrite: bool = False
     options: TranslationOptions = TranslationOptions()
@@ -88,15 +117,27 @@ class TranslationJob:
         reporter.report(Stage.LOADING)
         checkpoint = load(self.model.checkpoint)
         segmentation = SegmentationSettings(self.mask, self.clusters) if self._is_segmented else None
-        settings = ScanSettings(checkpoint, self.options, segmentation)
+        settings = ScanSettings(checkpoint, self.options, segmentation, self.drawn.extras)
         translator = LMIDiffusion(checkpoint, device=device, precision=precision)
         result = translate_scan(self.source, translator, settings, report=reporter.report)
         reporter.report(Stage.WRITING)
         job = self._at_free_paths(reporter)
         job._write(result)
         seconds = time.monotonic() - start
-        reporter.report(Result(job.output, job.segmentation, job.uncertainty, result.volumes, seconds, job.volumes))
+        reporter.report(job._outcome(result, seconds))
         return result
+
+    def _outcome(self, result: ScanResult, seconds: float) -> Result:
+        return Result(
+            self.output,
+            self.segmentation,
+            self.drawn.uncertainty,
+            result.volumes,
+            seconds,
+            volumes=self.volumes,
+            sample=self.drawn.sample,
+            expected_error=result.expected_error,
+        )
 
     @property
     def _is_segmented(self) -> bool:
@@ -109,37 +150,50 @@ class TranslationJob:
             raise UserError(f"A mask only serves the segmentation; add --segmentation, or leave out {option}.")
         if self.clusters is not None and not self._is_segmented:
             raise UserError("The number of clusters only serves the segmentation; add --segmentation.")
-        if self.uncertainty is not None and self.options.samples < 2:
-            raise UserError("The uncertainty is the spread of several samples; add --samples 2 or more.")
-        outputs = [path for path in (self.output, self.segmentation, self.uncertainty) if path is not None]
-        named = [path.resolve() for path in (self.source, self.mask, self.volumes, *outputs) if isinstance(path, Path)]
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        outputs = [path for path in (self.output, self.segmentation, self.drawn.uncertainty) if path is not None]
+        others = (self.source, self.mask, self.volumes, self.drawn.sample)
+        named = [path.resolve() for path in (*others, *outputs) if isinstance(path, Path)]
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:
             check_output(path, overwrite=self.overwrite, endings=VOLUME_ENDINGS)
         if self.volumes is not None:
             check_output(self.volumes, overwrite=self.overwrite, endings=(".csv",))
+        sample = self.drawn.sample
+        if sample is not None:
+            check_output(sample, overwrite=self.overwrite, endings=(*NIFTI_ENDINGS, *ITK_ENDINGS))
+            if "sample" not in sample.name.lower():
+                advice = f"write {stem(sample)}_sample{ending(sample)}"
+                raise UserError(f"The file of a sample must say so in its name, because it is no mean; {advice}.")
 
     def _at_free_paths(self, reporter: Reporter) -> TranslationJob:
         """Return this job with other names for outputs that have appeared since it began, so that nothing is lost."""
         if self.overwrite:
             return self
         free = {name: _free(getattr(self, name), reporter) for name in _OUTPUTS}
-        return dataclasses.replace(self, **free)
+        drawn = DrawnFiles(_free(self.drawn.uncertainty, reporter), _free(self.drawn.sample, reporter))
+        return dataclasses.replace(self, drawn=drawn, **free)
 
     def _write(self, result: ScanResult) -> None:
         """Write every file under a temporary name before the first is renamed."""
         files = {self.output: result.volume}
-        if self.uncertainty is not None and result.uncertainty is not None:
-            files[self.uncertainty] = result.uncertainty
+        drawn = self.drawn
+        if drawn.uncertainty is not None and result.uncertainty is not None:
+            files[drawn.uncertainty] = result.uncertainty
         if self.segmentation is not None and result.segmentation is not None:
             files[self.segmentation] = result.volume.with_array(result.segmentation.labels)
         try:
             with contextlib.ExitStack() as stack:
                 for path, volume in files.items():
                     save_volume(stack.enter_context(atomic_path(path)), volume)
+                if drawn.sample is not None and result.sample is not None:
+                    path = stack.enter_context(atomic_path(drawn.sample))
+                    save_volume(path, result.sample, description=_SAMPLE_NOTE)
                 if self.volumes is not None:
-                    table = volume_table([(str(self.source), result.volumes)])
+                    table = volume_table([(str(self.source), result.volumes, result.expected_error)])
                     stack.enter_context(atomic_path(self.volumes)).write_text(table, encoding="utf-8")
         except OSError as error:
             message = f"The result cannot be written ({error.strerror}); free space or choose another folder."

@@ -6,6 +6,7 @@ mean over planes is better than the mean over as many samples of one plane.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ def share_samples(
         PlaneSamples(plane, indices if plane == AXIAL else readable[plane], samples)
         for plane, samples in counts.items()
     ]
+
+
+def own_plane(source: SlicedVolume, planes: Sequence[str], options: TranslationOptions) -> str:
+    """Return the plane of the scan's own slices; the axial one where a range of slices is chosen."""
+    return share_samples(source, [], planes, dataclasses.replace(options, samples=1))[0].plane
 
 
 def _turns(source: SlicedVolume, planes: Sequence[str]) -> list[str]:

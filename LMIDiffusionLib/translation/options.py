@@ -5,11 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from ..errors import UserError
 from ..interface.presets import DEFAULT_PRESET, PRESETS
 from ..model.samplers import SAMPLERS, Sampler
+
+
+class Extra(Enum):
+    """A result beside the translation that takes draws."""
+
+    EXPECTED_ERROR = "expected error"
+    """A map of the expected error, and its mean over the head."""
+    MEAN_EXPECTED_ERROR = "mean expected error"
+    """The mean of the expected error over the head, from a few slices."""
+    SAMPLE = "sample"
+    """One draw."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class RunningMoments:
         self.squares += other.squares + difference**2 * self.count * share
         self.count = total
 
-    def deviation(self) -> NDArray[np.float32]:
-        """Return the standard deviation of the samples; 0 where there are fewer than two."""
+    def distance_from(self, point: NDArray[np.number]) -> NDArray[np.float32]:
+        """Return the root mean square distance of the samples from a point; 0 where there are no samples."""
         none = np.zeros_like(self.count)
-        return np.sqrt(np.divide(self.squares, self.count - 1, out=none, where=self.count > 1))
+        variance = np.divide(self.squares, self.count, out=none, where=self.count > 0)
+        return np.where(self.count > 0, np.sqrt(variance + (self.mean - point) ** 2), 0).astype(np.float32)

@@ -1,11 +1,11 @@
-"""The pipeline of one scan: read, check, scale, slice, translate, segment.
+"""The pipeline of one scan: read, check, scale, slice, translate, draw, segment.
 
 The command line, the worker, cohorts, benchmarks and Python all call `translate_scan`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,9 +25,10 @@ from ..interface.resources import DEFAULT_CHECKPOINT
 from ..model.checkpoint import Checkpoint
 from ..segmentation.brain_extraction import check_brain_finder, find_brain
 from ..segmentation.classes import Segmentation
+from .draws import FEW_SLICES, draw_sample, error_map
 from .label_map import check_classes, class_volumes, segment
 from .lmi_diffusion import DiffusionTranslator, LMIDiffusion
-from .options import TranslationOptions
+from .options import Extra, TranslationOptions
 from .pixel_size import choose_pixel_size
 from .sliced_volume import SlicedVolume
 from .translate_volume import translate_head
@@ -58,11 +59,13 @@ class ScanSettings:
         checkpoint: model whose pixel size, classes and tissues are used.
         options: of the translation.
         segmentation: of the translation; None for no label map.
+        extras: results that take draws; they leave the translation as it is.
     """
 
     checkpoint: Checkpoint
     options: TranslationOptions = TranslationOptions()
     segmentation: SegmentationSettings | None = None
+    extras: frozenset[Extra] = frozenset()
 
     def check(self) -> None:
         """Find what cannot work before minutes are spent.
@@ -90,9 +93,11 @@ class ScanResult:
     Attributes:
         volume: target-modality intensities in [0, 1], float32; 0 in slices outside the head or the chosen range.
         segmentation: classes or tissues; None if no label map was asked for.
-        uncertainty: standard deviation over the samples, float32; None for a single sample.
+        uncertainty: expected error in the units of `volume`, float32; None unless `Extra.EXPECTED_ERROR` is asked for.
         volumes: of the classes or tissues.
         notices: facts about the scan and its mask that the user should know.
+        expected_error: mean over the head; None unless one of the expected errors is asked for.
+        sample: one draw in [0, 1], float32; None unless `Extra.SAMPLE` is asked for.
     """
 
     volume: Volume
@@ -100,6 +105,8 @@ class ScanResult:
     uncertainty: Volume | None
     volumes: tuple[ClassVolume, ...]
     notices: Notices
+    expected_error: float | None = None
+    sample: Volume | None = None
 
 
 @dataclass(frozen=True)
@@ -172,18 +179,40 @@ def translate_prepared(
     report: Callable[[Event], None] = _ignore,
 ) -> ScanResult:
     """Translate and segment a prepared scan; as `translate_scan`."""
-    options, wanted, source = settings.options, settings.segmentation, prepared.volume
+    wanted, source = settings.segmentation, prepared.volume
     report(Stage.TRANSLATING)
-    moments = translate_head(prepared.sliced, translator, options, on_progress=report)
+    moments = translate_head(prepared.sliced, translator, settings.options, on_progress=report)
     translated = source.with_array(moments.mean)
-    uncertainty = source.with_array(moments.deviation()) if options.samples > 1 else None
+    uncertainty, error, sample = _extras(prepared, translated, translator, settings, report)
     report(Stage.SEGMENTING)
     if wanted is None:
-        return ScanResult(translated, None, uncertainty, (), prepared.notices)
+        return ScanResult(translated, None, uncertainty, (), prepared.notices, error, sample)
     brain = find_brain(translated) if wanted.mask == FOUND else prepared.brain
     segmentation = segment(translated, settings.checkpoint, clusters=wanted.clusters, brain=brain)
     volumes = class_volumes(segmentation, source)
-    return ScanResult(translated, segmentation, uncertainty, volumes, prepared.notices)
+    return ScanResult(translated, segmentation, uncertainty, volumes, prepared.notices, error, sample)
+
+
+def _extras(
+    prepared: PreparedScan,
+    translated: Volume,
+    translator: Translator,
+    settings: ScanSettings,
+    report: Callable[[Event], None],
+) -> tuple[Volume | None, float | None, Volume | None]:
+    """Return the map of the expected error, its mean and a sample, each None unless it is asked for."""
+    asked, source, sliced, options = settings.extras, prepared.volume, prepared.sliced, settings.options
+    uncertainty, error, sample = None, None, None
+    if asked & {Extra.EXPECTED_ERROR, Extra.MEAN_EXPECTED_ERROR}:
+        report(Stage.DRAWING)
+        is_mapped = Extra.EXPECTED_ERROR in asked
+        count = None if is_mapped else FEW_SLICES
+        errors, error = error_map(sliced, translated.array, translator, options, count=count, on_progress=report)
+        uncertainty = source.with_array(errors) if is_mapped else None
+    if Extra.SAMPLE in asked:
+        report(Stage.DRAWING)
+        sample = source.with_array(draw_sample(sliced, translator, options, on_progress=report))
+    return uncertainty, error, sample
 
 
 def translate(
@@ -191,6 +220,7 @@ def translate(
     model: Checkpoint | DiffusionTranslator | str | Path = DEFAULT_CHECKPOINT,
     options: TranslationOptions = TranslationOptions(),
     *,
+    extras: Iterable[Extra] = (),
     device: torch.device | str = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> ScanResult:
@@ -201,6 +231,7 @@ def translate(
             contrast, orientation, spacing, intensity scale and real dtype.
         model: a checkpoint, its name or its path; or a translator that has been built from one, for several scans.
         options: of the translation.
+        extras: results that take draws: an expected error, a sample.
         device: to compute on, unless the translator has its own; as `select_device` takes it.
         on_progress: called after every step; an exception that it raises ends the translation.
 
@@ -215,6 +246,7 @@ def translate(
         if isinstance(event, Progress):
             on_progress(event)
 
-    result = translate_scan(scan, translator, ScanSettings(translator.checkpoint, options), report=report)
+    settings = ScanSettings(translator.checkpoint, options, extras=frozenset(extras))
+    result = translate_scan(scan, translator, settings, report=report)
     warn(result.notices)
     return result

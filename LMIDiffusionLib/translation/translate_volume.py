@@ -1,11 +1,13 @@
-"""Translation of a sliced volume: samples of all slices, planes and views, and their mean and spread."""
+"""Translation of a sliced volume: samples of all slices, planes and views, and their moments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UserError
@@ -82,28 +84,60 @@ def translate_slices(
         Moments of all samples on the volume's grid; 0 in other slices.
     """
     parts = share_samples(source, indices, translator.planes, options)
-    clock = Clock(
-        slices=sum(len(part.indices) for part in parts),
-        steps=translator.steps(options),
-        samples=sum(len(part.indices) * part.samples for part in parts),
-    )
+    clock = clock_of(parts, steps=translator.steps(options))
 
     def moments_of(part: PlaneSamples) -> RunningMoments:
-        in_plane = source.in_plane(part.plane)
-        batches = sample_batches(in_plane, part, translator, options, clock, on_progress=on_progress)
-        return _moments(in_plane, part, batches)
+        return plane_moments(source, part, translator, options, clock, on_progress=on_progress)
 
     moments = moments_of(parts[0])
     for part in parts[1:]:
         moments.merge(moments_of(part))
-    asked = torch.zeros(source.grid.slice_count, 1, 1, 1, dtype=torch.float32, device="cpu")
-    asked[indices] = 1
-    inside = source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
+    inside = mask_of_slices(source, indices)
     return RunningMoments(*(each * inside for each in vars(moments).values()))
 
 
+def mask_of_slices(source: SlicedVolume, indices: list[int]) -> NDArray[np.float32]:
+    """Return 1 in some slices of a volume and 0 in all others, (I, J, K)."""
+    asked = torch.zeros(source.grid.slice_count, 1, 1, 1, dtype=torch.float32, device="cpu")
+    asked[indices] = 1
+    return source.grid.volume(asked.expand(-1, 1, *source.grid.plane_shape))
+
+
+def clock_of(parts: Sequence[PlaneSamples], *, steps: int) -> Clock:
+    """Return a clock that counts the slices of all parts, and so many steps of each sample."""
+    return Clock(
+        slices=sum(len(part.indices) for part in parts),
+        steps=steps,
+        samples=sum(len(part.indices) * part.samples for part in parts),
+    )
+
+
+def plane_moments(
+    source: SlicedVolume,
+    part: PlaneSamples,
+    translator: Translator,
+    options: TranslationOptions,
+    clock: Clock,
+    *,
+    on_progress: Callable[[Progress], None] = _ignore,
+) -> RunningMoments:
+    """Generate the samples of a plane, and return their moments on the volume's grid.
+
+    Args:
+        source: in axial slices.
+        part: plane, slices and number of samples.
+        translator: generates the samples.
+        options: of the translation.
+        clock: counts slices and steps.
+        on_progress: called after every step; an exception that it raises ends the work.
+    """
+    in_plane = source.in_plane(part.plane)
+    batches = sample_batches(in_plane, part, translator, options, clock, on_progress=on_progress)
+    return _moments(in_plane, part, batches)
+
+
 def _moments(source: SlicedVolume, part: PlaneSamples, batches: Iterator[PlaneBatch]) -> RunningMoments:
-    """Compute moments on the volume's own pixels: a standard deviation cannot be resampled."""
+    """Compute moments on the volume's own pixels: a mean square cannot be resampled."""
     grid = source.grid
     shape = (3, grid.slice_count, 1, *grid.plane_shape)
     count, mean, squares = torch.zeros(shape, dtype=torch.float32, device="cpu")

@@ -93,7 +93,7 @@ def choose_fastest(widget: Any, checkpoint: Path) -> Any:
     node.brainMask = node.outputVolume = node.outputSegmentation = None
     node.resultVolume = node.resultSegmentation = node.previewVolume = node.previewSegmentation = None
     node.steps, node.samples, node.device = 2, 1, "cpu"
-    node.uncertainty = node.limitSlices = node.findBrain = node.allFrames = False
+    node.uncertainty = node.draw = node.limitSlices = node.findBrain = node.allFrames = False
     return node
 
 

@@ -84,7 +84,8 @@ def _translate(job: dict[str, Any]) -> events.Event:
     array = array / array.max()
     first, stop = job["options"]["slices"] or (0, array.shape[2])
     array[:, :, [index for index in range(array.shape[2]) if not first <= index < stop]] = 0
-    files = {job["output"]: array, job["uncertainty"]: array / 9}
+    drawn = job["drawn"]
+    files = {job["output"]: array, drawn["uncertainty"]: array / 9, drawn["sample"]: array / 2}
     count = 3 if "mask" in job else job["clusters"]
     labels = 1 + np.minimum((array * count).astype(np.uint8), count - 1)
     files[job["segmentation"]] = labels

@@ -57,3 +57,8 @@ def segmentationFile(folder: Path) -> Path:
 
 def uncertaintyFile(folder: Path) -> Path:
     return folder / "uncertainty.nii"
+
+
+def drawFile(folder: Path) -> Path:
+    """The library asks for the word sample in the name of a file that is no mean."""
+    return folder / "sample.nii"

@@ -60,7 +60,7 @@ def _checkpoint(request: TranslationRequest) -> str:
 
 
 def _options(request: TranslationRequest) -> str:
-    names = ("device", "samples", "steps", "seed", "slices", "batchSize", "uncertainty", "findBrain")
+    names = ("device", "samples", "steps", "seed", "slices", "batchSize", "uncertainty", "draw", "findBrain")
     values = [f"{name} {getattr(request, name)}" for name in names]
     return ", ".join([request.sampler.value, *values, f"brain mask {request.brainMask is not None}"])
 

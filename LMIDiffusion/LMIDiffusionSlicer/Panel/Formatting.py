@@ -16,6 +16,7 @@ def progressText(progress: Progress) -> str:
         Stage.READING: _("Reading the volume"),
         Stage.LOADING: _("Loading the checkpoint"),
         Stage.TRANSLATING: _("Translating"),
+        Stage.DRAWING: _("Drawing samples"),
         Stage.SEGMENTING: _("Segmenting"),
         Stage.WRITING: _("Writing the result"),
     }

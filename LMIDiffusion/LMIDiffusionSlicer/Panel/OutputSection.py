@@ -9,7 +9,7 @@ from slicer.util import VTKObservationMixin
 
 from ..Scene.Results import isAutomatic
 
-_OUTPUTS = ("outputVolume", "outputSegmentation", "uncertaintyVolume")
+_OUTPUTS = ("outputVolume", "outputSegmentation", "uncertaintyVolume", "drawVolume")
 
 
 class OutputSection(VTKObservationMixin):
@@ -37,6 +37,7 @@ class OutputSection(VTKObservationMixin):
             self._translated = self._toTranslate()
             self._release()
         self._ui.uncertaintySelector.setEnabled(node.uncertainty)
+        self._ui.drawSelector.setEnabled(node.draw)
         self._nameNew()
 
     def _toTranslate(self) -> tuple:
@@ -56,6 +57,7 @@ class OutputSection(VTKObservationMixin):
             (self._ui.outputVolumeSelector, name),
             (self._ui.outputSegmentationSelector, _("{name} segmentation").format(name=name)),
             (self._ui.uncertaintySelector, _("{name} uncertainty").format(name=name)),
+            (self._ui.drawSelector, _("{name} one sample").format(name=name)),
         ):
             selector.baseName = baseName if name else ""
 

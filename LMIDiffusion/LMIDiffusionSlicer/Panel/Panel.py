@@ -142,6 +142,8 @@ class Panel(VTKObservationMixin):
             outputSegmentation=node.outputSegmentation,
             uncertainty=node.uncertainty,
             outputUncertainty=node.uncertaintyVolume,
+            draw=node.draw,
+            outputDraw=node.drawVolume,
             brainMask=node.brainMask,
             findBrain=node.findBrain and node.brainMask is None,
             checkpoint=self._checkpoints.chosen(),

@@ -107,6 +107,7 @@ class RunSection:
             outputVolume=_ofSource(node.previewVolume, node.sourceVolume),
             outputSegmentation=_ofSource(node.previewSegmentation, node.sourceVolume),
             uncertainty=False,
+            draw=False,
             findBrain=False,
             slices=(index, index + 1),
         )
@@ -126,6 +127,7 @@ class RunSection:
             outputVolume=None,
             outputSegmentation=None,
             outputUncertainty=None,
+            outputDraw=None,
             brainMask=self._parameterNode.brainMask if isSource else None,
             findBrain=self._parameterNode.findBrain and not (isSource and self._parameterNode.brainMask),
             slices=None,
@@ -224,6 +226,8 @@ class RunSection:
         node.outputVolume, node.outputSegmentation = result.volume, result.segmentation
         if result.uncertainty is not None:
             node.uncertaintyVolume = result.uncertainty
+        if result.draw is not None:
+            node.drawVolume = result.draw
 
     def _keepPreview(self, result: TranslationResult) -> None:
         self._parameterNode.previewVolume = result.volume

@@ -36,6 +36,8 @@ class LMIDiffusionParameterNode:
     outputSegmentation: vtkMRMLSegmentationNode
     uncertainty: bool = False
     uncertaintyVolume: vtkMRMLScalarVolumeNode
+    draw: bool = False
+    drawVolume: vtkMRMLScalarVolumeNode
     quality: Quality = DEFAULT_QUALITY
     sampler: Sampler = _DEFAULT.sampler
     steps: Annotated[int, WithinRange(1, 5000)] = _DEFAULT.steps

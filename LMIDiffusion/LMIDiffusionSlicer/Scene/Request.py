@@ -23,7 +23,8 @@ class TranslationRequest:
     """One volume to translate; outputs that are None are created when there is a result.
 
     :param outputVolume: is given the translation, as the other outputs are given what their names say.
-    :param uncertainty: also compute the standard deviation over the samples.
+    :param uncertainty: also compute the expected error of each voxel.
+    :param draw: also compute one draw, which is sharp, and whose details are made up.
     :param brainMask: segmentation or label map; segments tissues inside it instead of intensity classes.
     :param findBrain: without a mask: find the brain in the translation, and segment its tissues.
     :param checkpoint: name in the list or path; empty for the default.
@@ -36,6 +37,8 @@ class TranslationRequest:
     outputSegmentation: slicer.vtkMRMLSegmentationNode | None = None
     uncertainty: bool = False
     outputUncertainty: slicer.vtkMRMLScalarVolumeNode | None = None
+    draw: bool = False
+    outputDraw: slicer.vtkMRMLScalarVolumeNode | None = None
     brainMask: slicer.vtkMRMLNode | None = None
     findBrain: bool = False
     checkpoint: str = ""
@@ -70,17 +73,16 @@ class TranslationRequest:
         return readSummary(resolveCheckpoint(self.checkpoint))
 
     def _outputProblem(self) -> str | None:
-        outputs = [each for each in (self.outputVolume, self.outputUncertainty) if each is not None]
+        volumes = (self.outputVolume, self.outputUncertainty, self.outputDraw)
+        outputs = [each for each in volumes if each is not None]
         if self.sourceVolume in outputs:
             return _("The source volume is chosen as an output too; choose another output.")
         if len(set(outputs)) < len(outputs):
-            return _("The translation and its uncertainty have the same output; choose another for one of them.")
+            return _("Two results have the same output; choose another for one of them.")
         if self.brainMask is not None and self.brainMask is self.outputSegmentation:
             return _("The brain mask is chosen as the output segmentation too; choose another output.")
         if self.findBrain and self.slices is not None:
             return _("The brain is found in whole volumes alone; translate all slices, or do without finding it.")
-        if self.uncertainty and self.samples < 2:
-            return _("The uncertainty is the spread of several samples: choose Balanced, or 2 samples or more.")
         return None
 
     def _checkpointProblem(self) -> str | None:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from LMIDiffusionLib.interface import events
 
-from ..Base.RunFolder import segmentationFile, translatedFile, uncertaintyFile
+from ..Base.RunFolder import drawFile, segmentationFile, translatedFile, uncertaintyFile
 from .DicomSeries import UIDS
 from .Geometry import arrayInOrderOf, readVolume
 from .Request import TranslationRequest
@@ -33,11 +33,10 @@ def loadResult(request: TranslationRequest, folder: Path, event: events.Result) 
     :raises TranslationError: a file is missing or does not fit; no node has been made or changed then.
     """
     source = request.sourceVolume
-    array = arrayInOrderOf(source, readVolume(translatedFile(folder), "vtkMRMLScalarVolumeNode"))
+    array = _arrayOf(source, translatedFile(folder))
     labels = readVolume(segmentationFile(folder), "vtkMRMLLabelMapVolumeNode")
-    spread = None
-    if request.uncertainty:
-        spread = arrayInOrderOf(source, readVolume(uncertaintyFile(folder), "vtkMRMLScalarVolumeNode"))
+    errors = _arrayOf(source, uncertaintyFile(folder)) if request.uncertainty else None
+    drawn = _arrayOf(source, drawFile(folder)) if request.draw else None
     name = resultName(request)
     with OutputNodes(source) as outputs:
         volume = outputs.node("vtkMRMLScalarVolumeNode", request.outputVolume, name)
@@ -46,21 +45,35 @@ def loadResult(request: TranslationRequest, folder: Path, event: events.Result) 
             "vtkMRMLSegmentationNode", request.outputSegmentation, segmentationName(request, name)
         )
         fillSegmentation(segmentation, source, labels, event.classes)
-        uncertainty = None if spread is None else _fillUncertainty(outputs, request, spread, name)
+        uncertainty = None if errors is None else _fillUncertainty(outputs, request, errors, name)
+        draw = None if drawn is None else _fillDraw(outputs, request, drawn, name)
         table = outputs.node(
             "vtkMRMLTableNode", segmentation.GetNodeReference(TABLE_ROLE), _("{name} volumes").format(name=name)
         )
         segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
         fillTable(table, event.classes)
-    return TranslationResult(volume, segmentation, uncertainty, table, event.seconds)
+    return TranslationResult(volume, segmentation, uncertainty, draw, table, event.seconds)
 
 
-def _fillUncertainty(outputs: OutputNodes, request: TranslationRequest, spread: np.ndarray, name: str):
+def _arrayOf(source, path: Path) -> np.ndarray:
+    return arrayInOrderOf(source, readVolume(path, "vtkMRMLScalarVolumeNode"))
+
+
+def _fillDraw(outputs: OutputNodes, request: TranslationRequest, drawn: np.ndarray, name: str):
+    volume = outputs.node("vtkMRMLScalarVolumeNode", request.outputDraw, _("{name} one sample").format(name=name))
+    description = _("One sample for looking, not the mean: its details are made up. {text}").format(
+        text=describeTranslation(request)
+    )
+    fillVolume(volume, request.sourceVolume, drawn, upperLevel=1.0, description=description)
+    return volume
+
+
+def _fillUncertainty(outputs: OutputNodes, request: TranslationRequest, errors: np.ndarray, name: str):
     volume = outputs.node(
         "vtkMRMLScalarVolumeNode", request.outputUncertainty, _("{name} uncertainty").format(name=name)
     )
-    upperLevel = float(spread.max()) or 1.0
-    fillVolume(volume, request.sourceVolume, spread, upperLevel=upperLevel, description=describeTranslation(request))
+    upperLevel = float(errors.max()) or 1.0
+    fillVolume(volume, request.sourceVolume, errors, upperLevel=upperLevel, description=describeTranslation(request))
     return volume
 
 

@@ -61,6 +61,7 @@ class TranslationResult:
     volume: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
     uncertainty: slicer.vtkMRMLScalarVolumeNode | None
+    draw: slicer.vtkMRMLScalarVolumeNode | None
     table: slicer.vtkMRMLTableNode
     seconds: float
 

@@ -71,15 +71,17 @@ class SourceSequence:
 
         :raises TranslationError: what is asked for cannot be had of frames.
         """
-        if request.uncertainty:
-            raise TranslationError(_("A sequence has no uncertainty map; leave it out, or translate one frame."))
+        if request.uncertainty or request.draw:
+            raise TranslationError(
+                _("A sequence has no uncertainty map and no sample; leave them out, or translate one frame.")
+            )
         if request.brainMask is not None and self.volume.GetTransformNodeID():
             raise TranslationError(
                 _(
                     "{name} is under a transform, so that its brain mask fits no frame; harden the transform first."
                 ).format(name=self.volume.GetName())
             )
-        none = {"outputVolume": None, "outputSegmentation": None, "outputUncertainty": None}
+        none = {"outputVolume": None, "outputSegmentation": None, "outputUncertainty": None, "outputDraw": None}
         frames = (self.sequence.GetNthDataNode(number) for number in range(self.frameCount))
         return [dataclasses.replace(request, sourceVolume=frame, **none) for frame in frames]
 
@@ -126,7 +128,7 @@ class SequenceLoader:
         segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
         self._fillTable(table)
         seconds = sum(frame.seconds for frame in self._frames)
-        return TranslationResult(volume, segmentation, None, table, seconds)
+        return TranslationResult(volume, segmentation, None, None, table, seconds)
 
     def _show(self, name: str, chosen, frames: list):
         """Return the node that shows one of the frames: the chosen one, or a new one."""

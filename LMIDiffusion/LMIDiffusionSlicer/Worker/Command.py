@@ -8,7 +8,7 @@ from typing import Any
 
 from ..Base.Checkpoints import resolveCheckpoint
 from ..Base.Paths import pythonCommand
-from ..Base.RunFolder import inputFile, maskFile, segmentationFile, translatedFile, uncertaintyFile
+from ..Base.RunFolder import drawFile, inputFile, maskFile, segmentationFile, translatedFile, uncertaintyFile
 from ..Scene.Geometry import writeMask, writeVolume
 from ..Scene.Request import TranslationRequest
 
@@ -25,7 +25,10 @@ def jobFields(request: TranslationRequest, folder: Path) -> dict[str, Any]:
         "output": str(translatedFile(folder)),
         "model": {"checkpoint": str(checkpoint), "device": request.device},
         "segmentation": str(segmentationFile(folder)),
-        "uncertainty": str(uncertaintyFile(folder)) if request.uncertainty else None,
+        "drawn": {
+            "uncertainty": str(uncertaintyFile(folder)) if request.uncertainty else None,
+            "sample": str(drawFile(folder)) if request.draw else None,
+        },
         **_segmentationFields(request, folder),
         "options": {
             "sampler": request.sampler.value,
@@ -59,8 +62,13 @@ def requestLine(number: int, job: dict[str, Any]) -> str:
 
 def shownJob(job: dict[str, Any]) -> str:
     """Return a job as it is logged, without folders."""
-    shown = {name: Path(value).name if isinstance(value, str) else value for name, value in job.items()}
-    return f"translate {json.dumps(shown)}"
+    return f"translate {json.dumps(_withoutFolders(job))}"
+
+
+def _withoutFolders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _withoutFolders(each) for name, each in value.items()}
+    return Path(value).name if isinstance(value, str) else value
 
 
 def nodeName(place: str, request: TranslationRequest, folder: Path) -> str:

@@ -163,31 +163,31 @@ class TestRegions:
         assert np.isnan(metrics.correlation(np.zeros_like(images), images, middle))
 
 
-class TestUncertainty:
+class TestExpectedError:
     region = np.ones((2, 40, 50), bool)
-    spread = np.random.default_rng(0).uniform(0.02, 0.2, region.shape)
+    expected = np.random.default_rng(0).uniform(0.02, 0.2, region.shape)
     target = np.full(region.shape, 0.5)
-    errors = np.random.default_rng(1).normal(0, 1, region.shape) * spread
+    errors = np.random.default_rng(1).normal(0, 1, region.shape) * expected
 
-    def test_normal_errors_lie_within_two_spreads_in_95_percent(self) -> None:
-        assert metrics.coverage(self.target + self.errors, self.target, self.spread, self.region) == pytest.approx(
+    def test_normal_errors_lie_within_twice_the_expected_error_in_95_percent(self) -> None:
+        assert metrics.coverage(self.target + self.errors, self.target, self.expected, self.region) == pytest.approx(
             0.9545, abs=0.01
         )
-        assert metrics.coverage(self.target + 5, self.target, self.spread, self.region) == 0
-        assert np.isnan(metrics.coverage(self.target, self.target, self.spread, ~self.region))
+        assert metrics.coverage(self.target + 5, self.target, self.expected, self.region) == 0
+        assert np.isnan(metrics.coverage(self.target, self.target, self.expected, ~self.region))
 
-    def test_the_rank_correlation_is_that_of_scipy_and_1_for_an_exact_spread(self) -> None:
+    def test_the_rank_correlation_is_that_of_scipy_and_1_for_an_exact_expectation(self) -> None:
         none = 1e-6  # pixels
         found = metrics.error_rank_correlation(
-            self.target + self.errors, self.target, self.spread, self.region, sigma=none
+            self.target + self.errors, self.target, self.expected, self.region, sigma=none
         )
-        assert found == pytest.approx(spearmanr(np.abs(self.errors).ravel(), self.spread.ravel()).statistic, abs=1e-6)
+        assert found == pytest.approx(spearmanr(np.abs(self.errors).ravel(), self.expected.ravel()).statistic, abs=1e-6)
         exact = metrics.error_rank_correlation(
-            self.target - self.spread, self.target, self.spread, self.region, sigma=2.0
+            self.target - self.expected, self.target, self.expected, self.region, sigma=2.0
         )
         assert exact == pytest.approx(1, abs=1e-6)
 
-    def test_a_constant_spread_has_no_rank_correlation(self) -> None:
+    def test_a_constant_expectation_has_no_rank_correlation(self) -> None:
         constant = np.full(self.region.shape, 0.1)
         assert np.isnan(
             metrics.error_rank_correlation(self.target + self.errors, self.target, constant, self.region, sigma=1.0)

@@ -153,17 +153,15 @@ def test_without_a_mask_only_whole_slices_are_scored(t1w: Volume, tiny_checkpoin
     assert not [name for name in (*values, *scan) if name.startswith(("brain_", "outside_", "dice_", "mean "))]
 
 
-def test_the_uncertainty_is_scored_inside_the_brain_where_there_are_samples(
-    anatomical: GroundTruth, tiny_checkpoint: Checkpoint
-) -> None:
+def test_the_expected_error_is_scored_inside_the_brain(anatomical: GroundTruth, tiny_checkpoint: Checkpoint) -> None:
     assert anatomical.brain is not None
     wrong = np.where(anatomical.brain, anatomical.images + 0.1, 0)
-    spread = np.where(anatomical.brain, 0.06, 0).astype(np.float32)
-    _, scan = score_slices(wrong, anatomical, tiny_checkpoint, spread=spread)
+    expected = np.where(anatomical.brain, 0.06, 0).astype(np.float32)
+    _, scan = score_slices(wrong, anatomical, tiny_checkpoint, expected=expected)
     assert scan["rms_error"] == pytest.approx(0.1, abs=1e-5)
-    assert scan["mean_spread"] == pytest.approx(0.06, abs=1e-5)
+    assert scan["mean_expected"] == pytest.approx(0.06, abs=1e-5)
     assert scan["coverage"] == 1
-    _, half = score_slices(wrong, anatomical, tiny_checkpoint, spread=spread * np.float32(0.5))
+    _, half = score_slices(wrong, anatomical, tiny_checkpoint, expected=expected * np.float32(0.5))
     assert half["coverage"] == 0
     assert "coverage" not in score_slices(wrong, anatomical, tiny_checkpoint)[1]
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import CohortRun
 from PIL import Image
 
-from LMIDiffusionLib.cohort.qc_page import _remark
+from LMIDiffusionLib.cohort.qc_page import _error_remark, _remark
 from LMIDiffusionLib.cohort.sidecar import ScanSummary
 from LMIDiffusionLib.images.volume import Volume, write_volume
 from LMIDiffusionLib.interface.events import ClassVolume
@@ -149,6 +149,15 @@ def test_volumes_far_from_those_of_the_other_scans_are_marked() -> None:
     remarks = [_remark(each.volumes[0], scans) for each in scans]
     assert remarks == [""] * 9 + ["unusual: the median is 504 ml"]
     assert not _remark(volumes[0], scans[-3:]), "three scans are too few to tell"
+
+
+def test_expected_errors_far_above_those_of_the_other_scans_are_marked() -> None:
+    errors = [*(0.06 + 0.001 * each for each in range(9)), 0.02, 0.15]
+    scans = [ScanSummary((), (), expected_error=each) for each in errors]
+    remarks = [_error_remark(each.expected_error, scans) for each in scans]
+    assert remarks == [""] * 10 + ["unusual: the median is 0.064"]
+    assert not _error_remark(0.15, scans[-3:]), "three scans are too few to tell"
+    assert not _error_remark(None, scans)
 
 
 def test_the_qc_image_shows_source_translation_and_classes_in_three_planes_each(output: Path) -> None:

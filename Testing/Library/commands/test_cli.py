@@ -60,10 +60,10 @@ def _files(folder: Path) -> set[str]:
 def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_volumes(
     tmp_path: Path, model: Path
 ) -> None:
-    outputs = {name: tmp_path / f"{name}.nii.gz" for name in ("t1w", "labels", "spread")}
+    outputs = {name: tmp_path / f"{name}.nii.gz" for name in ("t1w", "labels", "error", "sample")}
     done = _run_alone(
         *("translate", _SCAN, outputs["t1w"], "--segmentation", outputs["labels"], "--mask", _TISSUE),
-        *("--uncertainty", outputs["spread"], "--checkpoint", model, *_FAST, "--samples", "2"),
+        *("--uncertainty", outputs["error"], "--sample", outputs["sample"], "--checkpoint", model, *_FAST),
     )
     assert done.returncode == 0, done.stderr
     assert _files(tmp_path) == {path.name for path in outputs.values()}
@@ -80,6 +80,8 @@ def test_translate_writes_all_outputs_on_the_sources_grid_and_reports_tissue_vol
         assert name in done.stdout
     voxels = np.count_nonzero(labels == 2)
     assert f"{voxels * 0.008:.1f} ml" in done.stdout
+    assert "Expected error: 0." in done.stdout
+    assert b"one sample, not the mean" in _load(outputs["sample"]).header["descrip"].item()
 
 
 def test_events_are_json_lines_that_end_in_the_result(tmp_path: Path, model: Path) -> None:
@@ -168,7 +170,8 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "no slice range": [volume, output, "--slices", "a:b"],
         "There is no sampler": [volume, output, "--sampler", "magic"],
         "The steps cannot be 0": [volume, output, "--steps", "0"],
-        "several samples": [volume, output, "--samples", "1", "--uncertainty", folder / "u.nii.gz"],
+        "must say so in its name": [volume, output, "--sample", folder / "sharp.nii.gz"],
+        "must end in .nii.gz or .nii or .nrrd or .mha": [volume, output, "--sample", folder / "sample.mgz"],
         "Two of the given files are the same": [volume, output, "--segmentation", output],
         "add --segmentation, or leave out --mask": [volume, output, "--mask", _TISSUE],
         "knows no 4 clusters": [volume, output, "--segmentation", folder / "s.nii", "--clusters", "4"],

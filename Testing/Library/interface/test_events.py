@@ -29,16 +29,18 @@ EVENTS: list[Event] = [
     Progress(slice=3, slices=40, step=1, steps=2, fraction=0.25, seconds_left=12.5),
     Result(Path("t1w.nii"), None, None, (), 4.5),
     Result(
-        *(Path("a/ü.nii.gz"), Path("labels.nii"), Path("spread.nii")),
+        *(Path("a/ü.nii.gz"), Path("labels.nii"), Path("error.nii")),
         (ClassVolume(1, "CSF", 12.5), ClassVolume(2, "gray matter", 600.0)),
         33.0,
+        sample=Path("sample.nii"),
+        expected_error=0.071,
     ),
     Notice(NoticeKind.GAPS, "scan.nii", "has gaps."),
     JobStarted(3),
     JobEnded(3, holds_gpu=True),
     *(Error(kind, "is broken; mend it.", "scan.nii") for kind in ErrorKind),
 ]
-PROGRESS = json.loads(to_line(EVENTS[5]))
+PROGRESS = json.loads(to_line(EVENTS[len(Stage)]))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=repr)

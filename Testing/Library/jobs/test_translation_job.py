@@ -14,7 +14,7 @@ from LMIDiffusionLib.images.dicom.series import Series
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.interface.events import Event, Result, Stage
 from LMIDiffusionLib.interface.notices import Notice, NoticeKind
-from LMIDiffusionLib.jobs.translation_job import ModelChoice, TranslationJob
+from LMIDiffusionLib.jobs.translation_job import DrawnFiles, ModelChoice, TranslationJob
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.translation.options import TranslationOptions
 
@@ -64,7 +64,7 @@ def test_a_dicom_series_is_translated_like_the_same_nifti_scan_into_any_output_f
         options = dataclasses.replace(job.options, samples=2)
         chosen = dataclasses.replace(job, source=source, mask=tmp_path / "mask.nrrd", options=options)
         output, segmentation, spread = paths
-        dataclasses.replace(chosen, output=output, segmentation=segmentation, uncertainty=spread).run(_Listener())
+        dataclasses.replace(chosen, output=output, segmentation=segmentation, drawn=DrawnFiles(spread)).run(_Listener())
         results.append([read_volume(path) for path in paths])
     for from_nifti, from_dicom in zip(*results, strict=True):
         assert from_nifti.array.any()

@@ -239,6 +239,7 @@ def test_a_missing_or_damaged_checkpoint_is_refused_every_time(folder: Path) -> 
 
 def test_a_job_of_plain_fields_is_the_job_that_the_command_line_fills(tmp_path: Path) -> None:
     words = ["scan", "t1w.nii", "--series", "2", "--segmentation", "s.nii", "--find-brain", "--uncertainty", "u.nii"]
+    words += ["--sample", "a_sample.nii"]
     words += ["--quality", "fast", "--samples", "3", "--guidance", "2", "--seed", "4", "--device", "cpu"]
     words += ["--precision", "32", "--overwrite", "--batch-size", "5", "--slices", "1:3", "--clusters", "3"]
     parser = argparse.ArgumentParser()
@@ -248,7 +249,7 @@ def test_a_job_of_plain_fields_is_the_job_that_the_command_line_fills(tmp_path: 
         "output": "t1w.nii",
         "segmentation": "s.nii",
         "mask": "found",
-        "uncertainty": "u.nii",
+        "drawn": {"uncertainty": "u.nii", "sample": "a_sample.nii"},
         "clusters": 3,
         "model": {"device": "cpu", "precision": "32"},
         "overwrite": True,

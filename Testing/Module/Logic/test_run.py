@@ -86,6 +86,16 @@ def test_the_uncertainty_has_a_node_voxels_and_window_of_its_own(logic: Any, fas
     assert display.GetWindowLevelMin() == 0
 
 
+def test_the_one_sample_fills_the_chosen_node(logic: Any, fast: Any, tmp_path: Path) -> None:
+    source = _left_handed(tmp_path)
+    mine = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine")
+    result = wait_for_end(start(logic, source, **{**fast, "draw": True, "outputDraw": mine})).result
+    assert result.draw is mine and result.uncertainty is None
+    volume, drawn = map(slicer.util.arrayFromVolume, (result.volume, mine))
+    np.testing.assert_allclose(drawn, volume / 2, atol=1e-6)
+    assert "details are made up" in mine.GetDescription()
+
+
 def test_results_lie_under_the_transform_of_their_source(logic: Any, head: Any, fast: Any) -> None:
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     head.SetAndObserveTransformNodeID(transform.GetID())

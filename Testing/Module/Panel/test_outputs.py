@@ -18,7 +18,7 @@ def chosen(widget: Any, checkpoint: Path, head: Any) -> Any:
     """The parameter node, ready to translate; runs end at once."""
     with quick_runs(widget.logic):
         node = conftest.choose_fastest(widget, checkpoint)
-        node.uncertaintyVolume = None
+        node.uncertaintyVolume = node.drawVolume = None
         node.sourceVolume = head
         yield node
 
@@ -29,18 +29,22 @@ def _translate(ui: Any) -> None:
     assert "one in" in ui.statusLabel.text, ui.statusLabel.text
 
 
+def _outputs(node: Any) -> list[Any]:
+    return [node.outputVolume, node.outputSegmentation, node.uncertaintyVolume, node.drawVolume]
+
+
 def test_another_source_gets_outputs_of_its_own(ui: Any, head: Any, chosen: Any) -> None:
-    chosen.uncertainty, chosen.samples = True, 2
+    chosen.uncertainty = chosen.draw = True
     _translate(ui)
-    first = chosen.outputVolume, chosen.outputSegmentation, chosen.uncertaintyVolume
+    first = _outputs(chosen)
     before = slicer.util.arrayFromVolume(first[0]).copy()
     other = add_head("other", landmark=(20, 24, 10))
     ui.sourceVolumeSelector.setCurrentNode(other)
-    assert (chosen.outputVolume, chosen.outputSegmentation, chosen.uncertaintyVolume) == (None, None, None)
+    assert _outputs(chosen) == [None] * 4
     _translate(ui)
-    names = [node.GetName() for node in (chosen.outputVolume, chosen.outputSegmentation, chosen.uncertaintyVolume)]
-    assert names == ["other as T1w", "other as T1w segmentation", "other as T1w uncertainty"]
-    assert {chosen.outputVolume, chosen.outputSegmentation, chosen.uncertaintyVolume}.isdisjoint(first)
+    endings = ("", " segmentation", " uncertainty", " one sample")
+    assert [node.GetName() for node in _outputs(chosen)] == [f"other as T1w{each}" for each in endings]
+    assert set(_outputs(chosen)).isdisjoint(first)
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(first[0]), before)
 
 

@@ -208,15 +208,6 @@ def test_the_slice_range_fits_the_volume(widget: Any, ui: Any, head: Any, chosen
     assert np.flatnonzero(array.any(axis=(1, 2))).tolist() == [7, 8]
 
 
-def test_the_uncertainty_needs_samples_and_the_panel_says_so(ui: Any, head: Any, chosen: Any) -> None:
-    chosen.sourceVolume = head
-    ui.uncertaintyCheckBox.checked = True
-    assert not ui.translateButton.enabled
-    assert "2 samples" in ui.translateButton.toolTip
-    ui.samplesSpinBox.value = 2
-    assert ui.translateButton.enabled
-
-
 def test_an_error_shows_a_sentence_and_the_log_behind_details(
     widget: Any, ui: Any, head: Any, chosen: Any, launcher: Any
 ) -> None:

@@ -180,7 +180,7 @@ def test_nothing_of_the_users_is_changed(logic: Any, head: Any, checkpoint: Path
 
 
 def test_the_uncertainty_lies_on_the_same_grid(logic: Any, head: Any, checkpoint: Path) -> None:
-    result = logic.translate(head, uncertainty=True, **fast_options(checkpoint, samples=2))
+    result = logic.translate(head, uncertainty=True, **fast_options(checkpoint))
     spread = slicer.util.arrayFromVolume(result.uncertainty)
     assert spread.shape == slicer.util.arrayFromVolume(head).shape
     assert spread.max() > 0
@@ -190,9 +190,15 @@ def test_the_uncertainty_lies_on_the_same_grid(logic: Any, head: Any, checkpoint
     assert result.uncertainty.GetName() == "head as T1w uncertainty"
 
 
-def test_the_uncertainty_of_one_sample_is_refused(logic: Any, head: Any, checkpoint: Path) -> None:
-    with pytest.raises(package("Base.Errors").TranslationError, match="2 samples or more"):
-        logic.translate(head, uncertainty=True, **fast_options(checkpoint))
+def test_one_sample_lies_on_the_same_grid_and_says_what_it_is(logic: Any, head: Any, checkpoint: Path) -> None:
+    result = logic.translate(head, draw=True, **fast_options(checkpoint))
+    assert slicer.util.arrayFromVolume(result.draw).any()
+    assert (slicer.util.arrayFromVolume(result.draw) != slicer.util.arrayFromVolume(result.volume)).any()
+    np.testing.assert_array_equal(
+        package("Scene.Geometry").ijkToRas(result.draw), package("Scene.Geometry").ijkToRas(head)
+    )
+    assert result.draw.GetName() == "head as T1w one sample"
+    assert result.draw.GetDescription().startswith("One sample for looking, not the mean")
 
 
 def test_the_source_cannot_be_the_output(logic: Any, head: Any, checkpoint: Path) -> None:
