@@ -57,6 +57,18 @@ def is_file(path: Path) -> bool:
         raise UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.") from error
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is such a folder.
+
+    Raises:
+        UserError: the folder around it cannot be entered, so that nobody knows.
+    """
+    try:
+        return path.is_dir()
+    except PermissionError as error:
+        raise UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.") from error
+
+
 def check_folder(folder: Path, *, wanted: str) -> None:
     """Make sure that there is such a folder and that it tells what it holds.
 

@@ -26,6 +26,8 @@ from LMIDiffusionLib.cli import COMMANDS, main, parser_for
 from LMIDiffusionLib.jobs.demo import sample_scan
 
 ROOT = Path(__file__).parents[2]
+# Scripts of an environment that README's lines have made (tools/follow_pages.py); else pages are followed right here.
+_INSTALLED = Path(os.environ["LMIDIFFUSION_SCRIPTS"]) if "LMIDIFFUSION_SCRIPTS" in os.environ else None
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
@@ -188,13 +190,14 @@ def _run(line: str) -> None:
     words = shlex.split(line, comments=True)
     if words[0] == "lmidiffusion":
         name = next(each for each in COMMANDS if words[1 : 2 + each.count(" ")] == each.split())
-        with pytest.raises(SystemExit) as ended:
-            main([*words[1:], *_SHORTER.get(name, "").split()])
-        assert ended.value.code == 0, line
+        _run_own([*words[1:], *_SHORTER.get(name, "").split()])
     elif words[:2] == ["git", "clone"] or "venv" in words:
         subprocess.run(["bash", "-n"], input=line, text=True, check=True)
     elif words[:2] == ["pip", "install"]:
         extras = re.findall(r"[\w]+", "".join(re.findall(r"\[(.*)\]", words[2])))
+        if _INSTALLED and extras:
+            wanted = f"{ROOT}[{','.join(extras)}]"
+            subprocess.run([_INSTALLED / "python", "-m", "pip", "install", "--quiet", wanted], check=True)
         assert all(re.search(rf"^{each} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE) for each in extras)
     elif words[0] == "torchrun":
         assert own_arguments(line)
@@ -204,12 +207,32 @@ def _run(line: str) -> None:
         subprocess.run(["bash", "-ec", line], check=True)
 
 
+def _run_own(arguments: list[str]) -> None:
+    """Run the command line here, or the one that the README's lines have installed."""
+    if _INSTALLED:
+        subprocess.run([_INSTALLED / "lmidiffusion", *arguments], check=True)
+        return
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0, arguments
+
+
+def _run_python(text: str, name: str) -> None:
+    """Run lines of Python here, or in the environment that the README's lines have made."""
+    if _INSTALLED:
+        subprocess.run([_INSTALLED / "python", "-c", text], check=True)
+    else:
+        exec(compile(text, name, "exec"), {"__name__": "__main__"})
+
+
 def _follow(page: Path) -> None:
     """Do all that a page says, in its order, but for what a cluster does."""
+    for line in re.findall(r"`(pip install [^`]+)`", page.read_text()):  # said in the text, not in a block
+        _run(line)
     for language, text in blocks(page):
         if language == "python":
             text = text.replace("steps=20_000", "steps=2, steps_per_epoch=1, batch_size=2, devices='1'")
-            exec(compile(text, str(page), "exec"), {"__name__": "__main__"})
+            _run_python(text, str(page))
         elif language in ("bash", "console") and not is_script(text):
             for line in commands(language, text):
                 _run(line)
@@ -297,10 +320,8 @@ def test_every_cell_of_the_notebook_runs(place: Path, monkeypatch: pytest.Monkey
     matplotlib.use("Agg")
     cells = json.loads((ROOT / "docs" / "tutorials" / "notebook.ipynb").read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    names: dict[str, object] = {"__name__": "__main__"}
-    for number, text in enumerate(code):
-        exec(compile(text, f"cell {number}", "exec"), names)
-        plt.close("all")
+    _run_python("\n".join(code), "notebook")
+    plt.close("all")
     with (place / "volumes.csv").open() as file:
         assert [row[1] for row in csv.reader(file)] == ["CSF", "gray matter", "white matter"]
     assert _corners(lmi.read_volume("tissues.nii.gz")) == _corners(lmi.read_volume("pdw.nii.gz"))

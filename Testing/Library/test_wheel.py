@@ -63,9 +63,8 @@ def test_the_wheel_in_an_environment_of_its_own_translates_the_bundled_scan(whee
     """The packages that it needs are those of this environment, for which none has to be downloaded again."""
     venv.create(tmp_path / "empty", with_pip=True)
     programs = tmp_path / "empty" / ("Scripts" if os.name == "nt" else "bin")
-    own = Path(
-        run(programs / "python", "-c", "import site; print(site.getsitepackages()[-1])", folder=tmp_path).strip()
-    )
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = Path(run(programs / "python", "-c", code, folder=tmp_path).strip())
     (own / "packages.pth").write_text("\n".join(site.getsitepackages()))
     run(
         programs / "python",

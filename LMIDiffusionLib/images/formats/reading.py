@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UserError
 from ..dicom.headers import is_dicom, lacks_preamble
 from ..dicom.series import Series, read_series
-from ..files import is_file
+from ..files import is_file, is_folder
 from .metaimage import read_metaimage
 from .mgh import is_mgh, read_mgh
 from .nifti import read_nifti
@@ -34,7 +34,7 @@ def read_image(source: Path | Series) -> StoredImage:
         UserError: it is missing, unreadable, of no known format, truncated, without voxels or not scalar, or its header
             does not say where its voxels lie.
     """
-    if isinstance(source, Series) or source.is_dir():
+    if isinstance(source, Series) or is_folder(source):
         return _read_dicom(source)
     if not is_file(source):
         raise _missing(source)

@@ -44,10 +44,15 @@ def test_options_of_translate_stand_in_four_groups(capsys: pytest.CaptureFixture
     assert groups == ["options", "input", "output", "quality", "hardware", "example"]
 
 
-@pytest.mark.parametrize("name", ["translate", "translate-cohort", "benchmark quality"])
-def test_an_unknown_option_shows_the_usage_of_its_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [("translate", "scan t1w"), ("translate-cohort", "scans t1w"), ("benchmark quality", "pairs --output scores")],
+)
+def test_an_unknown_option_shows_the_usage_of_its_command(
+    name: str, needed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main([*name.split(), "in", "out", "--output", "scores", "--no-such-option"])
+        main([*name.split(), *needed.split(), "--no-such-option"])
     shown = capsys.readouterr().err
     assert shown.startswith(f"usage: lmidiffusion {name} ")
     assert "unrecognized arguments" in shown and "--no-such-option" in shown

@@ -309,8 +309,12 @@ class TestThickSlicesAndPixels:
 
     def test_deformations_reach_as_far_in_millimeters_on_finer_pixels(self, batch: SliceBatch) -> None:
         bending = Deformation(bending=1, places=0)
-        coarse = torch.nn.functional.affine_grid(torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 20, 24])
-        fine = torch.nn.functional.affine_grid(torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 40, 48])
+        coarse = torch.nn.functional.affine_grid(
+            torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 20, 24], align_corners=False
+        )
+        fine = torch.nn.functional.affine_grid(
+            torch.eye(2, 3)[None].expand(4, -1, -1), [4, 1, 40, 48], align_corners=False
+        )
         near, far = (
             (bending(grid, classes, _draws(), pixel_size=size) - grid).square().mean((1, 2)).sqrt()
             for grid, classes, size in ((coarse, batch.classes[..., ::2, ::2], 2.0), (fine, batch.classes, 1.0))
