@@ -216,9 +216,9 @@ def wait(ui) -> None:
 
 
 def _reduce(path: Path) -> None:
-    """Reduce to 160 colors: the pictures lie in the repository, whose size is limited."""
+    """Reduce to 256 colors: the pictures lie in the repository, whose size is limited."""
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(160, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
 
 

@@ -117,6 +117,9 @@ class ThreeDView(_View):
     def __init__(self, node: Any, size: tuple[int, int]):
         factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
         super().__init__(node, factory, _MANAGERS_3D, size)
+        # As qMRMLThreeDView does: surfaces behind transparent ones are drawn in their order.
+        self.renderer.SetUseDepthPeeling(node.GetUseDepthPeeling())
+        self._renderWindow.SetAlphaBitPlanes(1)
 
     def fit(self) -> None:
         """Look at all there is."""

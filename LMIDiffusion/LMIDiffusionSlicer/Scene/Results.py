@@ -21,7 +21,7 @@ _AUTOMATIC = "LMIDiffusion.automatic"
 # Fill of segments in slice views, through which the image is seen.
 _FILL_OPACITY = 0.3
 # Of the fluid around the brain in 3D, through which the brain is seen.
-_FLUID_OPACITY = 0.2
+_FLUID_OPACITY = 0.1
 
 _TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"

@@ -34,6 +34,12 @@ def test_a_result_waits_until_a_scene_has_been_read(logic: Any, head: Any, fast:
     assert wait_for_end(heard).result is not None
 
 
+def test_the_log_says_what_was_asked_for_without_a_folder(logic: Any, head: Any, fast: Any) -> None:
+    log = wait_for_end(start(logic, head, **fast)).log
+    assert "tiny.safetensors" in log[0] and "source.nii" in log[0]
+    assert str(Path(fast["checkpoint"]).parent) not in log[0] and slicer.app.temporaryPath not in log[0]
+
+
 @pytest.mark.parametrize("end", ["result", "cancel"])
 def test_nothing_holds_on_to_a_run_that_has_ended(end: str, logic: Any, head: Any, fast: Any) -> None:
     """Observers of the scene and the application would."""

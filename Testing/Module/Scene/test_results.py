@@ -138,7 +138,7 @@ def test_segments_are_thinly_filled_and_the_brain_is_seen_through_the_fluid_in_3
     assert 0.3 <= display.GetOpacity2DFill() <= 0.4
     assert display.GetOpacity2DOutline() == 1
     assert all(display.GetSegmentVisibility3D(f"Segment_{n}") for n in (1, 2, 3))
-    assert [display.GetSegmentOpacity3D(f"Segment_{n}") for n in (1, 2, 3)] == [0.2, 1, 1]
+    assert [display.GetSegmentOpacity3D(f"Segment_{n}") for n in (1, 2, 3)] == [0.1, 1, 1]
     assert [display.GetSegmentVisibility2DFill(f"Segment_{n}") for n in (1, 2, 3)] == [True, True, True]
 
 
