@@ -20,8 +20,8 @@ import qt
 import slicer
 from PIL import Image
 
-_PANEL_WIDTH, _HEIGHT = 480, 960
-_SLICE_SIZE, _SPACE_SIZE = (560, 464), (1120, 464)
+_PANEL_WIDTH, _HEIGHT = 480, 1000
+_SLICE_SIZE, _SPACE_SIZE = (560, 484), (1120, 484)
 _BAR = 16  # above each view, in its color and with its letter
 _COLORS = {"Red": "#f34a33", "Yellow": "#edd54c", "3D": "#7480b8"}
 _LETTERS = {"Red": "R", "Yellow": "Y", "3D": "1"}
@@ -216,9 +216,9 @@ def wait(ui) -> None:
 
 
 def _reduce(path: Path) -> None:
-    """Reduce to 256 colors: the pictures lie in the repository, whose size is limited."""
+    """Reduce to 96 colors: the pictures lie in the repository, whose size is limited."""
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
 
 
