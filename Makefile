@@ -55,6 +55,8 @@ results: $(VENV)/.ready-test
 	nice $(BIN)/lmidiffusion benchmark quality results/pairs.csv --output results/scores --every 12 \
 		--target-scans "$(DATA)/ixi_t1w_2mm" --methods identity histogram-matching tone-map repainting sdedit-0.5 \
 		lmidiffusion lmidiffusion@t1w-ixi-2mm target-to-itself
+	nice $(BIN)/lmidiffusion benchmark quality results/pairs.csv --output results/errors --every 30 \
+		--expected-error --methods lmidiffusion
 
 screenshot: $(VENV)/.ready-test
 	$(BIN)/python tools/screenshot.py screenshots

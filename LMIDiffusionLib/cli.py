@@ -14,7 +14,7 @@ from .commands.arguments import add_verbosity
 from .commands.benchmark import downstream, figure, quality, speed
 from .commands.completion import SHELLS
 from .commands.process_setup import chosen_output, limit_threads, prepare_process
-from .commands.training import train, train_cyclegan, train_regression, train_stylegan
+from .commands.training import refine, train, train_cyclegan, train_regression, train_stylegan
 from .errors import printable
 from .interface.events import Error, ErrorKind, failure
 
@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "serve": serve,
     "prepare": prepare,
     "train": train,
+    "refine": refine,
     "train-regression": train_regression,
     "train-cyclegan": train_cyclegan,
     "train-stylegan": train_stylegan,

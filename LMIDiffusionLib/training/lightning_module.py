@@ -139,17 +139,18 @@ class ScoreTraining(lightning.LightningModule):
         return self.network.loss_weight(sigma) * error
 
 
-def scheduled(optimizer: torch.optim.Optimizer, steps: int) -> OptimizerLRSchedulerConfig:
+def scheduled(
+    optimizer: torch.optim.Optimizer, steps: int, *, warm_up: int = _WARM_UP_STEPS
+) -> OptimizerLRSchedulerConfig:
     """Schedule an optimizer: linear warm-up, cosine decay to a hundredth, one step per batch."""
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_cosine(steps, warm_up=warm_up))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def warm_up_and_cosine(steps: int) -> Callable[[int], float]:
+def warm_up_and_cosine(steps: int, *, warm_up: int = _WARM_UP_STEPS) -> Callable[[int], float]:
     """Return the factor of the learning rate at each step."""
 
     def factor(step: int) -> float:
-        warm_up = min(1.0, (step + 1) / _WARM_UP_STEPS)
-        return warm_up * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2)
+        return min(1.0, (step + 1) / warm_up) * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2)
 
     return factor

@@ -35,12 +35,13 @@ def training_record(
         "options": options,
         "versions": {name: version(name) for name in _PACKAGES},
         "commit": _commit(),
-        "files": {path.name: _digest(path) for path in files},
+        "files": {path.name: digest(path) for path in files},
         "held_out": [*held_out],
     }
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the first digits of a file's SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
 
 

@@ -76,15 +76,30 @@ class Augmentation:
         both = torch.cat(self._recolored(batch, part_draws, pixels), 1)
         both, brains, classes, gains = _thickened(batch, both, pixels.parts)
         both, brains, classes = _resized(both, brains, classes, pixels.shape)
+        images, copies = self._moved(both, (brains, classes, gains), draws, pixel_size=pixels.size)
+        return images, self.scanner(copies, draws, pixel_size=pixels.size)
+
+    def with_sources(
+        self, batch: SliceBatch, sources: Tensor, draws: SliceDraws, *, pixel_size: float
+    ) -> tuple[Tensor, Tensor]:
+        """Moved target slices, and real sources (B, 1, H, W) moved alike, whose contrast stays as it is."""
+        both = torch.cat([batch.images, sources], 1)
+        return self._moved(both, (batch.brains, batch.classes, batch.gains), draws, pixel_size=pixel_size)
+
+    def _moved(
+        self, both: Tensor, known: tuple[Tensor, Tensor, Tensor], draws: SliceDraws, *, pixel_size: float
+    ) -> tuple[Tensor, Tensor]:
+        """Move slices and what is translated to them (B, 2, H, W) alike; brains, classes and gains are known."""
+        brains, classes, gains = known
         moved, kept = self.geometry.move(
             both,
             brains,
             draws,
-            deform=lambda grid: self.deformation(grid, classes, draws, pixel_size=pixels.size),
+            deform=lambda grid: self.deformation(grid, classes, draws, pixel_size=pixel_size),
         )
         images, copies = (moved * kept).split(1, 1)
         gains = torch.where(kept.all(3, keepdim=True).all(2, keepdim=True), 1.0, gains)
-        return (gains * images).clamp(max=1), self.scanner(copies, draws, pixel_size=pixels.size)
+        return (gains * images).clamp(max=1), copies
 
     def copies(self, batch: SliceBatch, draws: Draws) -> Tensor:
         """Return copies (B, 1, H, W) of unmoved slices in another contrast."""

@@ -240,7 +240,7 @@ def _slices_of(
     parts = []
     for plane in planes:
         try:
-            part = _slices(scan, plane, pixel_size)
+            part = slices_of_plane(scan, plane, pixel_size)
         except UserError as error:
             notes.setdefault(f"No {plane} slices, because {error}", []).append(name)
         else:
@@ -248,7 +248,12 @@ def _slices_of(
     return parts
 
 
-def _slices(scan: ReadScan, plane: str, pixel_size: float) -> SliceBatch:
+def slices_of_plane(scan: ReadScan, plane: str, pixel_size: float) -> SliceBatch:
+    """Slices of a scan in a plane that show enough of the head, cut to the box about it, images in 8 bits.
+
+    Raises:
+        UserError: none does.
+    """
     grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=pixel_size, plane=plane)
     images, head = grid.slices(scan.images), grid.slices(scan.head)
     classes = functional.interpolate(grid.plane_slices(scan.classes), size=grid.slice_shape, mode="nearest-exact")

@@ -25,9 +25,11 @@ from LMIDiffusionLib.preparation import PreparationOptions, prepare
 from LMIDiffusionLib.preparation.alignment import Alignment, tissues_on
 from LMIDiffusionLib.preparation.alignment_picture import draw_alignment
 from LMIDiffusionLib.preparation.images import to_image, with_right_angles
+from LMIDiffusionLib.preparation.pairs import align_pairs
 from LMIDiffusionLib.preparation.registration import Registration, register
 from LMIDiffusionLib.preparation.scans import RawScan, find_scans
 from LMIDiffusionLib.training.data.dataset import find_subjects
+from LMIDiffusionLib.training.data.pairs import read_pair_files
 
 
 def read(name: str) -> sitk.Image:
@@ -112,6 +114,30 @@ def test_the_picture_of_an_alignment_shows_edges_of_the_source_over_the_target(t
     assert np.abs(pictures[0] - pictures[1])[gray_only].mean() < 8, "the rest is the target"
     draw_alignment(tmp_path / "picture.webp", Alignment(target, {"PDw": registration}))
     assert (tmp_path / "picture.webp").stat().st_size < 60_000
+
+
+def test_pairs_for_a_refinement_are_aligned_and_listed(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    target, source = read("sri24_T1w"), read("sri24_PDw")
+    for name, image in (
+        ("bert_T1w", target),
+        ("bert_PDw", moved(source, (3, -2, 4), (4, -3, 2))),
+        ("dora_T1w", target),
+    ):
+        sitk.WriteImage(image, str(tmp_path / "scans" / f"{name}.nii.gz"))
+    path = align_pairs(tmp_path / "scans", tmp_path, target="T1w", source="PDw")
+    (pair,) = read_pair_files(path)
+    assert pair.subject == "bert", "dora has no PDw"
+    wanted = sitk.GetArrayFromImage(source)
+    found = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(pair.source)), orientation_of(source)))
+    inside = head_mask(wanted)
+    assert np.corrcoef(found[inside], wanted[inside])[0, 1] > 0.97
+    with pytest.raises(UserError, match="nobody with both FLAIR and T1w"):
+        align_pairs(tmp_path / "scans", tmp_path, target="T1w", source="FLAIR")
+
+
+def orientation_of(image: sitk.Image) -> str:
+    return str(sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection()))
 
 
 def far_away(image: sitk.Image) -> sitk.Image:

@@ -1,0 +1,280 @@
+"""`refine`: a checkpoint that goes on learning from a few people whose source and target both exist.
+
+Each batch holds as many copies in random contrasts as real pairs, so that the network forgets little. It stops where
+the held-out slices are translated best, and is never written if they are translated worse than before.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from .. import __version__
+from ..errors import UserError
+from ..images.files import check_output
+from ..images.planes import PLANES
+from ..interface.checkpoint_header import SUFFIX
+from ..interface.resources import checkpoint_hash
+from ..model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..model.denoisers import conditional_denoiser
+from ..model.samplers import shared_noise
+from ..translation.test_time_augmentation import sample_view
+from .augmentation import AUGMENTATIONS
+from .augmentation.random_streams import SliceDraws
+from .data.batches import StepSampler
+from .data.pairs import PairBatch, PairBatches, PairFiles, PairSlices, PersonSlices, batch_of, read_pair
+from .lightning_module import ScoreTraining, scheduled
+from .muon import MuonAdamW
+from .options import FitOptions
+from .record import digest
+from .trainer import fit_module, make_trainer, mean_psnr, spread
+
+_WARM_UP_STEPS = 10
+_STEPS_PER_SCORE = 20
+_HELD_OUT_SLICES = 24
+_PATIENCE = 3
+"""Scores in a row without a gain after which the training ends."""
+
+
+@dataclass(frozen=True)
+class RefinementOptions:
+    """How a checkpoint is refined.
+
+    Attributes:
+        checkpoint: name or path of the start.
+        source: name of the source's contrast, for the header.
+        steps: optimizer steps at most.
+        learning_rate: largest of the schedule.
+        seed: of all that is random.
+        overwrite: replace an existing file.
+    """
+
+    checkpoint: str
+    source: str
+    steps: int = 120
+    learning_rate: float = 5e-4
+    seed: int = 0
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class RefinementResult:
+    """Outcome of a refinement: PSNR in dB of the held-out slices before and after, and the steps that were kept."""
+
+    held_out: str
+    before: float
+    after: float
+    steps: int
+
+
+def refine(pairs: Sequence[PairFiles], output: Path, options: RefinementOptions) -> RefinementResult:
+    """Refine a checkpoint on pairs, and write it.
+
+    With two people or more the last one is held out, with one all slices of another plane.
+
+    Args:
+        pairs: aligned pairs.
+        output: file of the refined checkpoint.
+        options: of the refinement.
+
+    Raises:
+        UserError: the output exists, a pair cannot be used, or the refined checkpoint would be no better on the
+            held-out slices; nothing is written then.
+    """
+    check_output(output, overwrite=options.overwrite, endings=(SUFFIX,))
+    start = load_checkpoint(options.checkpoint)
+    training, held_out, name = _split(pairs, start)
+    lightning.seed_everything(options.seed, verbose=False)
+    fit = FitOptions(steps=options.steps, steps_per_epoch=min(_STEPS_PER_SCORE, options.steps), devices="1")
+    fit = dataclasses.replace(fit, learning_rate=options.learning_rate, seed=options.seed)
+    module = Refinement(start, fit)
+    judge = HeldOutJudge(held_out, module)
+    batches = PairBatches(training, batch_size=fit.batch_size, stride=start.network.stride, seed=options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(Path(folder), fit, [judge])
+        fit_module(trainer, module, _PairData(batches, fit), None)
+    result = RefinementResult(name, judge.before, judge.best, judge.best_step)
+    if judge.weights is None:
+        raise UserError(
+            f"The refined checkpoint would be no better: {judge.last:.2f} dB on {name}, {judge.before:.2f} dB before;"
+            " nothing was written. Give more people, and look whether the pairs lie on each other."
+        )
+    record = {"refined": _record(pairs, options, result), "start": start.provenance.recipe}
+    provenance = dataclasses.replace(
+        start.provenance,
+        training_data=_training_data(start, pairs, options),
+        training_steps=start.provenance.training_steps + result.steps,
+        library_version=__version__,
+        recipe=record,
+    )
+    save_checkpoint(dataclasses.replace(start, weights=judge.weights, provenance=provenance), output)
+    return result
+
+
+def _split(pairs: Sequence[PairFiles], start: Checkpoint) -> tuple[list[PersonSlices], list[PairSlices], str]:
+    """Return the slices to train on, those held out, and what these are."""
+    people: dict[str, list[PersonSlices]] = {}
+    for files in pairs:
+        people.setdefault(files.subject, []).append(read_pair(files, start, tuple(PLANES)))
+    names = [*people]
+    known = [*start.planes]
+    if len(names) > 1:
+        held_out = [part for scan in people[names[-1]] for plane, part in scan.items() if plane in known]
+        return _in_planes([scan for name in names[:-1] for scan in people[name]], known), held_out, "the last person"
+    scans = people[names[0]]
+    for plane in reversed(PLANES):
+        others = [each for each in known if each != plane]
+        apart = [scan[plane] for scan in scans if plane in scan]
+        if apart and others and all(set(others) & set(scan) for scan in scans):
+            return _in_planes(scans, others), apart, f"{plane} slices"
+    raise UserError("One person is refined with slices of two planes, and these scans have one; give a second person.")
+
+
+def _in_planes(scans: Sequence[PersonSlices], planes: Sequence[str]) -> list[PersonSlices]:
+    return [{plane: part for plane, part in scan.items() if plane in planes} for scan in scans]
+
+
+def _training_data(start: Checkpoint, pairs: Sequence[PairFiles], options: RefinementOptions) -> str:
+    people = len({files.subject for files in pairs})
+    return (
+        f"no longer zero-shot: refined on {options.source} and {start.modality} of {people}"
+        f" {'person' if people == 1 else 'people'}; before: {start.provenance.training_data}"
+    )
+
+
+def _record(pairs: Sequence[PairFiles], options: RefinementOptions, result: RefinementResult) -> dict[str, Any]:
+    files = [path for pair in pairs for path in (pair.source, pair.target)]
+    return {
+        **dataclasses.asdict(options),
+        "checkpoint": Path(options.checkpoint).name,
+        "checkpoint_sha256": checkpoint_hash(options.checkpoint),
+        "files": {path.name: digest(path) for path in files},
+        "result": dataclasses.asdict(result),
+    }
+
+
+class Refinement(ScoreTraining):
+    """Trains the norms and the first and last layers of a checkpoint's network on batches of pairs."""
+
+    def __init__(self, start: Checkpoint, fit: FitOptions) -> None:
+        super().__init__(
+            network=start.network,
+            condition=start.condition,
+            sde=start.sde,
+            augmentation=AUGMENTATIONS[fit.contrast],
+            fit=fit,
+        )
+        self.network.load_state_dict({name: weight.float() for name, weight in start.weights.items()})
+        self.network.requires_grad_(False)
+        for module in self.network.modules():
+            if isinstance(module, nn.GroupNorm):
+                module.requires_grad_(True)
+        self.network.unet.first.requires_grad_(True)
+        self.network.unet.last.requires_grad_(True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Muon and AdamW for what is trained."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = MuonAdamW(trained, self.fit_options.learning_rate)
+        return scheduled(optimizer, self.fit_options.steps, warm_up=_WARM_UP_STEPS)
+
+    def changed(self, batch: PairBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Moved targets, and what they are translated from: real sources first, then copies in random contrasts."""
+        parts = [type(batch.slices)(*(each[where] for each in batch.slices)) for where in _halves(batch)]
+        real = self.augmentation.with_sources(parts[0], batch.sources[: batch.real], draws, pixel_size=batch.pixel_size)
+        drawn = self.augmentation(parts[1], draws)
+        return torch.cat([real[0], drawn[0]]), torch.cat([real[1], drawn[1]])
+
+    def validation_step(self, batch: PairBatch, batch_index: int) -> None:  # type: ignore[override]
+        """Nothing: the held-out slices are scored by `HeldOutJudge`."""
+
+
+def _halves(batch: PairBatch) -> tuple[slice, slice]:
+    return slice(None, batch.real), slice(batch.real, None)
+
+
+class _PairData(lightning.LightningDataModule):
+    """Batches for training, and one for the validation that Lightning asks for."""
+
+    def __init__(self, batches: PairBatches, fit: FitOptions) -> None:
+        super().__init__()
+        self._batches, self._fit = batches, fit
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = StepSampler(per_epoch=self._fit.steps_per_epoch, epoch=lambda: trainer.current_epoch)
+        return DataLoader(self._batches, batch_size=None, sampler=sampler, collate_fn=_unchanged)
+
+    def val_dataloader(self) -> DataLoader[PairBatch]:
+        return DataLoader(self._batches, batch_size=None, sampler=[0], collate_fn=_unchanged)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+class HeldOutJudge(Callback):
+    """Scores held-out slices after every validation, keeps the best weights, and ends a training without gains.
+
+    Attributes:
+        before: PSNR in dB of the start.
+        best: the best PSNR, and `last` the last.
+        best_step: optimizer steps of the best.
+        weights: the best ones; None while none was better than the start.
+    """
+
+    def __init__(self, held_out: Sequence[PairSlices], module: Refinement) -> None:
+        """
+        Args:
+            held_out: slices that are not trained on.
+            module: with the weights of the start.
+        """
+        self._parts, self._failures = held_out, 0
+        self.before = self.best = self.last = self._score(module)
+        self.best_step = 0
+        self.weights: dict[str, Tensor] | None = None
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Score the averaged weights, which are in place."""
+        assert isinstance(module, Refinement)
+        self.last = self._score(module)
+        print(f"Step {trainer.global_step}: {self.last:.2f} dB on held-out slices, {self.before:.2f} dB before")
+        if self.last > self.best:
+            self.best, self.best_step, self._failures = self.last, trainer.global_step, 0
+            self.weights = copy.deepcopy(module.network.state_dict())
+            return
+        self._failures += 1
+        trainer.should_stop = self._failures >= _PATIENCE
+
+    def _score(self, module: Refinement) -> float:
+        """Return the mean PSNR of evenly spread slices, each translated in one step from noise."""
+        share = max(1, _HELD_OUT_SLICES // len(self._parts))
+        scores = []
+        for part in self._parts:
+            chosen = spread(torch.arange(len(part.sources)), share).tolist()
+            batch = batch_of([part] * len(chosen), chosen, stride=module.network.settings.stride, real=len(chosen))
+            scores.append(mean_psnr(_translated(batch, module), batch.slices.images))
+        return float(torch.stack(scores).mean())
+
+
+@torch.no_grad()
+def _translated(batch: PairBatch, module: Refinement) -> Tensor:
+    """Return slices (B, 1, H, W) translated in one step, as the first sample of a translation is."""
+    sources, view, level = batch.sources.to(module.device), sample_view(0), module.sde.sigma_max
+    denoise = view.unflipped(
+        conditional_denoiser(module.network, module.condition, view.apply(sources), pixel_size=batch.pixel_size)
+    )
+    return denoise(level * shared_noise(0, sources)(), level).cpu()
