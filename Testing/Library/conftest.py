@@ -93,7 +93,7 @@ def head_on() -> HeadMaker:
     return make
 
 
-def centerd_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Affine:
+def centered_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Affine:
     """Right-anterior-superior axes with the middle of the field of view at the world's origin."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-(n - 1) / 2 * s for n, s in zip(shape, spacing, strict=True)]
@@ -101,15 +101,15 @@ def centerd_affine(shape: tuple[int, int, int], spacing: tuple[float, float, flo
 
 
 @pytest.fixture(scope="session")
-def centerd() -> Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]:
-    """`centerd_affine`, of a shape and a spacing."""
-    return centerd_affine
+def centered() -> Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]:
+    """`centered_affine`, of a shape and a spacing."""
+    return centered_affine
 
 
 @pytest.fixture(scope="session")
 def head(head_on: HeadMaker) -> Volume:
     """40 x 48 x 20 voxels of 2 mm in right-anterior-superior order; the outer axial slices show air alone."""
-    return head_on(HEAD_SHAPE, centerd_affine(HEAD_SHAPE, (HEAD_SPACING,) * 3))
+    return head_on(HEAD_SHAPE, centered_affine(HEAD_SHAPE, (HEAD_SPACING,) * 3))
 
 
 def reoriented(volume: Volume, permutation: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:

@@ -235,8 +235,8 @@ class TestFields:
         rows = torch.nonzero((fields > source.otsu).any(0)[0].any(1)).flatten()
         assert abs(rows.float().mean() - 55.5) < 1.5
         torch.testing.assert_close(window.put_back(fields), source.slices)
-        centerd = HeadWindow.from_source(SlicedVolume.from_volume(head, pixel_size=2.0))
-        torch.testing.assert_close(centerd.cut(source.slices[..., :48]), fields)
+        centered = HeadWindow.from_source(SlicedVolume.from_volume(head, pixel_size=2.0))
+        torch.testing.assert_close(centered.cut(source.slices[..., :48]), fields)
 
 
 def baseline(generator: Generator) -> StoredCheckpoint:

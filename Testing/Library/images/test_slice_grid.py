@@ -189,7 +189,7 @@ def test_padding_undoes_cropping_of_a_margin_of_zeros(down: int, right: int) -> 
 
 
 @MARGINS
-def test_padding_is_centerd_and_of_zeros(down: int, right: int) -> None:
+def test_padding_is_centered_and_of_zeros(down: int, right: int) -> None:
     padded = pad_to(torch.ones(1, 1, 9, 12), (9 + down, 12 + right))[0, 0]
     assert padded.sum() == 9 * 12
     for sums in (padded.sum(1), padded.sum(0)):

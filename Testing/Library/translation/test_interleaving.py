@@ -22,7 +22,7 @@ from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
-Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
+Centered = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
 
 SHAPE = (40, 48, 40)
 
@@ -45,9 +45,9 @@ def method(tiny_checkpoint: Checkpoint) -> Counting:
 
 
 @pytest.fixture(scope="module")
-def thin(head_on: HeadMaker, centerd: Centerd) -> Volume:
+def thin(head_on: HeadMaker, centered: Centered) -> Volume:
     """A head in slices of 1 mm, for a checkpoint with pixels of 2 mm."""
-    return head_on(SHAPE, centerd(SHAPE, (2.0, 2.0, 1.0)))
+    return head_on(SHAPE, centered(SHAPE, (2.0, 2.0, 1.0)))
 
 
 @pytest.mark.parametrize(

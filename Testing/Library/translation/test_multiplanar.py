@@ -26,13 +26,13 @@ from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]
-Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], NDArray[np.float64]]
+Centered = Callable[[tuple[int, int, int], tuple[float, float, float]], NDArray[np.float64]]
 
 
 @pytest.fixture(scope="module")
-def tall(head_on: HeadMaker, centerd: Centerd) -> Volume:
+def tall(head_on: HeadMaker, centered: Centered) -> Volume:
     """A head of 104 mm from below to above, 2 mm."""
-    return head_on((36, 40, 52), centerd((36, 40, 52), (2.0, 2.0, 2.0)))
+    return head_on((36, 40, 52), centered((36, 40, 52), (2.0, 2.0, 2.0)))
 
 
 @pytest.fixture
@@ -84,22 +84,24 @@ class TestCuts:
         assert self._planes_of(tall, samples=7) == [(52, 4), (40, 2), (36, 1)]
 
     def test_the_first_sample_of_a_thick_slice_scan_is_in_its_own_plane(
-        self, head_on: HeadMaker, centerd: Centerd
+        self, head_on: HeadMaker, centered: Centered
     ) -> None:
-        sagittal = head_on((20, 60, 60), centerd((20, 60, 60), (5.0, 2.0, 2.0)))
+        sagittal = head_on((20, 60, 60), centered((20, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(sagittal, samples=1) == [(20, 1)]
         assert self._planes_of(sagittal, samples=4) == [(20, 2), (60, 1), (60, 1)]
 
-    def test_a_thick_slice_slab_is_sampled_in_its_own_plane_alone(self, head_on: HeadMaker, centerd: Centerd) -> None:
-        slab = head_on((8, 60, 60), centerd((8, 60, 60), (5.0, 2.0, 2.0)))
+    def test_a_thick_slice_slab_is_sampled_in_its_own_plane_alone(self, head_on: HeadMaker, centered: Centered) -> None:
+        slab = head_on((8, 60, 60), centered((8, 60, 60), (5.0, 2.0, 2.0)))
         assert self._planes_of(slab, samples=4) == [(8, 4)]
-        thin_slab = head_on((20, 60, 60), centerd((20, 60, 60), (2.0, 2.0, 2.0)))
+        thin_slab = head_on((20, 60, 60), centered((20, 60, 60), (2.0, 2.0, 2.0)))
         assert self._planes_of(thin_slab, samples=4) == [(20, 4)]
 
     @pytest.mark.parametrize("spacing", [0.95, 1.25, 2.0])
-    def test_oblique_isotropic_scans_count_as_axial(self, head_on: HeadMaker, centerd: Centerd, spacing: float) -> None:
+    def test_oblique_isotropic_scans_count_as_axial(
+        self, head_on: HeadMaker, centered: Centered, spacing: float
+    ) -> None:
         shape = (round(84 / spacing), round(84 / spacing), round(104 / spacing))
-        affine = centerd(shape, (spacing, spacing, spacing))
+        affine = centered(shape, (spacing, spacing, spacing))
         array = head_on(shape, affine).array
         for degrees in (7, 13, 21):
             turned = (rotation((1, 2, 3), degrees) @ affine).astype(np.float32)
@@ -107,12 +109,12 @@ class TestCuts:
             assert share_samples(source, [0], tuple(PLANES), TranslationOptions(samples=2))[0].plane == "axial"
 
     @pytest.mark.parametrize("plane", PLANES)
-    def test_draws_are_slices_of_the_scans_own_plane(self, tall: Volume, centerd: Centerd, plane: str) -> None:
+    def test_draws_are_slices_of_the_scans_own_plane(self, tall: Volume, centered: Centered, plane: str) -> None:
         spacing = np.array([2.0, 2.0, 2.0])
         spacing[PLANES[plane][2]] = 5.0
         across, along, up = spacing.tolist()
         shape = (int(80 / across), int(80 / along), int(104 / up))
-        affine = centerd(shape, (across, along, up))
+        affine = centered(shape, (across, along, up))
         source = SlicedVolume.from_volume(Volume(np.resize(tall.array, shape), affine), pixel_size=2.0)
         assert own_plane(source, tuple(PLANES), TranslationOptions(samples=1)) == plane
         assert own_plane(source, tuple(PLANES), TranslationOptions(slices=(2, 4))) == "axial"
@@ -122,10 +124,10 @@ class TestCuts:
 
     @pytest.mark.parametrize(("count", "spacing", "planes"), [(52, 2.0, 3), (49, 2.0, 1), (20, 5.5, 3), (20, 6.5, 1)])
     def test_low_and_thick_volumes_are_sampled_in_their_own_plane_alone(
-        self, head_on: HeadMaker, centerd: Centerd, count: int, spacing: float, planes: int
+        self, head_on: HeadMaker, centered: Centered, count: int, spacing: float, planes: int
     ) -> None:
         shape = (36, 40, count)
-        assert len(self._planes_of(head_on(shape, centerd(shape, (2.0, 2.0, spacing))), samples=4)) == planes
+        assert len(self._planes_of(head_on(shape, centered(shape, (2.0, 2.0, spacing))), samples=4)) == planes
 
 
 class TestTranslation:

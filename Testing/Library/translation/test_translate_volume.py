@@ -37,7 +37,7 @@ from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 Affine = NDArray[np.float64]
 Array = NDArray[np.number]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
-Centerd = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
+Centered = Callable[[tuple[int, int, int], tuple[float, float, float]], Affine]
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[Array], Array]]]]
 Forward = Callable[[ScoreNetwork, Tensor, Tensor, Tensor, float], Tensor]
 
@@ -182,11 +182,11 @@ def test_another_pixel_spacing_gives_the_canonical_translation_up_to_interpolati
     head: Volume,
     whole: Array,
     head_on: HeadMaker,
-    centerd: Centerd,
+    centered: Centered,
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
 ) -> None:
-    result = run(method, head_on(shape, centerd(shape, spacing))).volume
+    result = run(method, head_on(shape, centered(shape, spacing))).volume
     resampled = torch.nn.functional.interpolate(
         torch.from_numpy(np.moveaxis(whole, 2, 0).copy())[:, None],
         size=shape[:2],
@@ -331,10 +331,10 @@ def test_the_translation_is_the_mean_of_the_single_samples(method: LMIDiffusion,
 
 
 def test_the_translation_on_another_grid_is_the_mean_of_the_resampled_samples(
-    method: LMIDiffusion, head_on: HeadMaker, centerd: Centerd
+    method: LMIDiffusion, head_on: HeadMaker, centered: Centered
 ) -> None:
     shape, spacing = (61, 75, 20), (80 / 61, 96 / 75, 2.0)
-    source = head_on(shape, centerd(shape, spacing))
+    source = head_on(shape, centered(shape, spacing))
     grid = source_of(source).grid
     guide = grid.plane_slices(to_unit_scale(source.array))[slice(*MIDDLE)]
     coarse_guide = grid.to_slices(guide)
