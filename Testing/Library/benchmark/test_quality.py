@@ -195,9 +195,9 @@ def lmidiffusion(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_two_processes_give_the_tables_of_one(pairs: Path, checkpoint: Path, tmp_path: Path) -> None:
     tables = []
-    for processes in ("1", "2"):
+    for run, processes in ((run_here, "1"), (lmidiffusion, "2")):
         output = tmp_path / processes
-        done = lmidiffusion(
+        done = run(
             *("benchmark", "quality", pairs, "--output", output, "--methods", "identity", "lmidiffusion"),
             *("--checkpoint", checkpoint, "--every", EVERY, "--quality", "fast"),
             *("--device", "cpu", "--devices", processes),

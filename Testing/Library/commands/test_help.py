@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import run_here
 
 from LMIDiffusionLib.cli import COMMANDS, main, parser_for
 from LMIDiffusionLib.images.volume import Volume, write_volume
@@ -141,9 +142,8 @@ def test_bash_completes_commands_and_options(typed: str, offered: str, tmp_path:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("needs bash")
-    program = [sys.executable, "-m", "LMIDiffusionLib", "--print-completion", "bash"]
     script = tmp_path / "completion.sh"
-    script.write_text(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+    script.write_text(run_here("--print-completion", "bash").stdout)
     words = ["lmidiffusion", *typed.split()]
     ask = f"""
 source {script}

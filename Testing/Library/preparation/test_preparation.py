@@ -21,7 +21,7 @@ from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.normalization import head_mask
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
-from LMIDiffusionLib.preparation import PreparationOptions, prepare
+from LMIDiffusionLib.preparation import PreparationOptions, preparation, prepare
 from LMIDiffusionLib.preparation.alignment import Alignment, tissues_on
 from LMIDiffusionLib.preparation.alignment_picture import draw_alignment
 from LMIDiffusionLib.preparation.images import to_image, with_right_angles
@@ -53,11 +53,11 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four subjects: three with T1w and PDw, one of them moved between the scans, and one without PDw."""
     folder = tmp_path_factory.mktemp("raw")
     for name in ("anna", "bert", "carl"):
-        sitk.WriteImage(read("sri24_T1w"), str(folder / f"{name}_T1w.nii.gz"))
-        source = read("sri24_PDw")
+        sitk.WriteImage(small("sri24_T1w"), str(folder / f"{name}_T1w.nii.gz"))
+        source = small("sri24_PDw")
         source = moved(source, (3, -2, 4), (4, -3, 2)) if name == "bert" else source
         sitk.WriteImage(source, str(folder / f"{name}_PDw.nii.gz"))
-    sitk.WriteImage(read("sri24_T1w"), str(folder / "dora_T1w.nii.gz"))
+    sitk.WriteImage(small("sri24_T1w"), str(folder / "dora_T1w.nii.gz"))
     return folder
 
 
@@ -201,7 +201,7 @@ def test_an_ambiguous_orientation_has_a_distinction_near_1() -> None:
 
 
 def test_registration_is_reproducible() -> None:
-    target, source = read("sri24_T1w"), moved(read("sri24_PDw"), (3, 0, 0), (0, 4, 0))
+    target, source = small("sri24_T1w"), moved(small("sri24_PDw"), (3, 0, 0), (0, 4, 0))
     first, second = (sitk.GetArrayFromImage(register(source, target).source) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -245,7 +245,7 @@ def test_the_manifest_has_the_hash_of_every_file(prepared: Path) -> None:
 
 def write_labels(path: Path, *, rois: tuple[int, int, int]) -> None:
     """ROIs of the dark, the middle and the bright voxels of the sample scan's head."""
-    target = read("sri24_T1w")
+    target = small("sri24_T1w")
     image = sitk.GetArrayFromImage(target)
     bounds = np.quantile(image[head_mask(image)], [1 / 3, 2 / 3])
     labels = sitk.GetImageFromArray(np.where(head_mask(image), np.take(rois, np.digitize(image, bounds)), 0))
@@ -417,7 +417,7 @@ def test_a_sheared_scan_is_resampled_to_right_angles_in_place() -> None:
 def test_a_chosen_spacing_keeps_the_field_of_view(raw: Path, tmp_path: Path) -> None:
     prepare(options(raw, tmp_path / "out", spacing=3.0, held_out=1))
     volume = read_volume(next((tmp_path / "out" / "train").iterdir()))
-    original = read_volume(sample_scan("sri24_T1w"))
+    original = read_volume(raw / "anna_T1w.nii.gz")
     np.testing.assert_allclose(np.linalg.norm(volume.affine[:3, :3], axis=0), 3)
     corners = [
         each.affine @ [*(0.5 * (np.array(each.array.shape) - 1)), 1] for each in (volume, original)
@@ -475,14 +475,23 @@ def test_a_damaged_archive_is_reported(tmp_path: Path) -> None:
         find_scans(tmp_path, ["T1w"])
 
 
-def test_the_papers_split_has_125_subjects_of_three_slices(tmp_path: Path) -> None:
-    archives = ixi_archives(tmp_path / "archives", 126)
+def test_the_papers_split_has_100_subjects_for_training_and_25_for_the_test(tmp_path: Path) -> None:
+    subjects = {f"IXI{number:03d}": {"T1w": RawScan(tmp_path)} for number in range(126)}
+    parts = preparation._split(subjects, options(tmp_path, tmp_path / "out", paper_split=True))
+    assert len(dict(parts)) == 125
+    assert sorted(part for _, part in parts) == ["test"] * 25 + ["train"] * 100
+
+
+def test_the_papers_split_keeps_three_slices_of_each_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "_PAPER_TRAINING", 4)
+    monkeypatch.setattr(preparation, "_PAPER_TEST", 2)
+    archives = ixi_archives(tmp_path / "archives", 7)
     prepare(options(archives, tmp_path / "out", paper_split=True))
     records = manifest_of(tmp_path / "out")["subjects"].values()
-    assert sorted(record["split"] for record in records) == ["test"] * 25 + ["train"] * 100
+    assert sorted(record["split"] for record in records) == ["test"] * 2 + ["train"] * 4
     paths = list((tmp_path / "out").rglob("*.nii.gz"))
-    assert len(paths) == 100 + 2 * 25
-    assert all(read_volume(path).array.shape[2] == 3 for path in paths[::10])
+    assert len(paths) == 4 + 2 * 2
+    assert all(read_volume(path).array.shape[2] == 3 for path in paths)
 
 
 def test_too_few_subjects_are_refused(raw: Path, tmp_path: Path) -> None:
