@@ -39,6 +39,12 @@ _SHORTER = {
     "translate-cohort": "--devices 1 --quality fast",
 }
 
+_SHORTER_PYTHON = {
+    "import DataOptions, FitOptions": "import DataOptions, FitOptions, ModelOptions",
+    "held_out=1)": "held_out=1, pixel_size=4.0), model=ModelOptions(channels=(8, 16))",
+    "steps=20_000": "steps=2, steps_per_epoch=1, batch_size=2, devices='1'",
+}
+
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Language and text of every fenced block."""
@@ -231,7 +237,8 @@ def _follow(page: Path, *, again: bool = False) -> None:
         _run(line)
     for language, text in blocks(page):
         if language == "python":
-            text = text.replace("steps=20_000", "steps=2, steps_per_epoch=1, batch_size=2, devices='1'")
+            for written, shorter in _SHORTER_PYTHON.items():
+                text = text.replace(written, shorter)
             _run_python(text, str(page))
         elif language in ("bash", "console") and not is_script(text):
             for line in commands(language, text):
