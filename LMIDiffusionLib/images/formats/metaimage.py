@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import MILLIMETERS, are_orthonormal, in_millimeters
-from .stored_file import HEADER, StoredFile
+from .stored_file import StoredFile
 from .stored_image import StoredImage, array_from, check_shape, not_scalar, size_in_bytes, unreadable
-from .text_header import data_file, integers, most_bytes, open_data, reals, unpacked, voxels_in_text
+from .text_header import TextHeader, data_file, decoded_voxels, integers, most_bytes, open_data, raw_voxels, reals
 
 _TYPES = {
     "MET_CHAR": "i1",
@@ -28,41 +25,10 @@ _TYPES = {
     "MET_DOUBLE": "f8",
 }
 _LAST = "ElementDataFile"
-_SCALAR = {"ObjectType": "Image", "ElementNumberOfChannels": "1"}
 _MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGIN = ("Offset", "Position", "Origin")
 _BIG_ENDIAN = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class _Header:
-    """Fields by their names.
-
-    Attributes:
-        path: the file.
-        fields: their values.
-        end: bytes up to the voxels, in a file that has both.
-    """
-
-    path: Path
-    fields: dict[str, str]
-    end: int
-
-    def required(self, *names: str) -> tuple[str, str]:
-        """Name and value of a field without which the file cannot be read, under the first of its names.
-
-        Raises:
-            UserError: it is absent.
-        """
-        for name in names:
-            if name in self.fields:
-                return name, self.fields[name]
-        raise unreadable(self.path, f"its header has no field {names[0]}")
-
-    def is_true(self, *names: str) -> bool:
-        """True for a field with the value True, under any of its names."""
-        return any(self.fields.get(name, "").lower() in ("true", "1") for name in names)
 
 
 def read_metaimage(stored: StoredFile) -> StoredImage:
@@ -72,8 +38,8 @@ def read_metaimage(stored: StoredFile) -> StoredImage:
         UserError: it is damaged, truncated, without the file of its voxels, not scalar, or does not say where they lie.
     """
     header = _parse(stored)
-    shape = integers(header.required("DimSize")[1], "DimSize", header.path)
-    if header.required("NDims")[1] != str(len(shape)):
+    shape = integers(header.required("DimSize"), "DimSize", header.path)
+    if header.required("NDims") != str(len(shape)):
         raise unreadable(header.path, "its NDims is not the number of sizes in DimSize")
     check_shape(shape, header.path)
     channels = header.fields.get("ElementNumberOfChannels", "1")
@@ -87,7 +53,7 @@ def read_metaimage(stored: StoredFile) -> StoredImage:
     return StoredImage(_scaled(header, _voxels(header, stored, shape)), affine)
 
 
-def _parse(stored: StoredFile) -> _Header:
+def _parse(stored: StoredFile) -> TextHeader:
     fields: dict[str, str] = {}
     start = 0
     while _LAST not in fields:
@@ -100,24 +66,24 @@ def _parse(stored: StoredFile) -> _Header:
         start = end + 1
         if end < 0:
             break
-    header = _Header(stored.path, fields, start)
+    header = TextHeader(stored.path, fields, start)
     for name in (_LAST, "ElementType"):
         header.required(name)
     return header
 
 
-def _affine(header: _Header, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _affine(header: TextHeader, shape: tuple[int, ...]) -> NDArray[np.float64]:
     path, count = header.path, len(shape)
-    name, text = header.required(*_MATRIX)
+    name, text = header.named(*_MATRIX)
     # A direction a row; those of space come first.
     directions = reals(text, name, path, count=count**2).reshape(count, count).T[:3, :3]
     if not are_orthonormal(directions):
         raise unreadable(path, f"its {name} has no unit vectors at right angles")
-    name, text = header.required("ElementSpacing", "ElementSize")
+    name, text = header.named("ElementSpacing", "ElementSize")
     spacing = reals(text, name, path, count=count)[:3]
     if spacing.min() <= 0:
         raise unreadable(path, f"its {name} is not above 0")
-    name, text = header.required(*_ORIGIN)
+    name, text = header.named(*_ORIGIN)
     affine = np.eye(4)
     affine[:3, :3] = directions * spacing
     affine[:3, 3] = reals(text, name, path, count=count)[:3]
@@ -127,46 +93,33 @@ def _affine(header: _Header, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return in_millimeters(_LPS @ affine, shape, MILLIMETERS[unit])
 
 
-def _voxels(header: _Header, stored: StoredFile, shape: tuple[int, ...]) -> NDArray[np.number]:
+def _voxels(header: TextHeader, stored: StoredFile, shape: tuple[int, ...]) -> NDArray[np.number]:
     path = header.path
     kind = header.fields["ElementType"]
     if kind not in _TYPES:
         raise unreadable(path, f"its ElementType {kind[:30]!r} is not known here")
-    dtype = np.dtype(_TYPES[kind]).newbyteorder(">" if header.is_true(*_BIG_ENDIAN) else "<")
+    dtype = np.dtype(_TYPES[kind]).newbyteorder(">" if _is_true(header, *_BIG_ENDIAN) else "<")
     size = size_in_bytes(shape, dtype)
-    is_packed = header.is_true("CompressedData")
-    is_text = "BinaryData" in header.fields and not header.is_true("BinaryData")
-    stored, start = _voxel_file(header, stored)
-    if not is_packed and not is_text:
-        return array_from(_raw_voxels(header, stored, start, size), dtype, shape, path)
-    if start < 0:
-        raise unreadable(path, "its HeaderSize is below 0")
-    data = stored.read_up_to(start + most_bytes(size, "text" if is_text else "zlib"))[start:]
-    if is_text:
-        return array_from(memoryview(voxels_in_text(data, dtype, size // dtype.itemsize, path)), dtype, shape, path)
-    return array_from(memoryview(unpacked(data, size, "zlib", path)), dtype, shape, path)
+    is_packed = _is_true(header, "CompressedData")
+    is_text = "BinaryData" in header.fields and not _is_true(header, "BinaryData")
+    encoding = "text" if is_text else "zlib" if is_packed else "raw"
+    start, skipped = header.end, 0
+    if header.fields[_LAST].upper() != "LOCAL":
+        stored, start = open_data(data_file(path, header.fields[_LAST], _LAST), path), 0
+        skipped = header.skip("HeaderSize", least=-1 if encoding == "raw" else 0)
+    if encoding == "raw":
+        return array_from(raw_voxels(stored, start, size, skipped=skipped), dtype, shape, path)
+    start += skipped
+    data = stored.read_up_to(start + most_bytes(size, encoding))[start:]
+    return array_from(decoded_voxels(data, size, encoding, dtype, path), dtype, shape, path)
 
 
-def _voxel_file(header: _Header, stored: StoredFile) -> tuple[StoredFile, int]:
-    """Return the file that holds the voxels, and their offset; -1 if they are its last bytes."""
-    name = header.fields[_LAST]
-    if name.upper() == "LOCAL":
-        return stored, header.end
-    (start,) = integers(header.fields.get("HeaderSize", "0"), "HeaderSize", header.path) or (0,)
-    return open_data(data_file(header.path, name, _LAST), header.path), start
+def _is_true(header: TextHeader, *names: str) -> bool:
+    """True for a field with the value True, under any of its names."""
+    return any(header.fields.get(name, "").lower() in ("true", "1") for name in names)
 
 
-def _raw_voxels(header: _Header, stored: StoredFile, start: int, size: int) -> memoryview:
-    """Return as many bytes as the header claims, and a few more if there are any."""
-    if start == -1:
-        data = stored.read_up_to(max(stored.size, size) + HEADER)
-        return data[max(0, len(data) - size) :]
-    if start < 0:
-        raise unreadable(header.path, "its HeaderSize is below 0")
-    return stored.read(start + size)[start:]
-
-
-def _scaled(header: _Header, stored: NDArray[np.number]) -> NDArray[np.number]:
+def _scaled(header: TextHeader, stored: NDArray[np.number]) -> NDArray[np.number]:
     """Scale voxels as the header says."""
     names = ("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset")
     slope, intercept = (

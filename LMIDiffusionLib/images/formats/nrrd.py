@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 
 from ...interface.notices import Notice, NoticeKind, Notices
 from ..geometry import MILLIMETERS, in_millimeters
-from .stored_file import HEADER, StoredFile
+from .stored_file import StoredFile
 from .stored_image import StoredImage, array_from, check_shape, damaged, not_scalar, size_in_bytes, unreadable
-from .text_header import data_file, integers, most_bytes, open_data, reals, unpacked, voxels_in_text
+from .text_header import TextHeader, data_file, decoded_voxels, integers, most_bytes, open_data, raw_voxels, reals
 
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -46,36 +45,6 @@ _END = re.compile(rb"\r?\n\r?\n")
 _ALIASES = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}
 
 
-@dataclass(frozen=True)
-class _Header:
-    """Fields by their names in lower case.
-
-    Attributes:
-        path: the file.
-        fields: their values.
-        end: bytes up to the voxels, in a file that has both.
-    """
-
-    path: Path
-    fields: dict[str, str]
-    end: int
-
-    def required(self, name: str) -> str:
-        """Return a field without which the file cannot be read.
-
-        Raises:
-            UserError: it is absent.
-        """
-        if name not in self.fields:
-            raise unreadable(self.path, f"its header has no field {name!r}")
-        return self.fields[name]
-
-    def skip(self, name: str) -> int:
-        """Lines or bytes before the voxels."""
-        (count,) = integers(self.fields.get(name, "0"), name, self.path) or (0,)
-        return count
-
-
 def read_nrrd(stored: StoredFile) -> StoredImage:
     """Read a NRRD file, whose voxels may lie beside it.
 
@@ -94,7 +63,7 @@ def read_nrrd(stored: StoredFile) -> StoredImage:
     return StoredImage(_voxels(header, stored, shape), affine, None, notices)
 
 
-def _parse(stored: StoredFile) -> _Header:
+def _parse(stored: StoredFile) -> TextHeader:
     end = _END.search(stored.head)
     text = stored.head[: end.start() if end else None].decode("latin-1")
     fields = {}
@@ -105,10 +74,10 @@ def _parse(stored: StoredFile) -> _Header:
     is_detached = "data file" in fields
     if end is None and not is_detached:
         raise damaged(stored.path, "its header has no end")
-    return _Header(stored.path, fields, end.end() if end else len(stored.head))
+    return TextHeader(stored.path, fields, end.end() if end else len(stored.head))
 
 
-def _check_kinds(header: _Header, shape: tuple[int, ...]) -> None:
+def _check_kinds(header: TextHeader, shape: tuple[int, ...]) -> None:
     kinds = header.fields.get("kinds", "").lower().split()
     for kind, size in zip(kinds, shape, strict=False):
         if size > 1 and kind not in _SCALAR_KINDS:
@@ -121,14 +90,14 @@ def _check_kinds(header: _Header, shape: tuple[int, ...]) -> None:
         raise not_scalar(header.path)
 
 
-def _space_axes(header: _Header, shape: tuple[int, ...]) -> list[bool]:
+def _space_axes(header: TextHeader, shape: tuple[int, ...]) -> list[bool]:
     """False for axes of one component, which have no direction in space."""
     found = _VECTOR.finditer(header.fields.get("space directions", ""))
     directions = [match[0] != "none" for match in found]
     return directions if len(directions) == len(shape) else [True] * len(shape)
 
 
-def _geometry(header: _Header, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Notices]:
+def _geometry(header: TextHeader, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Notices]:
     """Return the affine, and a notice where the header does not say how its axes lie."""
     path = header.path
     notices: Notices = ()
@@ -151,7 +120,7 @@ def _geometry(header: _Header, shape: tuple[int, ...]) -> tuple[NDArray[np.float
     return in_millimeters(signs @ affine, shape, _unit(header)), notices
 
 
-def _directions(header: _Header) -> NDArray[np.float64]:
+def _directions(header: TextHeader) -> NDArray[np.float64]:
     """Return the steps (3, 3) in space, one axis per column."""
     name = "space directions"
     vectors = [match[0] for match in _VECTOR.finditer(header.fields[name]) if match[0] != "none"]
@@ -168,7 +137,7 @@ def _vector(text: str, name: str, path: Path) -> NDArray[np.float64]:
     return reals(text.strip().strip("()").replace(",", " "), name, path, count=3)
 
 
-def _unit(header: _Header) -> float:
+def _unit(header: TextHeader) -> float:
     """Return the millimeters per unit of the header."""
     name = "space units" if "space units" in header.fields else "units"
     units = {each.lower() for each in re.findall(r'"([^"]*)"', header.fields.get(name, ""))} - {""}
@@ -177,7 +146,7 @@ def _unit(header: _Header) -> float:
     return MILLIMETERS[units.pop()] if units else 1.0
 
 
-def _voxels(header: _Header, stored: StoredFile, shape: tuple[int, ...]) -> NDArray[np.number]:
+def _voxels(header: TextHeader, stored: StoredFile, shape: tuple[int, ...]) -> NDArray[np.number]:
     path = header.path
     code = _DTYPES.get(header.required("type").lower())
     encoding = _ENCODINGS.get(header.required("encoding").lower())
@@ -191,30 +160,17 @@ def _voxels(header: _Header, stored: StoredFile, shape: tuple[int, ...]) -> NDAr
             raise unreadable(path, "its endian is neither little nor big")
         dtype = dtype.newbyteorder(">" if endian == "big" else "<")
     size = size_in_bytes(shape, dtype)
-    if encoding == "raw":
-        return array_from(_raw_voxels(header, stored, size), dtype, shape, path)
     stored, start = _voxel_file(header, stored)
-    data = stored.read_up_to(start + most_bytes(size, encoding))[start:]
-    if encoding == "text":
-        data = memoryview(voxels_in_text(data, dtype, size // dtype.itemsize, path))
-    else:
-        data = memoryview(unpacked(data, size, encoding, path))[header.skip("byte skip") :]
+    if encoding == "raw":
+        skipped = header.skip("byte skip", least=-1)
+        return array_from(raw_voxels(stored, start, size, skipped=skipped), dtype, shape, path)
+    data = decoded_voxels(stored.read_up_to(start + most_bytes(size, encoding))[start:], size, encoding, dtype, path)
+    if encoding != "text":
+        data = data[header.skip("byte skip") :]
     return array_from(data, dtype, shape, path)
 
 
-def _raw_voxels(header: _Header, stored: StoredFile, size: int) -> memoryview:
-    """Return as many bytes as the header claims, and a few more if there are any."""
-    stored, start = _voxel_file(header, stored)
-    skipped = header.skip("byte skip")
-    if skipped == -1:
-        data = stored.read_up_to(max(stored.size, start + size) + HEADER)
-        return data[max(0, len(data) - size) :]
-    if skipped < 0:
-        raise unreadable(header.path, "its byte skip is below 0")
-    return stored.read(start + skipped + size)[start + skipped :]
-
-
-def _voxel_file(header: _Header, stored: StoredFile) -> tuple[StoredFile, int]:
+def _voxel_file(header: TextHeader, stored: StoredFile) -> tuple[StoredFile, int]:
     """Return the file that holds the voxels, and their offset before skipped bytes."""
     start = header.end
     if "data file" in header.fields:

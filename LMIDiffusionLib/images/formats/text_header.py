@@ -6,6 +6,7 @@ import bz2
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,47 @@ _AT_ONCE = 2**20
 _MOST_AXES = 16
 _LONGEST_NAME = 255  # bytes
 _LONGEST_NUMBER = 32  # characters
+
+
+@dataclass(frozen=True)
+class TextHeader:
+    """Header with a field on each line.
+
+    Attributes:
+        path: the file.
+        fields: values by name.
+        end: bytes up to the voxels, in a file that has both.
+    """
+
+    path: Path
+    fields: dict[str, str]
+    end: int
+
+    def named(self, *names: str) -> tuple[str, str]:
+        """Return name and value of a field without which the file cannot be read, under the first of its names.
+
+        Raises:
+            UserError: it is absent.
+        """
+        for name in names:
+            if name in self.fields:
+                return name, self.fields[name]
+        raise unreadable(self.path, f"its header has no field {names[0]!r}")
+
+    def required(self, name: str) -> str:
+        """Return a field without which the file cannot be read; as `named`."""
+        return self.named(name)[1]
+
+    def skip(self, name: str, *, least: int = 0) -> int:
+        """Return the number of lines or bytes before the voxels, by the name of its field; 0 without one.
+
+        Raises:
+            UserError: it is no whole number from `least` on.
+        """
+        (count,) = integers(self.fields.get(name, "0"), name, self.path) or (0,)
+        if count < least:
+            raise unreadable(self.path, f"its {name} is below 0")
+        return count
 
 
 def integers(text: str, name: str, path: Path) -> tuple[int, ...]:
@@ -68,23 +110,46 @@ def data_file(header: Path, name: str, field: str) -> Path:
     return header.with_name(plain)
 
 
-def most_bytes(size: int, kind: str) -> int:
-    """Return the most bytes that voxels of `size` bytes take as text or packed: packing may enlarge noise a little."""
-    return size * _LONGEST_NUMBER + HEADER if kind == "text" else size + size // 8 + HEADER
-
-
-def unpacked(data: memoryview, size: int, kind: str, path: Path) -> bytes:
-    """Unpack `data` up to `size` bytes and a few more.
+def raw_voxels(stored: StoredFile, start: int, size: int, *, skipped: int) -> memoryview:
+    """Return as many bytes as the header claims, and a few more if there are any.
 
     Args:
-        data: packed bytes.
+        stored: file of the voxels.
+        start: offset of its data.
+        size: bytes of the voxels.
+        skipped: bytes before the voxels; -1 for all but the last `size` bytes.
+    """
+    if skipped < 0:
+        data = stored.read_up_to(max(stored.size, start + size) + HEADER)
+        return data[max(0, len(data) - size) :]
+    return stored.read(start + skipped + size)[start + skipped :]
+
+
+def decoded_voxels(data: memoryview, size: int, encoding: str, dtype: np.dtype[np.generic], path: Path) -> memoryview:
+    """Return the bytes of voxels that are written as text or packed.
+
+    Args:
+        data: at most `most_bytes(size, encoding)`.
         size: bytes that the header claims.
-        kind: a key of `PACKINGS`.
+        encoding: "text" or a key of `PACKINGS`.
+        dtype: of the voxels.
         path: the file, for messages.
 
     Raises:
-        UserError: the data are damaged, or end too early.
+        UserError: the data are damaged.
     """
+    if encoding == "text":
+        return memoryview(_voxels_in_text(data, dtype, size // dtype.itemsize, path))
+    return memoryview(_unpacked(data, size, encoding, path))
+
+
+def most_bytes(size: int, encoding: str) -> int:
+    """Return the most bytes that voxels of `size` bytes take as text or packed: packing may enlarge noise a little."""
+    return size * _LONGEST_NUMBER + HEADER if encoding == "text" else size + size // 8 + HEADER
+
+
+def _unpacked(data: memoryview, size: int, kind: str, path: Path) -> bytes:
+    """Unpack `data` up to `size` bytes and a few more."""
     found = bytearray()
     chunks = PACKINGS[kind](data[start : start + _AT_ONCE] for start in range(0, len(data), _AT_ONCE))
     try:
@@ -129,12 +194,7 @@ PACKINGS: dict[str, Callable[[Iterator[memoryview]], Iterator[bytes]]] = {
 """Ways in which the voxels in a file may be packed."""
 
 
-def voxels_in_text(data: memoryview, dtype: np.dtype[np.generic], count: int, path: Path) -> bytes:
-    """Convert numbers in text to the bytes of an array.
-
-    Raises:
-        UserError: there are fewer or more of them, or other words.
-    """
+def _voxels_in_text(data: memoryview, dtype: np.dtype[np.generic], count: int, path: Path) -> bytes:
     words = bytes(data).split(maxsplit=count + 1)
     try:
         if len(words) != count:
