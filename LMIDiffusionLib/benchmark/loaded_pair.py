@@ -18,7 +18,7 @@ from ..translation.lmi_diffusion import DiffusionTranslator, LMIDiffusion
 from ..translation.options import TranslationOptions
 from ..translation.pixel_size import choose_pixel_size
 from ..translation.sliced_volume import SlicedVolume
-from ..translation.translate_volume import translate_slices
+from ..translation.translate_volume import translate_about_head, translate_slices
 from ..translation.translator import Translator
 from .ground_truth import GroundTruth, read_ground_truth
 from .pairs import Pair
@@ -79,7 +79,8 @@ class LoadedPair:
         if isinstance(method, Oracle):
             method.fit(self.source.scaled, self.target.scaled, self.truth.tissue_volume)
         seen = self._seen_by(named, method, options)
-        moments = translate_slices(seen, indices, method, options, on_progress=on_progress)
+        translate = translate_about_head if isinstance(method, DiffusionTranslator) else translate_slices
+        moments = translate(seen, indices, method, options, on_progress=on_progress)
         return TranslatedSlices(self.source.grid.slices(moments.mean)[indices, 0].numpy(), moments.mean)
 
     def expected_error(

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import UserError
-from ..images.files import NIFTI_ENDINGS, stem
+from ..images.files import NIFTI_ENDINGS, real_path, stem
 from .scans import FAILURES, FIGURES, LOGS, PAGE, VOLUMES, Scan
 
 DESCRIPTION = "dataset_description.json"
@@ -179,7 +179,7 @@ def is_derivatives(output: Path) -> bool:
 
 def derivatives_files(source: Path) -> dict[str, str]:
     """Return name and content of the files that make a folder a BIDS derivative of a data set."""
-    link = source.resolve().as_uri()
+    link = real_path(source).as_uri()
     description: dict[str, Any] = {
         "Name": f"{_PIPELINE}: volumes translated to another contrast",
         "BIDSVersion": _VERSION,

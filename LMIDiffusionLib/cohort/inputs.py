@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
-from ..images.files import VOLUME_ENDINGS, stem
+from ..images.files import VOLUME_ENDINGS, real_path, stem
 from ..runs.file_lists import read_file_list
 from .bids import Choice, find_bids_scans, is_data_set
 from .left_out import reason_to_leave_out
@@ -150,7 +150,8 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 def _matches(pattern: str, output: Path) -> list[Path]:
     """Find volumes that match a pattern, or else folders that match, which may hold DICOM files."""
     paths = [Path(name) for name in glob.iglob(pattern, recursive=True)]
-    paths = [path for path in paths if output.resolve() not in (path.resolve(), *path.resolve().parents)]
+    results = real_path(output)
+    paths = [path for path in paths if results not in (real := real_path(path), *real.parents)]
     files = [path for path in paths if path.is_file() and path.name.endswith(VOLUME_ENDINGS)]
     return files or [path for path in paths if path.is_dir()]
 

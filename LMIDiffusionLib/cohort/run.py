@@ -14,6 +14,7 @@ from pathlib import Path
 import lightning
 
 from ..errors import UserError
+from ..images.files import real_path
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
 from ..runs.claims import Claim, Claims
@@ -115,7 +116,7 @@ def _check_settings(options: CohortOptions, checkpoint: Checkpoint) -> None:
 def _open_output(options: CohortOptions) -> None:
     """Make the folder of the results, or fail before minutes are spent."""
     output, cohort = options.output, options.cohort
-    if output.resolve() == cohort.root.resolve():
+    if real_path(output) == real_path(cohort.root):
         raise UserError(f"The output {output} is the folder of the scans; choose another.")
     if cohort.is_bids:
         check_derivatives(output)

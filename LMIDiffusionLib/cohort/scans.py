@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..images.files import real_path
+
 FIGURES, LOGS = "figures", "logs"
 """Folders of the output besides those that mirror the input."""
 PAGE, FAILURES, VOLUMES = "qc.html", "failures.csv", "volumes.csv"
@@ -97,7 +99,7 @@ class Outputs:
 
     def shown(self, place: str) -> str:
         """Return a path below the cohort's root or the output folder: those of this machine mean nothing on another."""
-        known = {self.scan.source: self.scan.name, self.folder: "", self.folder.resolve(): ""}
+        known = {self.scan.source: self.scan.name, self.folder: "", real_path(self.folder): ""}
         if self.scan.mask is not None:
             known[self.scan.mask] = self.scan.sources[1]
         for path, name in known.items():

@@ -97,7 +97,7 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
     """
     if not path.name.endswith(endings):
         raise UserError(f"The output {path} must end in {' or '.join(endings)}.")
-    folder = _destination(path).parent
+    folder = real_path(path).parent
     try:
         is_folder, exists = path.is_dir(), path.exists()
     except PermissionError as error:
@@ -122,15 +122,15 @@ def unused(path: Path) -> Path:
     return next(each for each in paths if not each.exists())
 
 
-def _destination(path: Path) -> Path:
-    """Return the file that a path leads to: a symbolic link is written through."""
+def real_path(path: Path) -> Path:
+    """Return the file that a path leads to by symbolic links, as far as they lead: some go round in circles."""
     return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with its ending; rename it on success and remove it on failure."""
-    destination = _destination(path)
+    destination = real_path(path)
     handle, name = tempfile.mkstemp(prefix=f".{stem(path)}-", suffix=ending(path), dir=destination.parent)
     os.close(handle)
     temporary = Path(name)

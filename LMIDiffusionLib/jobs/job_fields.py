@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
 from pathlib import Path
@@ -42,11 +43,19 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return from_fields(kind, value)  # type: ignore[arg-type]
-    if (kind, type(value)) in ((Path, str), (float, int)):
+    if (kind, type(value)) == (float, int) or (kind is Path and _may_be_path(value)):
         return kind(value)
     if type(value) is kind or (origin is typing.Literal and value in parts):
         return value
     raise _mistake(f"{name} cannot be {value!r}")
+
+
+def _may_be_path(value: Any) -> bool:
+    """Tell texts apart that no file system takes as a name."""
+    try:
+        return type(value) is str and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
 
 
 def _first_fitting(kinds: tuple[Any, ...], value: Any, name: str) -> Any:

@@ -19,6 +19,7 @@ from ..images.files import (
     atomic_path,
     check_output,
     ending,
+    real_path,
     stem,
     unused,
 )
@@ -155,7 +156,7 @@ class TranslationJob:
     def _check_outputs(self) -> None:
         outputs = [path for path in (self.output, self.segmentation, self.drawn.uncertainty) if path is not None]
         others = (self.source, self.mask, self.volumes, self.drawn.sample)
-        named = [path.resolve() for path in (*others, *outputs) if isinstance(path, Path)]
+        named = [real_path(path) for path in (*others, *outputs) if isinstance(path, Path)]
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:

@@ -101,13 +101,14 @@ class SlicedVolume:
         """Return the indices of all slices of a plane that show some of the head."""
         if plane not in self._head_slices:
             grid = self.grid.in_plane(plane)
-            voxels = grid.plane_slices(self._bright).sum((1, 2, 3))
+            voxels = grid.plane_slices(self.bright).sum((1, 2, 3))
             areas = voxels * grid.plane_spacing[0] * grid.plane_spacing[1]
             self._head_slices[plane] = torch.nonzero(areas >= _MINIMUM_HEAD_AREA).flatten().tolist()
         return self._head_slices[plane]
 
     @cached_property
-    def _bright(self) -> NDArray[np.bool_]:
+    def bright(self) -> NDArray[np.bool_]:
+        """Voxels (I, J, K) of the head, as `head_mask` finds them."""
         return head_mask(self.scaled, otsu=self.otsu)
 
     def outlines(self, indices: list[int]) -> Tensor:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..interface.progress import Clock, Progress
+from .air import smooth_air
 from .batching import in_batches
 from .guided_upsampling import to_plane_pixels
+from .head_box import HeadBox
 from .interleaving import InterleavedSample, Interleaving
 from .multiplanar import PlaneSamples, share_samples
 from .options import TranslationOptions
@@ -58,7 +60,37 @@ def translate_head(
     if not indices:
         place = "the volume" if options.slices is None else "these slices"
         raise UserError(f"No head was found in {place}; give a scan of a head that shows more of it.")
-    return translate_slices(source, indices, translator, options, on_progress=on_progress)
+    return translate_about_head(source, indices, translator, options, on_progress=on_progress)
+
+
+def translate_about_head(
+    source: SlicedVolume,
+    indices: list[int],
+    translator: Translator,
+    options: TranslationOptions = TranslationOptions(),
+    *,
+    on_progress: Callable[[Progress], None] = _ignore,
+) -> RunningMoments:
+    """As `translate_slices`, of the head and a margin alone; what lies beyond keeps the level of the source's air."""
+    asked = mask_of_slices(source, indices)
+    box = HeadBox.about(source, asked)
+    part = box.part_of(source)
+    in_part = part.grid.plane_slices(box.cut(asked)).amax((1, 2, 3)).nonzero().flatten().tolist()
+    moments = translate_slices(part, in_part, translator, options, on_progress=on_progress)
+    found = RunningMoments(*(box.put_back(each) for each in vars(moments).values()))
+    inside = box.put_back(np.ones(part.scaled.shape, np.float32))
+    if (source.scaled * (1 - inside)).any():
+        found.mean += (1 - inside) * _smooth_air_beyond(source, indices, inside)
+    return found
+
+
+def _smooth_air_beyond(source: SlicedVolume, indices: list[int], inside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a volume with the smooth air of some slices, and of what lies beyond a mask of 1 alone."""
+    is_inside = source.grid.slices(inside)[indices] >= 0.5
+    air = smooth_air(source.slices[indices], is_inside, pixel_size=source.pixel_size)
+    planes = torch.zeros(source.plane_slices.shape, dtype=torch.float32, device="cpu")
+    planes[indices] = source.grid.to_plane(air)
+    return source.grid.volume(planes)
 
 
 def translate_slices(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
-import socket
 import time
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cohort_calls import Call, content, finish, start
 
-from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.images.volume import Volume, write_volume
 
 pytestmark = pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="without fork")
@@ -32,42 +29,6 @@ def folder(thin_scan: Volume, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def work(words: list[str], environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    main(words)
-
-
-def start(words: list[str], processes: int) -> list[ForkServerProcess]:
-    """The command in as many processes, which have been started as a cluster starts them.
-
-    They are forked from one that has imported what is large.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["LMIDiffusionLib.cohort.run", "LMIDiffusionLib.model.samplers"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    started = []
-    for rank in range(processes):
-        environment = {"OMP_NUM_THREADS": "1"}
-        if processes > 1:
-            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank)}
-        started.append(context.Process(target=work, args=([*words, "--devices", str(processes)], environment)))
-        started[-1].start()
-    return started
-
-
-def finish(words: list[str], processes: int) -> list[int | None]:
-    started = start(words, processes)
-    for each in started:
-        each.join()
-    return [each.exitcode for each in started]
-
-
-def content(output: Path) -> dict[str, bytes]:
-    return {path.relative_to(output).as_posix(): path.read_bytes() for path in output.rglob("*") if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def undisturbed(
     folder: Path, cohort_options: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
@@ -80,7 +41,7 @@ def undisturbed(
     return result
 
 
-def wait_for(started: list[ForkServerProcess], output: Path, *, more: int) -> None:
+def wait_for(started: list[Call], output: Path, *, more: int) -> None:
     """Until so many more scans are done, or there is no more to do: then there is something to lose."""
     goal = len([*output.glob("*_T1w.json")]) + more
     while started[0].is_alive() and (len([*output.glob("*_T1w.json")]) < goal or not output.exists()):
@@ -105,9 +66,8 @@ def test_a_cohort_killed_at_ten_moments_gives_the_files_of_an_undisturbed_run(
         time.sleep(moments.uniform(0, 0.1))
         for each in started:
             each.kill()
-        for each in started:
-            each.join()
-        kills += started[0].exitcode == -signal.SIGKILL
+        statuses = [each.status() for each in started]
+        kills += statuses[0] == -signal.SIGKILL
     assert kills >= KILLS / 2, "there was nothing left to kill"
     assert finish(words, processes)[0] == 1
     assert content(output) == undisturbed
@@ -124,15 +84,11 @@ def test_three_calls_at_once_that_are_killed_and_four_that_start_together_do_eve
         time.sleep(moments.uniform(0.1, 0.6))
         victim = moments.randrange(3)
         calls[victim].kill()
-        calls[victim].join()
+        calls[victim].status()
         calls[victim] = start(words, 1)[0]
-    for each in calls:
-        each.join()
-    assert {each.exitcode for each in calls} == {1}, "one scan is damaged"
+    assert {each.status() for each in calls} == {1}, "one scan is damaged"
     before = {path: path.stat().st_mtime_ns for path in output.glob("*_T1w.json")}
     together = [start(words, 1)[0] for _ in range(4)]
-    for each in together:
-        each.join()
-    assert {each.exitcode for each in together} == {1}
+    assert {each.status() for each in together} == {1}
     assert {path: path.stat().st_mtime_ns for path in output.glob("*_T1w.json")} == before, "nothing is done twice"
     assert content(output) == undisturbed

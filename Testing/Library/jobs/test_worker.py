@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gzip
 import io
 import json
 import os
@@ -290,3 +291,62 @@ def test_a_field_of_the_wrong_name_or_type_is_refused_in_a_sentence(change: dict
 def test_a_job_without_its_files_is_refused(fields: Any) -> None:
     with pytest.raises(UserError, match=r"^The job cannot be run: "):
         from_fields(TranslationJob, fields)
+
+
+_MALFORMED = [
+    *(b"", b" ", b"{", b"}", b"[]", b"null", b"true", b"1", b'"scan.nii"', b"{}", b'{"number": 1}', b'{"job": {}}'),
+    *(b'{"number": "1", "job": {}}', b'{"number": 1.5, "job": {}}', b'{"number": null, "job": {}}', b"\xff\xfe\x00"),
+    *(b'{"number": true, "job": {}}', b'{"number": 1, "job": null}', b'{"number": 1, "job": []}', b"NaN", b"1e999"),
+    *(
+        b'{"number": 1, "job": {"source": 1, "output": 2}}',
+        b'{"number": 1, "job": {"source": "\\ud800", "output": "t.nii"}}',
+        b'{"number": 1, "job": {"source": "a", "output": "b", "c": 1}}',
+    ),
+    *(b'{"number": 1, "job": {"source": "\\u0000", "output": "t.nii"}}', b"[" * 100_000, b'{"a":' * 100_000),
+    *(b"x" * 2_000_000, b'{"number": 1, "job": {"source": "' + b"y" * 100_000 + b'", "output": "t.nii"}}', b"\x00\x00"),
+    b'{"number": 1, "job": {"source": "/dev/stdin", "output": "/proc/x.nii"}}',
+]
+
+
+def _hostile_files(folder: Path) -> list[Path]:
+    """Files that killed, stopped or filled earlier versions."""
+    line = "NDims = {}\nDimSize = 2 2 2\nOffset = 0 0 0\nElementType = MET_UCHAR\nElementDataFile = {}\n"
+    texts = {
+        **{f"ndims{count}.mha": line.format(count, "LOCAL") for count in (2147483647, -1, 65536, 100, 0)},
+        "format.mha": line.format(3, "%s%s%s%n 1 9 1"),
+        "environment.mhd": line.format(3, "/proc/self/environ"),
+        "no voxels.mha": line.format(3, "LOCAL").replace("2 2 2", "0 0 0"),
+        "ascii.nrrd": "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: ascii\n\n" + "1" * 3_000_000,
+        "claim.nrrd": "NRRD0004\ntype: short\ndimension: 3\nsizes: 1100 1100 1100\nencoding: raw\nendian: little\n\nx",
+        "short.hdr": "x" * 40,
+        "deep.json": "[" * 100_000,
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "short.img").write_bytes(bytes(400))
+    (folder / "bomb.nii.gz").write_bytes(gzip.compress(gzip.compress(bytes(200_000_000), 1), 9))
+    (folder / "cut.mgz").write_bytes(gzip.compress(b"\0\0\0\1" + bytes(60)))
+    os.mkfifo(folder / "pipe.nii")
+    (folder / "empty.nii").touch()
+    (folder / "loop.nii").symlink_to(folder / "loop.nii")
+    return sorted(path for path in folder.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_worker_answers_every_malformed_line_and_every_hostile_file_and_lives(folder: Path, tmp_path: Path) -> None:
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    files = [*_hostile_files(hostile), hostile]
+    jobs = [_job(folder, str(each), "t1w.nii") for each in files]
+    bombs = [{**jobs[0], "source": str(folder / "scan.nii"), "model": {"checkpoint": str(each)}} for each in files]
+    last = _job(folder, "scan.nii", "last.nii")
+    lines = [*_MALFORMED, *(json.dumps({"number": 7, "job": each}).encode() for each in (*jobs, *bombs, last))]
+    done = subprocess.run(
+        _SERVE, input=b"\n".join(lines) + b"\n", capture_output=True, env=_ENVIRONMENT, timeout=240, check=False
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr, done.stderr.decode()[-2000:]
+    events = [event for line in done.stdout.decode().splitlines() if (event := parse(line)) is not None]
+    assert sum(isinstance(each, Error) for each in events) == len(lines) - 1
+    assert isinstance(events[-2], Result) and isinstance(events[-1], JobEnded)
+    assert (folder / "last.nii").exists() and not (folder / "t1w.nii").exists()

@@ -23,6 +23,7 @@ from LMIDiffusionLib.translation.multiplanar import own_plane, share_samples
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import translate
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
+from LMIDiffusionLib.translation.translate_volume import translate_slices
 
 Orientations = Callable[[Volume], Iterator[tuple[Volume, Callable[[NDArray[np.number]], NDArray[np.number]]]]]
 HeadMaker = Callable[[tuple[int, int, int], NDArray[np.float64]], Volume]
@@ -133,8 +134,8 @@ class TestCuts:
 class TestTranslation:
     def test_the_translation_is_the_mean_of_the_samples_of_all_planes(self, tall: Volume, method: LMIDiffusion) -> None:
         options = TranslationOptions(samples=4)
-        result = translate(tall, method, options)
         source = SlicedVolume.from_volume(tall, pixel_size=2.0)
+        moments = translate_slices(source, source.head_slices(), method, options)
         volumes = []
         for number, plane in ((0, "axial"), (1, "axial"), (0, "coronal"), (0, "sagittal")):
             cut = source.in_plane(plane)
@@ -147,8 +148,8 @@ class TestTranslation:
         everywhere = ~np.isnan(volumes).any(0)
         assert 0.3 < everywhere.mean() <= shown.mean() < 0.4
         mean = np.ma.masked_invalid(volumes).mean(0)
-        np.testing.assert_allclose(result.volume.array[shown], mean[shown], atol=1e-5)
-        assert not result.volume.array[~shown].any()
+        np.testing.assert_allclose(moments.mean[shown], mean[shown], atol=1e-5)
+        assert not moments.mean[~shown].any()
 
     def test_multiplanar_translations_of_the_48_orientations_are_equal(
         self, tall: Volume, method: LMIDiffusion, orientations: Orientations
@@ -161,8 +162,9 @@ class TestTranslation:
 
     def test_progress_counts_the_slices_of_all_planes(self, tall: Volume, method: LMIDiffusion) -> None:
         told: list[Progress] = []
-        translate(tall, method, TranslationOptions(samples=5), on_progress=told.append)
         source = SlicedVolume.from_volume(tall, pixel_size=2.0)
+        options = TranslationOptions(samples=5)
+        translate_slices(source, source.head_slices(), method, options, on_progress=told.append)
         assert {each.slices for each in told} == {sum(len(source.in_plane(plane).head_slices()) for plane in PLANES)}
         fractions = [each.fraction for each in told]
         assert fractions == sorted(set(fractions))
@@ -179,5 +181,6 @@ class TestTranslation:
                 return super().sample(source, indices, **rest)
 
         method = Watched(tiny_checkpoint, device=torch.device("cpu"))
-        translate(tall, method, TranslationOptions(samples=3))
+        source = SlicedVolume.from_volume(tall, pixel_size=2.0)
+        translate_slices(source, source.head_slices(), method, TranslationOptions(samples=3))
         assert seen == {(36, 40)}
