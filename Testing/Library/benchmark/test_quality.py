@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawing import samples_in_plane
 from PIL import Image
 from running import run_here
 
@@ -29,6 +28,7 @@ from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
+from LMIDiffusionLib.translation.translate_volume import translate_about_head
 
 METHODS = ["identity", "histogram-matching", "sdedit-0.2", "lmidiffusion"]
 QUICK = TranslationOptions(steps=1, samples=1)
@@ -97,7 +97,8 @@ def test_tables_hold_the_scores_of_each_method_run_alone(
             SlicedVolume.from_volume(read_volume(path), pixel_size=2.0) for path in (pair.source, pair.target)
         )
         truth = read_ground_truth(pair, read_volume(pair.target), target, every=EVERY)
-        images = samples_in_plane(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))[0, :, 0]
+        alone = translate_about_head(source, truth.indices, sdedit, TranslationOptions(steps=25, samples=1))
+        images = source.grid.slices(alone.mean)[truth.indices, 0]
         psnr.append(metrics.psnr(images.numpy(), truth.images))
     assert rows(tables)["sdedit-0.2"][0] == f"{np.mean([values.mean() for values in psnr]):.2f} ± 0.00", "one person"
     assert (tmp_path / "out" / "tables.md").read_text(encoding="utf-8") == tables + "\n"
