@@ -296,3 +296,18 @@ def test_a_method_that_needs_labels_is_left_out_of_pairs_without_them(checkpoint
     with (tmp_path / "out" / "people.csv").open() as file:
         means = {(row["subject"], row["method"]): row["psnr"] for row in csv.DictReader(file)}
     assert means["without", "repainting"] == "" != means["with", "repainting"]
+
+
+def test_the_expected_error_is_scored_and_drawn_where_it_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"{PDW},{T1W},{TISSUE}\n")
+    plain, asked = (
+        options(pairs, checkpoint, tmp_path / name, methods=["identity", "lmidiffusion"], every=40, expected_error=flag)
+        for name, flag in (("plain", False), ("asked", True))
+    )
+    text = run(asked)
+    assert "Within 2 expected" in text and "The factor at which 93.5% of errors" in text
+    assert (tmp_path / "asked" / "reliability.png").stat().st_size > 5000
+    assert "Within 2 expected" not in run(plain)
+    assert not (tmp_path / "plain" / "reliability.png").exists()
+    assert rows(text)["lmidiffusion"][:8] == rows(run(plain))["lmidiffusion"][:8], "the translation stays the same"

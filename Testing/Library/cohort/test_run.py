@@ -424,3 +424,23 @@ def test_a_scan_whose_content_was_not_fetched_is_named_with_the_way_to_it_and_th
     with (tmp_path / "out" / "failures.csv").open() as file:
         (failure,) = csv.DictReader(file)
     assert failure["scan"] == SCANS[0] and "git annex get" in failure["reason"]
+
+
+def test_expected_errors_stand_in_the_table_on_the_page_and_in_the_sidecar(
+    thin_scan: Volume, run_cohort: CohortRun, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "scans", tmp_path / "out"
+    source.mkdir()
+    write_volume(source / "T2w.nii.gz", thin_scan)
+    assert run_cohort(source, output, "--expected-error") == 0
+    with (output / "volumes.csv").open(newline="") as file:
+        (error,) = {float(row["expected_error"]) for row in csv.DictReader(file)}
+    assert 0 < error < 1
+    sidecar = json.loads((output / "T2w_desc-translated_T1w.json").read_text())
+    assert sidecar["LMIDiffusion"]["MeanExpectedError"] == error
+    page = (output / "qc.html").read_text()
+    assert f'data-error="{error}"' in page and "expected error, largest first" in page
+    before = snapshot(output)
+    assert run_cohort(source, output, "--expected-error") == 0
+    changed = {path for path, time in snapshot(output).items() if before[path] != time}
+    assert changed <= {output / "qc.html", output / "volumes.csv"}
