@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..errors import printable
 from ..interface.resources import DEFAULT_CHECKPOINT
 
 SUMMARY = "Describe a checkpoint."
@@ -32,4 +33,4 @@ def run(parsed: argparse.Namespace) -> None:
     for name, value in {"parameters": f"{parameters:,}", **metadata, **recipe}.items():
         if value is None or value == "":
             continue
-        print(f"{name.replace('_', ' '):<16} {value}")
+        print(printable(f"{name.replace('_', ' '):<16} {value}"))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from ..errors import ScanWarning
+from ..errors import ScanWarning, printable
 
 
 def prepare_process() -> None:
@@ -103,4 +103,4 @@ def _show_warning(
 ) -> None:
     """Show this library's warnings in one line, and those of packages not at all."""
     if issubclass(category, ScanWarning):
-        print(f"lmidiffusion: {message}", file=sys.stderr, flush=True)
+        print(printable(f"lmidiffusion: {message}"), file=sys.stderr, flush=True)

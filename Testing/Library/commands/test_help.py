@@ -1,5 +1,6 @@
 """Help, usage, and how much commands print."""
 
+import dataclasses
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from running import run_here
 
 from LMIDiffusionLib.cli import COMMANDS, main, parser_for
 from LMIDiffusionLib.images.volume import Volume, write_volume
+from LMIDiffusionLib.model.checkpoint import Checkpoint, save_checkpoint
 
 NAMES = sorted(COMMANDS)
 
@@ -160,3 +162,14 @@ def test_info_tells_nothing_that_is_not_known(capsys: pytest.CaptureFixture[str]
         main(["info", "t1w-ixi-2mm"])
     shown = capsys.readouterr().out
     assert "modality" in shown and not re.search(r" None$", shown, re.MULTILINE)
+
+
+def test_escapes_in_a_checkpoint_do_not_steer_the_terminal(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin = dataclasses.replace(tiny_checkpoint.provenance, training_data="scans \x1b[2J of nobody")
+    save_checkpoint(dataclasses.replace(tiny_checkpoint, provenance=origin), tmp_path / "steering.safetensors")
+    with pytest.raises(SystemExit, match="0"):
+        main(["info", str(tmp_path / "steering.safetensors")])
+    shown = capsys.readouterr().out
+    assert "scans \\x1b[2J of nobody" in shown and "\x1b" not in shown

@@ -74,8 +74,9 @@ def test_a_program_that_was_told_to_outlive_its_terminal_does() -> None:
 
 def test_only_our_own_warnings_are_shown_in_one_line_each() -> None:
     body = (
-        "warnings.warn('theirs')\nwarnings.warn('theirs too', DeprecationWarning)\nwarnings.warn('Ours.', ScanWarning)"
+        "warnings.warn('theirs')\nwarnings.warn('theirs too', DeprecationWarning)\n"
+        "warnings.warn('Ours \\x1b[2J.', ScanWarning)"
         "\nimport logging\nlogging.basicConfig(level=logging.INFO)\nlogging.getLogger('theirs').info('a tip')"
     )
     done = subprocess.run(_program(body), capture_output=True, text=True, check=False)
-    assert done.stderr == "lmidiffusion: Ours.\n"
+    assert done.stderr == "lmidiffusion: Ours \\x1b[2J.\n", "escapes are spelled out"
