@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +101,21 @@ def test_a_compressed_series_is_read(tmp_path: Path) -> None:
         dataset.compress(RLELossless)
         dataset.save_as(path)
     assert_same_in_space(read_volume(tmp_path / "rle"), volume)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that kill")
+def test_a_decoder_that_is_killed_is_reported_as_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slices").mkdir()
+    shutil.copy(str(get_testdata_file("MR_small_jp2klossless.dcm")), tmp_path / "slices")
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    assert subprocess.run([killed], check=False).returncode == -signal.SIGKILL
+    monkeypatch.setattr(sys, "executable", str(killed))
+    with pytest.raises(UserError, match="is damaged, or compressed in a way unknown here"):
+        read_volume(tmp_path / "slices")
 
 
 @pytest.mark.parametrize("name", ["MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless"])
