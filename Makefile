@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_LINE := Python 3.10 or newer with venv is needed (Debian and Ubuntu: apt-get install python3 python3-venv).
 
-.PHONY: demo test test-library test-lowest test-newest test-slicer lint lock checkpoint docs figures results screenshot soak
+.PHONY: demo test test-library test-lowest test-newest test-slicer test-pages lint lock checkpoint docs figures results screenshot soak
 
 demo: $(VENV)/.ready
 	$(BIN)/lmidiffusion demo --output demo
@@ -25,6 +25,10 @@ test-newest: $(VENV)/.ready-lock
 # The module on the oldest and the newest of Slicer's libraries; SLICER_PYTHON=folder adds Slicer's own Python files.
 test-slicer: $(VENV)/.ready-test
 	$(BIN)/python tools/slicer_versions.py
+
+# The commands of all pages, in an environment made by README's own lines.
+test-pages: $(VENV)/.ready-test
+	$(BIN)/python tools/follow_pages.py
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
