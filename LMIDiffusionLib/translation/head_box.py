@@ -87,7 +87,8 @@ class HeadBox:
         affine = source.grid.affine.copy()
         affine[:3, 3] = (affine @ [*self._origin, 1])[:3]
         scaled = self.cut(source.scaled)
-        return SlicedVolume(scaled, SliceGrid(scaled.shape, affine, pixel_size=source.pixel_size), otsu=source.otsu)
+        grid = SliceGrid(scaled.shape, affine, pixel_size=source.pixel_size)
+        return SlicedVolume(scaled, grid, otsu=source.otsu, scanned=self.cut(np.ones(self.shape, np.float32)))
 
     @property
     def _origin(self) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ class SlicedVolume:
         *,
         otsu: float | None = None,
         head: NDArray[np.float32] | None = None,
+        scanned: NDArray[np.float32] | None = None,
         notices: Notices = (),
     ) -> None:
         """
@@ -48,10 +49,13 @@ class SlicedVolume:
             grid: of the slices.
             otsu: Otsu's threshold of `scaled`, where it is known.
             head: mask (I, J, K) of the head, where it is known; else each slice is outlined by itself.
+            scanned: 1 in voxels (I, J, K) of a scan, 0 in those put around it, which tell no level of the air; None
+                where all are of the scan.
             notices: facts about the volume.
         """
         self.scaled, self.grid, self.notices = scaled, grid, notices
         self.pixel_size = grid.pixel_size
+        self._scanned = scanned
         self.otsu = otsu_threshold(scaled) if otsu is None else otsu
         self._outlines: dict[int, Tensor] = {}
         self._head_slices: dict[str, list[int]] = {}
@@ -129,13 +133,15 @@ class SlicedVolume:
         """Return the same volume in slices of another plane, with the same head."""
         if plane == self.grid.plane:
             return self
-        return SlicedVolume(self.scaled, self.grid.in_plane(plane), otsu=self.otsu, head=self._head)
+        return SlicedVolume(self.scaled, self.grid.in_plane(plane), otsu=self.otsu, head=self._head, scanned=self._scanned)
 
     def with_pixel_size(self, pixel_size: float) -> SlicedVolume:
         """Return the same volume on pixels of another side in millimeters."""
         if pixel_size == self.pixel_size:
             return self
-        return SlicedVolume(self.scaled, self.grid.with_pixel_size(pixel_size), otsu=self.otsu)
+        return SlicedVolume(
+            self.scaled, self.grid.with_pixel_size(pixel_size), otsu=self.otsu, scanned=self._scanned
+        )
 
     def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedVolume:
         """Return the slices of another volume (I, J, K) in [0, 1] on the same grid."""
@@ -147,4 +153,6 @@ class SlicedVolume:
 
     def with_air(self, images: Tensor, indices: list[int]) -> Tensor:
         """Crop images of padded slices and give them the air of the source (`air.with_air`)."""
-        return with_air(images, self.slices[indices], self.outlines(indices), pixel_size=self.pixel_size)
+        slices, outlines = self.slices[indices], self.outlines(indices)
+        air = ~outlines if self._scanned is None else ~outlines & (self.grid.slices(self._scanned)[indices] >= 0.5)
+        return with_air(images, slices, outlines, air=air, pixel_size=self.pixel_size)

@@ -72,10 +72,7 @@ def translate_about_head(
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> RunningMoments:
     """As `translate_slices`, of the head and a margin alone; what lies beyond keeps the level of the source's air."""
-    asked = mask_of_slices(source, indices)
-    box = HeadBox.about(source, asked)
-    part = box.part_of(source)
-    in_part = part.grid.plane_slices(box.cut(asked)).amax((1, 2, 3)).nonzero().flatten().tolist()
+    box, part, in_part = head_part(source, indices)
     moments = translate_slices(part, in_part, translator, options, on_progress=on_progress)
     found = RunningMoments(*(box.put_back(each) for each in vars(moments).values()))
     inside = box.put_back(np.ones(part.scaled.shape, np.float32))
@@ -84,10 +81,18 @@ def translate_about_head(
     return found
 
 
+def head_part(source: SlicedVolume, indices: list[int]) -> tuple[HeadBox, SlicedVolume, list[int]]:
+    """Return the box about the head of a volume, what lies in it, and the numbers that some axial slices have there."""
+    asked = mask_of_slices(source, indices)
+    box = HeadBox.about(source, asked)
+    part = box.part_of(source)
+    return box, part, part.grid.plane_slices(box.cut(asked)).amax((1, 2, 3)).nonzero().flatten().tolist()
+
+
 def _smooth_air_beyond(source: SlicedVolume, indices: list[int], inside: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a volume with the smooth air of some slices, and of what lies beyond a mask of 1 alone."""
     is_inside = source.grid.slices(inside)[indices] >= 0.5
-    air = smooth_air(source.slices[indices], is_inside, pixel_size=source.pixel_size)
+    air = smooth_air(source.slices[indices], ~is_inside, pixel_size=source.pixel_size)
     planes = torch.zeros(source.plane_slices.shape, dtype=torch.float32, device="cpu")
     planes[indices] = source.grid.to_plane(air)
     return source.grid.volume(planes)

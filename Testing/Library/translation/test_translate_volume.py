@@ -34,7 +34,7 @@ from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.running_moments import RunningMoments
 from LMIDiffusionLib.translation.scan_pipeline import ScanResult, translate
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
-from LMIDiffusionLib.translation.translate_volume import translate_slices
+from LMIDiffusionLib.translation.translate_volume import head_part, translate_slices
 
 Affine = NDArray[np.float64]
 Array = NDArray[np.number]
@@ -332,10 +332,14 @@ def test_equal_slices_get_equal_translations(method: LMIDiffusion, head: Volume)
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_the_translation_is_the_mean_of_the_single_samples(method: LMIDiffusion, head: Volume, count: int) -> None:
-    samples = np.moveaxis(samples_of(method, head, samples=count)[:, :, 0].numpy(), 1, 3)
+    box, part, indices = head_part(source_of(head), [*range(*MIDDLE)])
+    options = TranslationOptions(steps=STEPS, samples=count)
+    samples = samples_in_plane(part, indices, method, options)[:, :, 0].numpy()
     assert len(samples) == count
+    expected = np.zeros(part.scaled.shape, np.float32)
+    expected[..., indices] = np.moveaxis(samples.mean(0), 0, 2)
     result = run(method, head, slices=MIDDLE, samples=count)
-    np.testing.assert_allclose(result.volume.array[..., slice(*MIDDLE)], samples.mean(0), atol=1e-6)
+    np.testing.assert_allclose(result.volume.array, box.put_back(expected), atol=1e-6)
     assert result.uncertainty is None and result.expected_error is None and result.sample is None
 
 
