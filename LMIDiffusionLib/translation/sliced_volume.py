@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UserError
+from ..images.air import with_air
 from ..images.normalization import head_mask, head_outlines, otsu_threshold, unit_scale
 from ..images.slice_grid import SliceGrid, pad_to, padded_shape
 from ..images.volume import Volume
 from ..interface.notices import Notices
-from .air import with_air
 
 # Slices with less head than this, in square millimeters, are background.
 _MINIMUM_HEAD_AREA = 200.0
@@ -133,15 +133,15 @@ class SlicedVolume:
         """Return the same volume in slices of another plane, with the same head."""
         if plane == self.grid.plane:
             return self
-        return SlicedVolume(self.scaled, self.grid.in_plane(plane), otsu=self.otsu, head=self._head, scanned=self._scanned)
+        return SlicedVolume(
+            self.scaled, self.grid.in_plane(plane), otsu=self.otsu, head=self._head, scanned=self._scanned
+        )
 
     def with_pixel_size(self, pixel_size: float) -> SlicedVolume:
         """Return the same volume on pixels of another side in millimeters."""
         if pixel_size == self.pixel_size:
             return self
-        return SlicedVolume(
-            self.scaled, self.grid.with_pixel_size(pixel_size), otsu=self.otsu, scanned=self._scanned
-        )
+        return SlicedVolume(self.scaled, self.grid.with_pixel_size(pixel_size), otsu=self.otsu, scanned=self._scanned)
 
     def with_intensities(self, scaled: NDArray[np.float32]) -> SlicedVolume:
         """Return the slices of another volume (I, J, K) in [0, 1] on the same grid."""

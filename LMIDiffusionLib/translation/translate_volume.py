@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UserError
+from ..images.air import smooth_air
 from ..interface.progress import Clock, Progress
-from .air import smooth_air
-from .batching import in_batches
+from ..model.batching import in_batches
 from .guided_upsampling import to_plane_pixels
 from .head_box import HeadBox
 from .interleaving import InterleavedSample, Interleaving

@@ -26,6 +26,7 @@ from LMIDiffusionLib.baselines.training.regression import train_regression
 from LMIDiffusionLib.benchmark.registry import Cost, Setup, find_method
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
+from LMIDiffusionLib.images.air import smooth_air
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.interface.checkpoint_header import METADATA_KEY
 from LMIDiffusionLib.model.checkpoint import Checkpoint
@@ -33,7 +34,6 @@ from LMIDiffusionLib.model.checkpoint_file import StoredCheckpoint, read_baselin
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.options import DataOptions, FitOptions, ModelOptions
 from LMIDiffusionLib.training.warm_start import start_from
-from LMIDiffusionLib.translation.air import smooth_air
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate_scan
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
@@ -128,7 +128,7 @@ def test_a_trained_baseline_is_a_method_of_the_benchmark(
     source = SlicedVolume.from_volume(head, pixel_size=2.0)
     air, indices = ~source.outlines([9, 10]), [9, 10]
     drawn = method.sample(source, indices, number=0, options=options, on_step=lambda: None)
-    assert torch.equal(drawn[air], smooth_air(source.slices[indices], ~air, pixel_size=2.0)[air])
+    assert torch.equal(drawn[air], smooth_air(source.slices[indices], air, pixel_size=2.0)[air])
     assert (drawn - source.slices[indices])[~air].abs().mean() > 0.01
 
 

@@ -13,11 +13,11 @@ from skimage.exposure import match_histograms
 from torch import Tensor
 
 from LMIDiffusionLib.baselines import HistogramMatching, Identity, Inversion, SDEdit
+from LMIDiffusionLib.images.air import smooth_air
 from LMIDiffusionLib.images.normalization import head_mask, to_unit_scale
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.model.score_network import ScoreNetwork
-from LMIDiffusionLib.translation.air import smooth_air
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate_scan
@@ -138,7 +138,7 @@ def test_sdedit_with_a_mapping_starts_from_the_mapped_source_and_keeps_its_air(
     inverted = source.grid.slices(Inversion().map(source.scaled))[INDICES]
     assert float((noisy[0] - inverted).abs().mean()) < 0.02 < float((noisy[0] - source.slices[INDICES]).abs().mean())
     outlines = source.outlines(INDICES)
-    air = smooth_air(source.slices[INDICES], outlines, pixel_size=2.0)
+    air = smooth_air(source.slices[INDICES], ~outlines, pixel_size=2.0)
     assert torch.equal(result[~outlines], air[~outlines])
     assert (result[outlines] == 0.4).all()
 

@@ -11,9 +11,9 @@ from drawing import samples_in_plane
 from numpy.typing import NDArray
 from torch import Tensor
 
+from LMIDiffusionLib.images.air import smooth_air
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
-from LMIDiffusionLib.translation.air import smooth_air
 from LMIDiffusionLib.translation.interleaving import Interleaving
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
@@ -112,7 +112,7 @@ def test_interpolated_slices_are_closer_to_generated_ones_than_neighbors_are(met
         neighbor = (drawn[1:] - drawn[:-1]).abs().mean()
         assert 0 < error < neighbor
         air = ~source.outlines(indices)
-        level = smooth_air(source.slices[indices], ~air, pixel_size=2.0)
+        level = smooth_air(source.slices[indices], air, pixel_size=2.0)
         torch.testing.assert_close(samples[number][air], level[air])
 
 

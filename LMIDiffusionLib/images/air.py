@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..images.normalization import smoothed_within
-from ..images.slice_grid import pad_to
+from .normalization import smoothed_within
+from .slice_grid import pad_to
 
 _SMOOTHING = 3.0  # millimeters
 
