@@ -17,7 +17,7 @@ from pathlib import Path
 import set_up
 
 ROOT = set_up.ROOT
-TESTS = "can_be_done or as_the_tutorial_says or cell_of_the_notebook"
+TESTS = "of_the_readme_run or python_page_run or as_the_tutorial_says or cell_of_the_notebook"
 
 
 def install_lines() -> list[list[str]]:

@@ -173,6 +173,13 @@ def _write(path: Path, text: str, claim: Claim, dead: tuple[str, ...]) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
+def _give_back_for_the_dead(claims: Claims, done: list[Outputs]) -> None:
+    """Remove the claims of processes that died between the last file of a scan and the end of their claim on it."""
+    for name in claims.abandoned([outputs.scan.stem for outputs in done]):
+        if (taken := claims.take(name)) is not None:
+            claims.give_back(taken[0])
+
+
 def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: Claims) -> CohortReport:
     """Write the page and the list of failures of all scans, and return the outcome of the chosen ones."""
     with claims.held(_WHOLE) as (claim, dead):
@@ -184,6 +191,7 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: C
             for outputs in every
             if outputs.scan.name not in lost and outputs.are_complete() and is_readable(outputs)
         ]
+        _give_back_for_the_dead(claims, done)
         _write(options.output / PAGE, qc_page(done, listed), claim, dead)
         summaries = ((outputs.scan.name, read_summary(outputs)) for outputs in done)
         volumes = volume_table((name, each.volumes, each.expected_error) for name, each in summaries)

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from .Errors import TranslationError
 from .Paths import resourcePath
 
-TORCH = "torch>=2.4"
+TORCH = "torch>=2.6"
 BRAIN_FINDER = "deepbet>=1.0.2"
 _TORCH_EXTENSION = "PyTorch"
 # Downloads in megabytes: PyTorch's builds for NVIDIA GPUs bring CUDA along.
@@ -69,7 +69,7 @@ def whyNotInstallable(packages: list[Package]) -> str | None:
         return None
     if (sys.platform, platform.machine()) == ("darwin", "x86_64"):
         return _(
-            "PyTorch 2.4 or newer, which LMIDiffusion needs, does not exist for Slicer's build for Macs with Intel"
+            "PyTorch 2.6 or newer, which LMIDiffusion needs, does not exist for Slicer's build for Macs with Intel"
             " processors; use Slicer's build for Apple processors (arm64) or another computer."
         )
     if not hasTorchExtension() and _extensions().isExtensionInstalled(_TORCH_EXTENSION):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -91,4 +93,20 @@ def test_three_calls_at_once_that_are_killed_and_four_that_start_together_do_eve
     together = [start(words, 1)[0] for _ in range(4)]
     assert {each.status() for each in together} == {1}
     assert {path: path.stat().st_mtime_ns for path in output.glob("*_T1w.json")} == before, "nothing is done twice"
+    assert content(output) == undisturbed
+
+
+def test_the_claim_of_a_call_that_died_right_after_its_work_is_removed(
+    folder: Path, cohort_options: tuple[str, ...], undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    words = ["translate-cohort", str(folder), str(output), *cohort_options]
+    assert finish(words, 1) == [1]
+    done = next(output.glob("*_T1w.json")).name.partition("_")[0]
+    code = (
+        f"from pathlib import Path; from LMIDiffusionLib.runs.claims import Claims; Claims(Path({str(output)!r})).take"
+    )
+    subprocess.run([sys.executable, "-c", f"{code}({done!r})"], check=True)
+    assert [*(output / ".claims").iterdir()]
+    assert finish(words, 1) == [1]
     assert content(output) == undisturbed

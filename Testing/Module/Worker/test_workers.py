@@ -120,7 +120,7 @@ def test_installed_versions_are_those_of_all_that_a_translation_imports(module: 
     versions = package("Base.Dependencies").installedVersions()
     names = {requirement.partition(">")[0] for requirement in versions}
     assert {"torch", "numpy", "scipy", "nibabel", "safetensors", "deepbet"} <= names
-    assert versions["torch>=2.4"]
+    assert versions["torch>=2.6"]
 
 
 def test_a_process_that_has_waited_too_long_gets_no_request(
