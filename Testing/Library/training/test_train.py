@@ -99,12 +99,17 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
 
 
+# TensorFlow, where it is installed beside TensorBoard, logs before anyone can tell it not to.
+_TENSORFLOW = re.compile(r"absl::InitializeLog|\.cc:\d+\]")
+
+
 def test_two_processes_train_the_model_of_one(data: Path, tmp_path: Path) -> None:
     more = ["--precision", "32", "--steps", "6"]
     one = _train_alone(data, tmp_path / "one", *more, "--batch-size", "4")
     two = _train_alone(data, tmp_path / "two", *more, "--batch-size", "2", "--devices", "2")
     assert one.returncode == two.returncode == 0, one.stderr + two.stderr
-    assert one.stderr == two.stderr == "", "others' remarks reach the user"
+    remarks = [line for each in (one, two) for line in each.stderr.splitlines() if not _TENSORFLOW.search(line)]
+    assert not remarks, "others' remarks reach the user"
     assert not re.search("GPU|TPU|Tip|Warning", one.stdout + two.stdout)
     expected, found = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two"))
     for name, weights in expected.items():
