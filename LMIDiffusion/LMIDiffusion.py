@@ -94,7 +94,7 @@ class LMIDiffusionWidget(ScriptedLoadableModuleWidget):
 
 
 class LMIDiffusionTest(ScriptedLoadableModuleTest):
-    """What Slicer's *Reload and Test* and ctest look for by name; the tests are those of `SelfTest`."""
+    """Runs the tests of `SelfTest`; *Reload and Test* and ctest find this class by its name."""
 
     def runTest(self):
         """Through unittest, which knows that a test may be skipped; the method of the base class does not."""

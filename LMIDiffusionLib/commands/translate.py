@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--uncertainty",
         type=Path,
         metavar="PATH",
-        help="write a map of the expected error, in the units of the translation; takes about eight times as long",
+        help="write a map of the expected error, in the units of the translation; takes about seven times as long",
     )
     result.add_argument(
         "--sample",

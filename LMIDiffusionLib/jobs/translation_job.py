@@ -68,7 +68,7 @@ class DrawnFiles:
 
     @property
     def extras(self) -> frozenset[Extra]:
-        """What is to be drawn."""
+        """Return the results with draws that the job asks for."""
         asked = {Extra.EXPECTED_ERROR: self.uncertainty, Extra.SAMPLE: self.sample}
         return frozenset(extra for extra, path in asked.items() if path is not None)
 

@@ -28,7 +28,7 @@ SAMPLE_DRAWS = TranslationOptions(steps=16, samples=1)
 ERROR_FACTOR = 1.95
 """Expected error by the distance of the draws from the translation: 93.5 % of errors are below twice as much."""
 ERROR_FITTED_ON = "three axial slices of each of seven pairs used for choices (docs/tables.md), by the default model"
-"""Where `ERROR_FACTOR` comes from; `benchmark quality --expected-error` prints the factor that fits other pairs."""
+"""Data that the factor was fitted on; `benchmark quality --expected-error` prints the factor that fits other pairs."""
 FEW_SLICES = 8
 """Number of slices of which the mean expected error of a scan is computed where no map is asked for."""
 

@@ -71,7 +71,10 @@ def translate_about_head(
     *,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> RunningMoments:
-    """As `translate_slices`, of the head and a margin alone; what lies beyond keeps the level of the source's air."""
+    """Translate some axial slices of the head and a margin; the air beyond keeps the level that the source has there.
+
+    Arguments and result are those of `translate_slices`.
+    """
     box, part, in_part = head_part(source, indices)
     moments = translate_slices(part, in_part, translator, options, on_progress=on_progress)
     found = RunningMoments(*(box.put_back(each) for each in vars(moments).values()))

@@ -18,9 +18,9 @@ TABLE_ROLE = "LMIDiffusion.table"
 _NOTICES = "LMIDiffusion.notices"
 _NOTICES_OF_0_1 = "LMIDiffusion.doubts"  # in scenes that version 0.1.0 has saved
 _AUTOMATIC = "LMIDiffusion.automatic"
-# Fill of segments in slice views, through which the image is seen.
+# Opacity of the fill of segments in slice views, so that the image is seen through it.
 _FILL_OPACITY = 0.3
-# Of the fluid around the brain in 3D, through which the brain is seen.
+# Opacity of the fluid around the brain in 3D, so that the brain is seen through it.
 _FLUID_OPACITY = 0.1
 
 _TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"

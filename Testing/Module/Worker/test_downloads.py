@@ -23,7 +23,7 @@ CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def goal(tmp_path: Path) -> Path:
-    """Where the file is to be, in a folder of its own."""
+    """Return the path of the download, in a folder of its own."""
     (tmp_path / "models").mkdir()
     return tmp_path / "models" / "new.safetensors"
 
