@@ -143,18 +143,22 @@ os.environ[_MARK] = str(os.getpid())
 
 
 def workers() -> list[int]:
-    """Processes that run the library's command or a fake launcher, started by this test process."""
-    found = []
+    """Processes that run the library's command or a fake launcher, started by this test process.
+
+    A shell's child looks like the shell until it runs its own command: children of workers are left out.
+    """
+    parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().split(b"\0")
             environment = (folder / "environ").read_bytes().split(b"\0")
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
         is_worker = b"serve" in command or any(part.endswith(b"PythonSlicer") for part in command)
         if is_worker and f"{_MARK}={os.getpid()}".encode() in environment:
-            found.append(int(folder.name))
-    return found
+            parents[int(folder.name)] = parent
+    return [process for process, parent in parents.items() if parent not in parents]
 
 
 # A tiny checkpoint that has been made already; who runs many files of tests names it here, as each would make its own.
