@@ -145,9 +145,9 @@ os.environ[_MARK] = str(os.getpid())
 def workers() -> list[int]:
     """Processes that run the library's command or a fake launcher, started by this test process.
 
-    A shell's child looks like the shell until it runs its own command: children of workers are left out.
+    A child has the command of its parent until it runs its own; such copies are left out.
     """
-    parents: dict[int, int] = {}
+    found: dict[int, tuple[int, list[bytes]]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().split(b"\0")
@@ -157,8 +157,10 @@ def workers() -> list[int]:
             continue
         is_worker = b"serve" in command or any(part.endswith(b"PythonSlicer") for part in command)
         if is_worker and f"{_MARK}={os.getpid()}".encode() in environment:
-            parents[int(folder.name)] = parent
-    return [process for process, parent in parents.items() if parent not in parents]
+            found[int(folder.name)] = parent, command
+    return [
+        process for process, (parent, command) in found.items() if parent not in found or found[parent][1] != command
+    ]
 
 
 # A tiny checkpoint that has been made already; who runs many files of tests names it here, as each would make its own.
