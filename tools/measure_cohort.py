@@ -19,20 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from LMIDiffusionLib.benchmark.timings.measurement import measure_command
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 
 _COMMAND = [sys.executable, "-m", "LMIDiffusionLib"]
 _OPTIONS = ["--device", "cpu"]
-# In a small process of its own: Linux counts the memory of the process that starts another to the latter.
-_METER = """
-import resource, subprocess, sys, time
-start = time.monotonic()
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-seconds = time.monotonic() - start
-print(f"{seconds:.1f} s, computing {used.ru_utime + used.ru_stime:.1f} s, at most {used.ru_maxrss * 1024 / 1e6:.0f} MB")
-"""
 
 
 def main() -> None:
@@ -60,8 +52,8 @@ def measure_plan(count: int) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"sub-{number // 100:05}_run-{number % 100:02}_T2w.nii.gz").touch()
         command = [*_COMMAND, "translate-cohort", str(Path(place, "scans")), str(Path(place, "results")), "--dry-run"]
-        done = subprocess.run([sys.executable, "-c", _METER, *command], check=True, capture_output=True, text=True)
-    print(f"{count} scans: {done.stdout}", end="")
+        cost = measure_command(command)
+    print(f"{count} scans: {cost.seconds:.1f} s, computing {cost.computing:.1f} s, {cost.megabytes:.0f} MB")
 
 
 def measure_speed(scans: list[Path], devices: str) -> None:

@@ -1,8 +1,8 @@
-"""Interleaved samples of slices that are thinner than the checkpoint's pixels are wide.
+"""Interleaved samples of thin slices.
 
-Neighbors of such slices look nearly the same. Each sample generates only every n-th slice, at most a pixel's width
-apart, and interpolates those between with the detail of the source. Samples begin at different slices, so that every
-slice is generated in some sample.
+Neighbors of thin slices look nearly the same. Each sample generates only every n-th slice, at most 2 mm or a pixel's
+width apart, and interpolates those between with the detail of the source. Samples begin at different slices, so that
+every slice is generated in some sample.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from .guided_upsampling import guided_upsampling
 from .sliced_volume import SlicedVolume
 
+_GAP = 2.0  # millimeters between generated slices; finer pixels take time enough without further slices
 _ROUNDING = 0.01  # of a slice
 
 
@@ -35,8 +36,8 @@ class Interleaving:
 
     @classmethod
     def from_volume(cls, source: SlicedVolume, *, samples: int, samples_of_all_planes: int) -> Interleaving:
-        """Choose the largest step that fits a pixel's width and the number of samples."""
-        fitting = int(source.pixel_size / source.grid.slice_spacing + _ROUNDING)
+        """Choose the largest step that fits the gap between generated slices and the number of samples."""
+        fitting = int(max(_GAP, source.pixel_size) / source.grid.slice_spacing + _ROUNDING)
         step = max(1, min(samples_of_all_planes, fitting))
         return cls(step, samples, frozenset(source.head_slices() if step > 1 else ()))
 

@@ -201,7 +201,7 @@ def sample_batches(
 ) -> Iterator[PlaneBatch]:
     """Generate the samples of a plane in batches on the checkpoint's grid.
 
-    Slices thinner than the checkpoint's pixels are wide are generated in some of the samples alone (`interleaving`).
+    Thin slices are generated in some of the samples alone (`interleaving`).
 
     Args:
         source: in slices of the plane.

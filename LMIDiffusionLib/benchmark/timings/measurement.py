@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import resource
+import json
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,21 @@ import torch
 
 _MEGABYTE = 2**20
 _PROCESS = Path("/proc/self")
+# Runs a command from a small process: Linux counts the memory of a process to those that it starts.
+_METER = """
+import json, subprocess, sys, time
+start = time.monotonic()
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+report = {"seconds": time.monotonic() - start, "computing": None, "megabytes": None}
+try:
+    import resource
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report["computing"] = used.ru_utime + used.ru_stime
+    report["megabytes"] = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
+except ImportError:  # Windows
+    pass
+print(json.dumps(report))
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,21 @@ class Measurement:
     value: float | None = None
 
 
+@dataclass(frozen=True)
+class CommandCost:
+    """What a command took.
+
+    Attributes:
+        seconds: from its start to its end.
+        computing: seconds of all processors; None on systems that do not report it.
+        megabytes: peak of its memory; None on systems that do not report it.
+    """
+
+    seconds: float
+    computing: float | None
+    megabytes: float | None
+
+
 def time_function(
     function: Callable[[], object],
     *,
@@ -63,13 +94,15 @@ def time_function(
 
 def time_command(command: Sequence[str], *, name: str, device: torch.device, runs: int) -> Measurement:
     """Run a command in a process of its own, timed from its start to its end."""
+    costs = [measure_command(command) for _ in range(runs)]
+    seconds = statistics.median(cost.seconds for cost in costs)
+    return Measurement(name, device.type, seconds, costs[-1].megabytes, runs)
 
-    def run() -> None:
-        subprocess.run(command, check=True, capture_output=True)
 
-    seconds = statistics.median(_seconds(run) for _ in range(runs))
-    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return Measurement(name, device.type, seconds, kilobytes / 1024, runs)
+def measure_command(command: Sequence[str]) -> CommandCost:
+    """Run a command in a process of its own, and return what it took."""
+    done = subprocess.run([sys.executable, "-c", _METER, *command], check=True, capture_output=True, text=True)
+    return CommandCost(**json.loads(done.stdout))
 
 
 def _seconds(function: Callable[[], object]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import platform
 import sys
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from ... import __version__
-from ...images.volume import Volume, read_volume
+from ...images.volume import Volume, read_volume, write_volume
 from ...interface.resources import DEFAULT_CHECKPOINT
 from ...jobs.demo import sample_scan
 from ...lmi import local_mutual_information
@@ -32,7 +34,8 @@ from ...translation.sliced_volume import SlicedVolume
 from .baselines import SYNTHSR_SHAPE, VolumeNetwork, authors_lmi
 from .measurement import Measurement, time_command, time_function
 
-_SCAN = "sri24_PDw"
+_SCAN, _THICK_SCAN = "sri24_PDw", "ms_patient04_T2w"
+_QUALITIES = ("fast", "balanced", "best")
 _SIDE = 128
 _BATCHES = (1, 16)
 _RUNS = 15
@@ -100,7 +103,7 @@ def line(measurement: Measurement) -> str:
     seconds = measurement.seconds
     duration = f"{1000 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
     memory = "" if measurement.megabytes is None else f"{measurement.megabytes:.0f} MB"
-    return f"{name:<68}{duration:>12}{memory:>10}".rstrip()
+    return f"{name:<78}{duration:>12}{memory:>10}".rstrip()
 
 
 def _devices(name: str) -> list[torch.device]:
@@ -166,16 +169,35 @@ def _volume_network(setup: _SpeedSetup) -> Iterator[Measurement]:
 
 
 def _command(setup: _SpeedSetup) -> Iterator[Measurement]:
-    """Time the whole command, the start of its process included."""
-    source = sample_scan(_SCAN)
-    slices = len(SlicedVolume.from_volume(setup.scan, pixel_size=setup.checkpoint.pixel_size).head_slices())
-    with tempfile.TemporaryDirectory() as folder:
-        output = str(Path(folder) / "translation.nii.gz")
-        command = [sys.executable, "-m", "LMIDiffusionLib", "translate", str(source), output]
-        command += ["--device", setup.device.type, "--overwrite"]
-        for some, amount in (([], f"{slices} slices"), (["--slices", "36:37"], "one slice")):
-            name = f"command translate, bundled scan, {amount}"
-            yield time_command([*command, *some], name=name, device=setup.device, runs=_SERIES_RUNS)
+    """Time whole commands, the start of the process included: scans, presets and numbers of threads."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        counts = _thread_counts() if setup.device.type == "cpu" else [torch.get_num_threads()]
+        for (title, path), quality, threads in itertools.product(_scans(setup.scan, folder), _QUALITIES, counts):
+            name = f"translate, {title}, {quality}, {threads} thread{'s' * (threads > 1)}"
+            words = ["--quality", quality, "--threads", str(threads)]
+            yield _timed_translation(setup, path, words, name=name, folder=folder)
+        words = ["--slices", "36:37"]
+        yield _timed_translation(setup, sample_scan(_SCAN), words, name="translate, one slice", folder=folder)
+
+
+def _scans(scan: Volume, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Return the bundled scans and the first of them at half its voxel size, each with a name that tells its size."""
+    fine = Volume(ndimage.zoom(scan.array, 2, order=1), scan.affine @ np.diag([0.5, 0.5, 0.5, 1]))
+    write_volume(folder / "fine.nii.gz", fine)
+    for path in (sample_scan(_SCAN), sample_scan(_THICK_SCAN), folder / "fine.nii.gz"):
+        volume = read_volume(path)
+        shape = " x ".join(map(str, volume.array.shape))
+        sides = np.linalg.norm(volume.affine[:3, :3], axis=0)
+        yield f"{shape} voxels of {' x '.join(f'{side:.2g}' for side in sides)} mm", path
+
+
+def _timed_translation(
+    setup: _SpeedSetup, source: Path, words: Sequence[str], *, name: str, folder: Path
+) -> Measurement:
+    command = [sys.executable, "-m", "LMIDiffusionLib", "translate", str(source), str(folder / "translation.nii.gz")]
+    command += ["--device", setup.device.type, "--overwrite", *words]
+    return time_command(command, name=name, device=setup.device, runs=_SERIES_RUNS)
 
 
 def _series(setup: _SpeedSetup) -> Iterator[Measurement]:

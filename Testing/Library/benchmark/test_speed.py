@@ -1,6 +1,7 @@
 """`benchmark speed`: its parts and its output. No test depends on a run time."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from LMIDiffusionLib.benchmark.timings import speed
 from LMIDiffusionLib.benchmark.timings.baselines import VolumeNetwork, authors_lmi
-from LMIDiffusionLib.benchmark.timings.measurement import Measurement, time_function
+from LMIDiffusionLib.benchmark.timings.measurement import Measurement, measure_command, time_function
 from LMIDiffusionLib.benchmark.timings.speed import PARTS, SpeedOptions, line, run_speed_benchmark
 from LMIDiffusionLib.cli import parser_for
 from LMIDiffusionLib.errors import UserError
@@ -71,6 +72,29 @@ def test_memory_excludes_what_was_in_use_before_the_run() -> None:
     measurement = time_function(lambda: torch.ones(2**26).sum() + kept[0], name="256 MB", device=CPU, runs=1)
     assert measurement.megabytes is None or measurement.megabytes == pytest.approx(256, abs=16)
     assert "256 MB, cpu" in line(measurement)
+
+
+def test_the_memory_of_a_command_is_its_own_and_not_that_of_an_earlier_or_the_calling_one() -> None:
+    large, small = (measure_command([sys.executable, "-c", f"b'x' * {count}"]).megabytes for count in (2**28, 1))
+    assert large is None or (small is not None and large > 256 and small < 64)
+
+
+@pytest.mark.usefixtures("brief")
+def test_commands_are_timed_by_scan_quality_and_threads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_QUALITIES", ("fast",))
+    monkeypatch.setattr(speed, "_THICK_SCAN", speed._SCAN)
+    lines = output(capsys, "--only", "command").splitlines()[1:]
+    names = [each.rpartition(", cpu")[0] for each in lines]
+    coarse = "translate, 72 x 91 x 73 voxels of 2 x 2 x 2 mm, fast, 1 thread"
+    assert names == [
+        coarse,
+        coarse,
+        coarse.replace("72 x 91 x 73", "144 x 182 x 146").replace("2 x 2 x 2", "1 x 1 x 1"),
+        "translate, one slice",
+    ]
+    assert all(each.endswith(" MB") for each in lines)
 
 
 def test_the_volume_network_has_the_size_of_synthsr() -> None:

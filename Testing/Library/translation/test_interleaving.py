@@ -77,6 +77,14 @@ def test_interleaved_slices_are_at_most_a_pixel_apart_and_each_is_generated_in_s
         assert all(below <= index <= above and (above - below) * spacing <= 2.01 for below, above in around)
 
 
+@pytest.mark.parametrize(("pixel_size", "step"), [(1.0, 2), (1.4, 2), (2.0, 2), (3.0, 3)])
+def test_slices_of_one_millimeter_are_generated_two_apart_on_fine_pixels_and_a_pixel_apart_on_coarse_ones(
+    head: Volume, pixel_size: float, step: int
+) -> None:
+    source = SlicedVolume.from_volume(Volume(head.array, np.diag([2.0, 2.0, 1.0, 1.0])), pixel_size=pixel_size)
+    assert Interleaving.from_volume(source, samples=4, samples_of_all_planes=4).step == step
+
+
 def test_each_sample_generates_half_of_the_slices_of_half_the_thickness(method: Counting, thin: Volume) -> None:
     translate(thin, method, TranslationOptions(samples=4))
     count = len(SlicedVolume.from_volume(thin, pixel_size=2.0).head_slices())
