@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from LMIDiffusionLib.images.files import atomic_path
+from LMIDiffusionLib.images.planes import AXIAL
 from LMIDiffusionLib.images.slice_grid import pad_to, padded_shape
 from LMIDiffusionLib.images.volume import read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
@@ -27,7 +28,10 @@ from LMIDiffusionLib.model.denoisers import conditional_denoiser
 from LMIDiffusionLib.model.samplers import euler_maruyama, shared_noise
 from LMIDiffusionLib.training.augmentation import AUGMENTATIONS
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
-from LMIDiffusionLib.training.data.dataset import Subject, read_slices
+from LMIDiffusionLib.training.data.reading import read_scan, slices_of_plane
+from LMIDiffusionLib.training.data.subjects import Subject
+from LMIDiffusionLib.training.options import DataOptions
+from LMIDiffusionLib.training.slice_batch import SliceBatch
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import translate
@@ -122,10 +126,11 @@ def draw_maps(checkpoint: Checkpoint) -> Figure:
 def _training_contrasts(truth: Tensor, checkpoint: Checkpoint) -> list[Tensor]:
     """Copies of the T1w slice in contrasts such as training draws, with its tissues for classes."""
     subject = Subject("sri24", sample_scan("sri24_T1w"), None, sample_scan("sri24_tissue"))
-    slices = read_slices([subject], pixel_size=checkpoint.pixel_size, stride=checkpoint.network.stride)
-    number = int((slices.images().sum((1, 2, 3)) - truth.sum()).abs().argmin())  # training cuts off air
+    scan = read_scan(subject, DataOptions(correct_bias=False, tissue_levels=None), {})
+    slices = slices_of_plane(scan, AXIAL, checkpoint.pixel_size)
+    number = int((slices.images.sum((1, 2, 3)) - truth.sum()).abs().argmin())  # training cuts off air
     draws = SliceDraws(torch.Generator().manual_seed(_SEED))
-    copies = AUGMENTATIONS["anatomical"].contrasts(slices.batch([number] * _CONTRASTS), draws)
+    copies = AUGMENTATIONS["anatomical"].contrasts(SliceBatch(*(part[[number] * _CONTRASTS] for part in slices)), draws)
     return [*copies.split(1)]
 
 

@@ -61,7 +61,7 @@ class Setup:
         """Histogram matching, fitted once to the target scans."""
         from ..baselines import HistogramMatching
         from ..images.volume import read_volume
-        from ..training.data.dataset import find_subjects
+        from ..training.data.subjects import find_subjects
 
         if self.target_scans is None:
             raise UserError(

@@ -11,18 +11,12 @@ from typing import Protocol, cast
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Timer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from ..images.rendering import save_picture
 from ..model.checkpoint_file import Provenance
 from .data.batches import CutBatch
-from .data.dataset import SliceSet
-from .lightning_module import ScoreTraining
 from .slice_batch import SliceBatch
-from .trainer import inner
-
-_PICTURES = 8
 
 
 class CheckpointExporter(Callback):
@@ -50,8 +44,16 @@ class CheckpointExporter(Callback):
             )
 
 
-class CutPictures(Callback):
-    """Shows what a score training makes of held-out batches of several pixel sizes after every validation."""
+class Pictured(Protocol):
+    """A training that shows what it has learned."""
+
+    @abstractmethod
+    def pictures(self, batch: CutBatch) -> list[Tensor]:
+        """Return rows of slices, (B, 1, H, W) each, that show what has been learned, for held-out target slices."""
+
+
+class HeldOutPictures(Callback):
+    """Shows what a `Pictured` training makes of held-out batches after every validation."""
 
     def __init__(self, batches: list[CutBatch], folder: Path) -> None:
         self._batches, self._folder = batches, folder
@@ -60,38 +62,9 @@ class CutPictures(Callback):
         """Write FOLDER/step-STEP-NUMBER.png for each of the batches."""
         if not trainer.is_global_zero:
             return
-        assert isinstance(module, ScoreTraining)
         self._folder.mkdir(exist_ok=True)
         for number, batch in enumerate(self._batches):
             slices = SliceBatch(*(part.to(module.device) for part in batch.slices))
-            rows = module.pictures(batch._replace(slices=slices))
+            rows = cast(Pictured, module).pictures(batch._replace(slices=slices))
             sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
             save_picture(self._folder / f"step-{trainer.global_step:07d}-{number}.png", sheet.numpy())
-
-
-class Pictured(Protocol):
-    """A training that shows what it has learned."""
-
-    @abstractmethod
-    def pictures(self, batch: SliceBatch) -> list[Tensor]:
-        """Return rows of slices, (B, 1, H, W) each, that show what has been learned, for held-out target slices."""
-
-
-class HeldOutPictures(Callback):
-    """Shows what a `Pictured` training makes of some held-out slices after every validation."""
-
-    def __init__(self, held_out: SliceSet, folder: Path) -> None:
-        self._batch = held_out.batch(inner(_PICTURES, size=len(held_out)))
-        self._folder = folder
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Write FOLDER/step-STEP.png and show it in TensorBoard."""
-        if not trainer.is_global_zero:
-            return
-        batch = SliceBatch(*(part.to(module.device) for part in self._batch))
-        rows = cast(Pictured, module).pictures(batch)
-        sheet = torch.cat([torch.cat(list(row[:, 0]), 1) for row in rows]).float().cpu()
-        self._folder.mkdir(exist_ok=True)
-        save_picture(self._folder / f"step-{trainer.global_step:07d}.png", sheet.numpy())
-        assert isinstance(trainer.logger, TensorBoardLogger)
-        trainer.logger.experiment.add_image("translations", sheet[None].clamp(0, 1), trainer.global_step)

@@ -15,7 +15,8 @@ from ..model.denoisers import conditional_denoiser
 from ..model.samplers import SAMPLERS, shared_noise
 from ..model.score_network import NetworkSettings, ScoreNetwork
 from ..model.sde import VarianceExplodingSDE
-from .augmentation import Augmentation, Pixels
+from ..translation.test_time_augmentation import sample_view
+from .augmentation import Augmentation
 from .augmentation.label_targets import LabelTargets
 from .augmentation.random_streams import SlabDraws, SliceDraws, step_draws
 from .data.batches import CutBatch
@@ -82,7 +83,7 @@ class ScoreTraining(lightning.LightningModule):
             sigma = self._draw_sigma(slices, dropped, draws)
             maps, noisy = self._perturb(slices, copies, sigma, draws)
             maps = torch.where(dropped.view(-1, 1, 1, 1), 0, maps)
-        loss = self._losses(slices, noisy, maps, sigma, batch.pixel_size).mean()
+        loss = self._losses(slices, noisy, maps, sigma, batch.pixels.size).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -90,9 +91,9 @@ class ScoreTraining(lightning.LightningModule):
         """Return moved target slices, and copies of them in another contrast, on the batch's pixels (B, 1, H, W)."""
         slices = batch.slices
         if batch.is_drawn:
-            slices = self.label_targets(slices, SlabDraws(draws, batch.parts), spacing=batch.spacing)
-        pixels = Pixels(batch.spacing, batch.pixel_size, batch.shape, batch.parts)
-        return self.augmentation(slices, draws, pixels=pixels)
+            pixels = batch.pixels
+            slices = self.label_targets(slices, SlabDraws(draws, pixels.parts), spacing=pixels.spacing)
+        return self.augmentation(slices, draws, pixels=batch.pixels)
 
     def validation_step(self, batch: CutBatch, batch_index: int) -> None:
         """Log the error on held-out slices at fixed noise levels, and the PSNR of the estimate from pure noise."""
@@ -103,9 +104,9 @@ class ScoreTraining(lightning.LightningModule):
             sigma = torch.full((len(slices),), level, device=self.device)
             with torch.autocast(self.device.type, enabled=False):
                 maps, noisy = self._perturb(slices, copies, sigma, draws)
-            loss = self._losses(slices, noisy, maps, sigma, batch.pixel_size).mean()
+            loss = self._losses(slices, noisy, maps, sigma, batch.pixels.size).mean()
             self.log(f"validation/loss_{name}", loss, sync_dist=True, batch_size=len(slices))
-        psnr = mean_psnr(self.network(noisy, maps, sigma, batch.pixel_size), slices)
+        psnr = mean_psnr(self.network(noisy, maps, sigma, batch.pixels.size), slices)
         self.log("validation/psnr_from_noise", psnr, sync_dist=True, prog_bar=True, batch_size=len(slices))
 
     @torch.no_grad()
@@ -113,13 +114,20 @@ class ScoreTraining(lightning.LightningModule):
         """Return rows of pictures: copies in another contrast, one-step means, samples, true slices."""
         slices, copies = self.changed(batch, SliceDraws(torch.Generator(self.device).manual_seed(0)))
         noise = shared_noise(0, slices)
-        denoise = conditional_denoiser(self.network, self.condition, copies, pixel_size=batch.pixel_size)
+        denoise = conditional_denoiser(self.network, self.condition, copies, pixel_size=batch.pixels.size)
         rows = [copies]
         for steps in (1, _PICTURE_STEPS):
             levels = self.sde.noise_levels(steps)
             *_, images = SAMPLERS["dpm-solver++"].solve(denoise, noise() * levels[0], levels, draw_noise=noise)
             rows.append(images)
         return [*rows, slices]
+
+    @torch.no_grad()
+    def estimate(self, sources: Tensor, pixel_size: float) -> Tensor:
+        """Translate slices (B, 1, H, W) in one step from noise, as the first sample of a translation is."""
+        view, level = sample_view(0), self.sde.sigma_max
+        steered = conditional_denoiser(self.network, self.condition, view.apply(sources), pixel_size=pixel_size)
+        return view.unflipped(steered)(level * shared_noise(0, sources)(), level)
 
     def _draw_sigma(self, slices: Tensor, dropped: Tensor, draws: SliceDraws) -> Tensor:
         """Draw noise levels; without a source evenly, because no level matters more than others there."""

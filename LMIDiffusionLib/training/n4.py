@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..images.background import with_zero_background
-from ..images.normalization import head_mask, to_unit_scale
+from ..images.normalization import head_mask
 
 # The field is smooth: fitting it to every fourth voxel is some fifty times faster and as good.
 _SHRINK_FACTOR = 4
 _ITERATIONS = [50, 50, 30]
-
-
-def unit_scaling(*, correct_bias: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return a function that brings a volume to the unit scale, after N4 if wanted."""
-    return (lambda volume: to_unit_scale(correct_bias_field(volume))) if correct_bias else to_unit_scale
 
 
 def correct_bias_field(volume: NDArray[np.floating]) -> NDArray[np.float32]:

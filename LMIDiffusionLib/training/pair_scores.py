@@ -13,14 +13,12 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from ..errors import UserError
-from ..images.slice_grid import pad_to, padded_shape
 from ..images.volume import read_volume
-from ..model.denoisers import conditional_denoiser
 from ..runs.file_lists import read_file_list
 from ..translation.sliced_volume import SlicedVolume
-from ..translation.test_time_augmentation import sample_view
 from .lightning_module import ScoreTraining
 from .options import DataOptions
+from .trainer import mean_psnr
 
 _SLICES = 4
 _MIDDLE = 1.4  # millimeters, of a size between the ends
@@ -94,23 +92,10 @@ def _opened(source: Path, target: Path, sizes: list[float]) -> list[_Pair]:
 def _scores(pair: _Pair, module: ScoreTraining) -> tuple[float, float]:
     from skimage.metrics import structural_similarity
 
-    images = translated(pair.source, pair.indices, module, pair.pixel_size)
-    error = (images - pair.target).square().mean((1, 2, 3))
+    padded = pair.source.padded(pair.indices, stride=module.network.settings.stride).to(module.device)
+    images = pair.source.with_air(module.estimate(padded, pair.pixel_size), pair.indices)
     ssim = [
         structural_similarity(one[0].numpy(), two[0].numpy(), data_range=1, gaussian_weights=True, sigma=1.5)
         for one, two in zip(images, pair.target, strict=True)
     ]
-    return float((-10 * error.log10()).mean()), float(np.mean(ssim))
-
-
-def translated(source: SlicedVolume, indices: list[int], module: ScoreTraining, pixel_size: float) -> Tensor:
-    """Translate slices in one step from noise, (B, 1, H, W)."""
-    stride = module.network.settings.stride
-    padded = pad_to(source.slices[indices], padded_shape(source.grid.slice_shape, stride)).to(module.device)
-    view = sample_view(0)
-    denoise = view.unflipped(
-        conditional_denoiser(module.network, module.condition, view.apply(padded), pixel_size=pixel_size)
-    )
-    noise = torch.randn(1, *padded.shape[1:], generator=torch.Generator().manual_seed(0)).to(padded)
-    level = module.sde.sigma_max
-    return source.with_air(denoise(level * noise.expand_as(padded), level), indices)
+    return float(mean_psnr(images, pair.target)), float(np.mean(ssim))

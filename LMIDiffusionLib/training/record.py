@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..interface.resources import file_hash
 from .options import DataOptions, FitOptions, ModelOptions
 
 _PACKAGES = ("torch", "numpy", "scipy", "lightning", "scikit-learn", "SimpleITK", "nibabel")
@@ -42,7 +42,7 @@ def training_record(
 
 def digest(path: Path) -> str:
     """Return the first digits of a file's SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
+    return file_hash(path)[:_DIGITS]
 
 
 def _commit() -> str | None:

@@ -19,7 +19,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from .. import __version__
 from ..errors import UserError
@@ -28,12 +27,9 @@ from ..images.planes import PLANES
 from ..interface.checkpoint_header import SUFFIX
 from ..interface.resources import checkpoint_hash
 from ..model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ..model.denoisers import conditional_denoiser
-from ..model.samplers import shared_noise
-from ..translation.test_time_augmentation import sample_view
 from .augmentation import AUGMENTATIONS
 from .augmentation.random_streams import SliceDraws
-from .data.batches import StepSampler
+from .data.data_module import NumberedData
 from .data.pairs import PairBatch, PairBatches, PairFiles, PairSlices, PersonSlices, batch_of, read_pair
 from .lightning_module import ScoreTraining, scheduled
 from .muon import MuonAdamW
@@ -104,7 +100,7 @@ def refine(pairs: Sequence[PairFiles], output: Path, options: RefinementOptions)
     batches = PairBatches(training, batch_size=fit.batch_size, stride=start.network.stride, seed=options.seed)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(Path(folder), fit, [judge])
-        fit_module(trainer, module, _PairData(batches, fit), None)
+        fit_module(trainer, module, NumberedData(lambda rank, ranks: batches, [batches[0]], fit), None)
     result = RefinementResult(name, judge.before, judge.best, judge.best_step)
     if judge.weights is None:
         raise UserError(
@@ -193,7 +189,8 @@ class Refinement(ScoreTraining):
     def changed(self, batch: PairBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Moved targets, and what they are translated from: real sources first, then copies in random contrasts."""
         parts = [type(batch.slices)(*(each[where] for each in batch.slices)) for where in _halves(batch)]
-        real = self.augmentation.with_sources(parts[0], batch.sources[: batch.real], draws, pixel_size=batch.pixel_size)
+        sources, size = batch.sources[: batch.real], batch.pixels.size
+        real = self.augmentation.with_sources(parts[0], sources, draws, pixel_size=size)
         drawn = self.augmentation(parts[1], draws)
         return torch.cat([real[0], drawn[0]]), torch.cat([real[1], drawn[1]])
 
@@ -203,27 +200,6 @@ class Refinement(ScoreTraining):
 
 def _halves(batch: PairBatch) -> tuple[slice, slice]:
     return slice(None, batch.real), slice(batch.real, None)
-
-
-class _PairData(lightning.LightningDataModule):
-    """Batches for training, and one for the validation that Lightning asks for."""
-
-    def __init__(self, batches: PairBatches, fit: FitOptions) -> None:
-        super().__init__()
-        self._batches, self._fit = batches, fit
-
-    def train_dataloader(self) -> DataLoader[PairBatch]:
-        trainer = self.trainer
-        assert trainer is not None
-        sampler = StepSampler(per_epoch=self._fit.steps_per_epoch, epoch=lambda: trainer.current_epoch)
-        return DataLoader(self._batches, batch_size=None, sampler=sampler, collate_fn=_unchanged)
-
-    def val_dataloader(self) -> DataLoader[PairBatch]:
-        return DataLoader(self._batches, batch_size=None, sampler=[0], collate_fn=_unchanged)
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
 
 
 class HeldOutJudge(Callback):
@@ -266,15 +242,6 @@ class HeldOutJudge(Callback):
         for part in self._parts:
             chosen = spread(torch.arange(len(part.sources)), share).tolist()
             batch = batch_of([part] * len(chosen), chosen, stride=module.network.settings.stride, real=len(chosen))
-            scores.append(mean_psnr(_translated(batch, module), batch.slices.images))
+            estimate = module.estimate(batch.sources.to(module.device), batch.pixels.size)
+            scores.append(mean_psnr(estimate.cpu(), batch.slices.images))
         return float(torch.stack(scores).mean())
-
-
-@torch.no_grad()
-def _translated(batch: PairBatch, module: Refinement) -> Tensor:
-    """Return slices (B, 1, H, W) translated in one step, as the first sample of a translation is."""
-    sources, view, level = batch.sources.to(module.device), sample_view(0), module.sde.sigma_max
-    denoise = view.unflipped(
-        conditional_denoiser(module.network, module.condition, view.apply(sources), pixel_size=batch.pixel_size)
-    )
-    return denoise(level * shared_noise(0, sources)(), level).cpu()

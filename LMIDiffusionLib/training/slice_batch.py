@@ -1,10 +1,12 @@
-"""Batch of training slices."""
+"""Batch of training slices, and the pixels that it is cut on and brought to."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from torch import Tensor
+
+from ..model.score_network import WIDEST_PIXELS
 
 
 class SliceBatch(NamedTuple):
@@ -23,3 +25,19 @@ class SliceBatch(NamedTuple):
     gains: Tensor
     classes: Tensor
     class_means: Tensor
+
+
+class Pixels(NamedTuple):
+    """Pixels on which a batch is changed, and those on which it is returned.
+
+    Attributes:
+        spacing: side of the pixels that the slices are given on, in millimeters.
+        size: side of those that they are returned on.
+        shape: height and width that they are returned with; None for those that they are given with.
+        parts: number of consecutive given slices that make a thick one that is returned.
+    """
+
+    spacing: float = WIDEST_PIXELS
+    size: float = WIDEST_PIXELS
+    shape: tuple[int, int] | None = None
+    parts: int = 1

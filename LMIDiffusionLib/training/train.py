@@ -7,24 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Timer
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ..errors import UserError
-from ..images.slice_grid import pad_to
 from ..model.checkpoint import KERNELS, Checkpoint, Provenance, save_checkpoint
 from ..model.conditioning import Condition
 from ..model.score_network import NetworkSettings
 from ..model.sde import VarianceExplodingSDE, largest_distance
 from ..segmentation.classes import fit_centers, named_centers
 from .augmentation import AUGMENTATIONS
-from .callbacks import CheckpointExporter, CutPictures
-from .data.batches import FIELD, BatchMix, CutBatches
-from .data.data_module import CutData, read_training, training_files
-from .data.scans import TrainingScan
+from .callbacks import CheckpointExporter, HeldOutPictures
+from .data.batches import BatchMix
+from .data.data_module import cut_data, read_training, sample_slices, training_files
 from .data.tissue_order import tissues_from_dark
 from .lightning_module import ScoreTraining
 from .options import DataOptions, FitOptions, ModelOptions
@@ -35,7 +31,6 @@ from .trainer import begin_training, fit_module, make_trainer, spread
 from .warm_start import start_from, start_of
 
 _SIGMA_MIN = 0.01
-STATISTICS_SLICES = 1000
 _VALIDATION_STEPS = 1000
 _PICTURES = 4
 
@@ -77,7 +72,7 @@ def train(
     shape = dataclasses.replace(shape, finest_pixel_size=reading.finest_pixel_size if several else None)
     training, held_out = read_training(data, reading, cache=output / "scans")
     mix = BatchMix(batch_size=fit.batch_size, stride=shape.stride)
-    statistics = _statistics(training, reading, stride=shape.stride)
+    statistics = sample_slices(training, reading, stride=shape.stride)
     module = _module(statistics.images, condition, shape, start, fit)
     timer = Timer(verbose=False)
     names = [scan.name for scan in held_out]
@@ -85,8 +80,8 @@ def train(
     path = output / f"{model.name}.safetensors"
     write = _writer(path, module, reading, _centers(statistics, reading.modality))
     exporter = CheckpointExporter(write, Provenance(model.training_data, model.license, recipe=recipe), timer)
-    loaders = CutData(training, held_out, reading, fit, mix)
-    callbacks = [timer, exporter, CutPictures(loaders.held_out[:_PICTURES], output / "pictures"), *watching]
+    loaders = cut_data(training, held_out, reading, fit, mix)
+    callbacks = [timer, exporter, HeldOutPictures(loaders.held_out[:_PICTURES], output / "pictures"), *watching]
     every = max(1, min(_VALIDATION_STEPS, fit.steps) // fit.steps_per_epoch)
     trainer = make_trainer(output, fit, callbacks, epochs_per_validation=every)
     fit_module(trainer, module, loaders, resume_from)
@@ -157,25 +152,6 @@ def _module(
     if start is not None:
         start_from(module.network, ("noisy", *condition.channels), start)
     return module
-
-
-def _statistics(scans: list[TrainingScan], reading: DataOptions, *, stride: int) -> SliceBatch:
-    """Return some unchanged slices of the scans on the largest pixels."""
-    sizes = (reading.pixel_size, reading.pixel_size)
-    # The same for any number of processes that share the training.
-    mix = BatchMix(stride=stride)
-    batches = CutBatches([scan for scan in scans if scan.images is not None], sizes, mix, seed=0)
-    side = round(FIELD / reading.pixel_size)
-    found = []
-    for number in range(STATISTICS_SLICES // mix.batch_size):
-        batch = batches[number]
-        spatial = [
-            pad_to(functional.interpolate(part.float(), size=batch.shape, mode="nearest-exact"), (side, side))
-            for part in (batch.slices.images, batch.slices.brains, batch.slices.classes)
-        ]
-        images, brains, classes = spatial
-        found.append(SliceBatch(images, brains, batch.slices.gains, classes, batch.slices.class_means))
-    return SliceBatch(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def _centers(slices: SliceBatch, modality: str) -> tuple[dict[int, NDArray[np.float64]], dict[str, float] | None]:

@@ -1,4 +1,4 @@
-"""Shared parts of all trainings: slices, data loaders, trainer, interruption and resumption."""
+"""Shared parts of all trainings: trainer, interruption and resumption."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
 
 from ..errors import UserError
 from ..model.devices import select_precision
-from .data.dataset import EpochSampler, SliceSet, find_subjects, read_slices, split_subjects
-from .n4 import unit_scaling
-from .options import DataOptions, FitOptions
-from .slice_batch import SliceBatch
+from .options import FitOptions
 
 _EMA_DECAY = 0.999
-_VALIDATION_SLICES = 32
 GRADIENT_NORM = 1.0
 """Norm to which gradients are clipped by default."""
 RESUME_FILE = "last.ckpt"
@@ -46,39 +41,10 @@ def begin_training(output: Path, *, seed: int, resume: bool) -> Path | None:
     return file if resume else None
 
 
-def read_split(data: Path, options: DataOptions, *, stride: int) -> tuple[SliceSet, SliceSet]:
-    """Read the slices (training, held out) of a folder of scans, padded to multiples of `stride`.
-
-    Raises:
-        UserError: the data cannot be used.
-    """
-    subjects = find_subjects(
-        data, modality=options.modality, brain_suffixes=options.brain_suffixes, label_suffix=options.label_suffix
-    )
-    training, held_out = split_subjects(subjects, held_out=options.held_out)
-    sets = [
-        read_slices(
-            part,
-            pixel_size=options.pixel_size,
-            stride=stride,
-            preprocess=unit_scaling(correct_bias=options.correct_bias),
-            levels=options.tissue_levels,
-            planes=options.planes,
-        )
-        for part in (training, held_out)
-    ]
-    return sets[0], sets[1]
-
-
 def spread(slices: Tensor, count: int) -> Tensor:
     """Return at most `count` slices, evenly from the first to the last."""
     count = min(count, len(slices))
     return slices[torch.arange(count) * (len(slices) - 1) // max(1, count - 1)]
-
-
-def inner(count: int, *, size: int) -> list[int]:
-    """Return `count` indices below `size`, evenly spaced and without the ends."""
-    return torch.linspace(0, size - 1, count + 2).long()[1:-1].tolist()
 
 
 def mean_psnr(estimates: Tensor, slices: Tensor) -> Tensor:
@@ -130,42 +96,6 @@ def _warmed_up_average(averaged: Tensor, current: Tensor, updates: Tensor | int)
     """Update a moving average whose decay grows, so that the first, untrained weights are soon forgotten."""
     decay = min(_EMA_DECAY, (1 + float(updates)) / (10 + float(updates)))
     return averaged.lerp(current, 1 - decay)
-
-
-class TrainingData(lightning.LightningDataModule):
-    """Batches for this rank: drawn by seed and epoch for training, evenly spread held-out slices for validation."""
-
-    def __init__(self, training: SliceSet, held_out: SliceSet, options: FitOptions) -> None:
-        super().__init__()
-        self._training, self._held_out, self._options = training, held_out, options
-
-    def train_dataloader(self) -> DataLoader[SliceBatch]:
-        trainer = self.trainer
-        assert trainer is not None
-        sampler = EpochSampler(
-            len(self._training),
-            per_epoch=self._options.batch_size * self._options.steps_per_epoch,
-            seed=self._options.seed,
-            epoch=lambda: trainer.current_epoch,
-            rank=trainer.global_rank,
-            ranks=trainer.world_size,
-        )
-        return self._loader(self._training, sampler)
-
-    def val_dataloader(self) -> DataLoader[SliceBatch]:
-        chosen = spread(torch.arange(len(self._held_out)), _VALIDATION_SLICES)
-        return self._loader(Subset(self._held_out, chosen.tolist()), None)
-
-    def _loader(self, slices: Dataset[SliceBatch], sampler: EpochSampler | None) -> DataLoader[SliceBatch]:
-        workers = self._options.workers
-        return DataLoader(
-            slices,
-            batch_size=self._options.batch_size,
-            sampler=sampler,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
 
 
 def fit_module(

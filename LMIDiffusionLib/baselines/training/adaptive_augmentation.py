@@ -41,7 +41,7 @@ class AdaptiveAugmentation(nn.Module):
         """Augment images (B, 1, H, W), about [-1, 1]; beyond their borders they are reflected."""
         grid = functional.affine_grid(self._moves(images, draws), list(images.shape), align_corners=False)
         moved = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-        brightness, contrast = self._some(_normal(images, draws, 2), draws).unflatten(1, (2, 1, 1, 1)).unbind(1)
+        brightness, contrast = self._some(draws.normal(images, 2), draws).unflatten(1, (2, 1, 1, 1)).unbind(1)
         return (moved + _BRIGHTNESS * brightness) * torch.exp2(_LOG_CONTRAST * contrast)
 
     def observe(self, real_logits: Tensor) -> None:
@@ -67,12 +67,8 @@ class AdaptiveAugmentation(nn.Module):
         uniform = draws.uniform(images, 2)
         turns = torch.stack([(uniform[:, 0] * 4).floor() * math.pi / 2, (2 * uniform[:, 1] - 1) * math.pi], 1)
         angle = self._some(turns, draws).sum(1)
-        size, stretch, down, right = self._some(_normal(images, draws, 4), draws).unbind(1)
+        size, stretch, down, right = self._some(draws.normal(images, 4), draws).unbind(1)
         rows, columns = torch.exp2(_LOG_SCALE * (size + stretch)), torch.exp2(_LOG_SCALE * (size - stretch))
         first = torch.stack([angle.cos() * columns, -angle.sin() * rows, 2 * _SHIFT * right], 1)
         second = torch.stack([angle.sin() * columns, angle.cos() * rows, 2 * _SHIFT * down], 1)
         return torch.stack([first, second], 1)
-
-
-def _normal(images: Tensor, draws: SliceDraws, count: int) -> Tensor:
-    return draws.normal(images, count)

@@ -17,18 +17,19 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...images.planes import AXIAL
-from ...images.slice_grid import pad_to
+from ...images.slice_grid import pad_to, padded_shape
 from ...training.augmentation.random_streams import SliceDraws, step_draws
 from ...training.augmentation.spatial import Geometry
-from ...training.data.dataset import find_subjects, read_slices
+from ...training.data.batches import BatchMix, CutBatch
+from ...training.data.data_module import read_training, sample_slices
+from ...training.data.scans import read_scans
+from ...training.data.subjects import Subject, find_subjects
 from ...training.options import DataOptions, FitOptions
-from ...training.slice_batch import SliceBatch
-from ...training.trainer import begin_training, inner, read_split
+from ...training.trainer import begin_training, spread
 from ..cyclegan import KIND, PatchDiscriminator, ResidualGenerator, cyclegan_settings
 from .image_pool import ImagePool
 from .options import CYCLEGAN_FIT, CycleGANOptions
-from .trainer import BaselineTraining, fit_baseline
+from .trainer import BaselineTraining, baseline_reading, fit_baseline
 
 # Weights in the generators' loss, beside the adversarial term.
 _CYCLE, _IDENTITY = 10.0, 5.0
@@ -63,24 +64,25 @@ def train_cyclegan(
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
-    # It is compared in axial slices alone.
-    reading = dataclasses.replace(reading, planes=(AXIAL,))
+    reading = baseline_reading(reading)
     resume_from = begin_training(output, seed=fit.seed, resume=resume)
-    stride = ResidualGenerator.stride
-    slices = read_split(data, reading, stride=stride)
-    subjects = find_subjects(
-        options.source_scans, modality=options.source_modality, brain_suffixes=reading.brain_suffixes
-    )
-    sources = read_slices(subjects, pixel_size=reading.pixel_size, stride=stride).images()
+    sources = find_subjects(options.source_scans, modality=options.source_modality, brain_suffixes=())
+    scans = read_training(data, reading, cache=output / "scans")
     return fit_baseline(
-        CycleGANTraining(sources, slices[0][0].images.shape, options, fit),
-        slices,
+        CycleGANTraining(_source_slices(sources, output, reading), options, fit),
+        scans,
         output,
         description=options,
         reading=reading,
         fit=fit,
         resume_from=resume_from,
     )
+
+
+def _source_slices(subjects: list[Subject], output: Path, reading: DataOptions) -> Tensor:
+    as_scanned = dataclasses.replace(reading, correct_bias=False, tissue_levels=None)
+    scans = read_scans(subjects, as_scanned, cache=output / "scans", notes={})
+    return sample_slices(scans, as_scanned, stride=ResidualGenerator.stride).images
 
 
 class CycleGANTraining(BaselineTraining):
@@ -92,24 +94,24 @@ class CycleGANTraining(BaselineTraining):
 
     kind = KIND
 
-    def __init__(self, sources: Tensor, target_shape: torch.Size, options: CycleGANOptions, fit: FitOptions) -> None:
+    mix = BatchMix(stride=ResidualGenerator.stride)
+
+    def __init__(self, sources: Tensor, options: CycleGANOptions, fit: FitOptions) -> None:
         """
         Args:
-            sources: all slices (N, 1, H, W) of the source modality, in [0, 1].
-            target_shape: of the target slices, (..., H, W), which may be another.
+            sources: slices (N, 1, H, W) of the source modality, in [0, 1]; targets are padded to their shape.
             options: networks and sources.
             fit: how the networks are trained.
         """
         super().__init__()
         # On slices of one size the amount of air does not give the modality away.
-        shape = (max(sources.shape[-2], target_shape[-2]), max(sources.shape[-1], target_shape[-1]))
-        self.shape = shape
-        self.sources = pad_to(sources, shape)
+        self.shape = padded_shape((sources.shape[-2], sources.shape[-1]), ResidualGenerator.stride)
+        self.sources = pad_to(sources, self.shape)
         self.generators = nn.ModuleDict({side: ResidualGenerator(options.generator) for side in _OTHER})
         self.discriminators = nn.ModuleDict(
             {side: PatchDiscriminator(options.discriminator_features) for side in _OTHER}
         )
-        self.pools = nn.ModuleDict({side: ImagePool(_POOL_SIZE, shape) for side in _OTHER})
+        self.pools = nn.ModuleDict({side: ImagePool(_POOL_SIZE, self.shape) for side in _OTHER})
         self.source_modality = options.source_modality
         self.fit = fit
 
@@ -119,21 +121,21 @@ class CycleGANTraining(BaselineTraining):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2 * (1 - step / self.fit.steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: CutBatch, batch_index: int) -> Tensor:
         """Return the sum of the generators' and the discriminators' losses."""
-        draws = step_draws(self, self.fit.seed, self.global_step)
+        images, draws = batch.slices.images, step_draws(self, self.fit.seed, self.global_step)
         with torch.autocast(self.device.type, enabled=False):
-            real = self._real(batch, draws)
+            real = self._real(images, draws)
         generating, generated = self._generators_loss(real)
         old = {side: self.pools[side](images.detach(), draws) for side, images in generated.items()}
         discriminating = self._discriminators_loss(real, old)
         self.log_dict({"train/generators": generating, "train/discriminators": discriminating}, prog_bar=True)
         return generating + discriminating
 
-    def _real(self, batch: SliceBatch, draws: SliceDraws) -> dict[str, Tensor]:
+    def _real(self, images: Tensor, draws: SliceDraws) -> dict[str, Tensor]:
         """Return augmented slices of both sides; sources are drawn at random, because nothing is paired."""
-        places = (draws.uniform(batch.images) * len(self.sources)).long().cpu()
-        slices = {_TARGET: pad_to(batch.images, self.shape), _SOURCE: self.sources[places].to(self.device)}
+        places = (draws.uniform(images) * len(self.sources)).long().cpu()
+        slices = {_TARGET: pad_to(images, self.shape), _SOURCE: self.sources[places].to(self.device)}
         return {side: _GEOMETRY.move(each, torch.ones_like(each), draws)[0] for side, each in slices.items()}
 
     def _generators_loss(self, real: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -155,11 +157,11 @@ class CycleGANTraining(BaselineTraining):
             losses.append(discriminator(generated[side]).square().mean() / 2)
         return torch.stack(losses).sum()
 
-    def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
+    def validation_step(self, batch: CutBatch, batch_index: int) -> None:
         """Log the cycle error of held-out target slices; without pairs there is no other measure."""
-        images = pad_to(batch.images, self.shape)
+        images = pad_to(batch.slices.images, self.shape)
         _, back = self._there_and_back(images, _TARGET)
-        self.log("validation/cycle", functional.l1_loss(back, images), sync_dist=True)
+        self.log("validation/cycle", functional.l1_loss(back, images), sync_dist=True, batch_size=len(images))
 
     def _there_and_back(self, images: Tensor, side: str) -> tuple[Tensor, Tensor]:
         there = self.generators[_OTHER[side]](images)
@@ -173,14 +175,12 @@ class CycleGANTraining(BaselineTraining):
         assert isinstance(generator, ResidualGenerator)
         return cyclegan_settings(generator, self.source_modality)
 
-    def pictures(self, batch: SliceBatch) -> list[Tensor]:
+    def pictures(self, batch: CutBatch) -> list[Tensor]:
         """Return rows of pictures: sources, there and back; held-out targets, there and back."""
-        places = inner(len(batch.images), size=len(self.sources))
-        rows: list[Tensor] = []
-        for side, images in ((_SOURCE, self.sources[places].to(self.device)), (_TARGET, batch.images)):
-            padded = pad_to(images, self.shape)
-            rows += [padded, *self._there_and_back(padded, side)]
-        return rows
+        targets = pad_to(batch.slices.images, self.shape)
+        sources = spread(self.sources, len(targets)).to(self.device)
+        sides = ((_SOURCE, sources), (_TARGET, targets))
+        return [row for side, images in sides for row in (images, *self._there_and_back(images, side))]
 
 
 @contextlib.contextmanager

@@ -18,16 +18,17 @@ from ...model.conditioning import SOURCE_MAPS, Condition
 from ...model.score_network import NetworkSettings
 from ...training.augmentation import AUGMENTATIONS, Augmentation
 from ...training.augmentation.random_streams import SliceDraws, step_draws
+from ...training.data.batches import BatchMix, CutBatch
+from ...training.data.data_module import read_training, sample_slices
 from ...training.lightning_module import VALIDATION_SEED, scheduled
 from ...training.muon import MuonAdamW
 from ...training.options import DataOptions, FitOptions, ModelOptions
-from ...training.slice_batch import SliceBatch
-from ...training.train import STATISTICS_SLICES, condition_of_options, network_shape, with_deviation
-from ...training.trainer import GRADIENT_NORM, begin_training, mean_psnr, read_split, spread
+from ...training.train import condition_of_options, network_shape, with_deviation
+from ...training.trainer import GRADIENT_NORM, begin_training, mean_psnr
 from ...training.warm_start import start_from, start_of
 from ..regression import KIND, RegressionNetwork, regression_settings
 from .options import REGRESSION_MODEL
-from .trainer import BaselineTraining, fit_baseline
+from .trainer import BaselineTraining, baseline_reading, fit_baseline
 
 
 def train_regression(
@@ -49,12 +50,13 @@ def train_regression(
         raise UserError(f"A regression has no noisy slice for the map cross; choose from {', '.join(SOURCE_MAPS)}.")
     start = start_of(model)
     resume_from = begin_training(output, seed=fit.seed, resume=resume)
-    shape = network_shape(model, condition, start)
-    slices = read_split(data, reading, stride=shape.stride)
-    network = _network(with_deviation(shape, spread(slices[0].images(), STATISTICS_SLICES), start), condition, start)
+    shape, reading = network_shape(model, condition, start), baseline_reading(reading, planes=reading.planes)
+    scans = read_training(data, reading, cache=output / "scans")
+    slices = sample_slices(scans[0], reading, stride=shape.stride).images
+    network = _network(with_deviation(shape, slices, start), condition, start)
     return fit_baseline(
         RegressionTraining(network, condition, fit, planes=reading.planes),
-        slices,
+        scans,
         output,
         description=model,
         reading=reading,
@@ -87,31 +89,33 @@ class RegressionTraining(BaselineTraining):
         self.augmentation: Augmentation = AUGMENTATIONS[fit.contrast]
         self.fit = fit
         self.planes = planes
+        self.mix = BatchMix(stride=network.settings.stride)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return Muon and AdamW with the schedule of the rate."""
         return scheduled(MuonAdamW(self.parameters(), self.fit.learning_rate), self.fit.steps)
 
-    def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: CutBatch, batch_index: int) -> Tensor:
         """Return the mean absolute error of the estimated slices."""
-        with torch.autocast(self.device.type, enabled=False):
-            slices, copies = self.augmentation(batch, step_draws(self, self.fit.seed, self.global_step))
-            maps = self.condition.source_maps(copies)
-        loss = functional.l1_loss(self.network(maps), slices)
+        slices, _, estimate = self._estimate(batch, step_draws(self, self.fit.seed, self.global_step))
+        loss = functional.l1_loss(estimate, slices)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
+    def validation_step(self, batch: CutBatch, batch_index: int) -> None:
         """Log mean absolute error and PSNR on held-out slices, in contrasts drawn from a fixed seed."""
-        _, estimate = self._estimate(batch, step_draws(self, VALIDATION_SEED, batch_index))
-        self.log("validation/loss", functional.l1_loss(estimate, batch.images), sync_dist=True)
-        self.log("validation/psnr", mean_psnr(estimate, batch.images), sync_dist=True, prog_bar=True)
+        slices, _, estimate = self._estimate(batch, step_draws(self, VALIDATION_SEED, batch_index))
+        size = len(slices)
+        self.log("validation/loss", functional.l1_loss(estimate, slices), sync_dist=True, batch_size=size)
+        psnr = mean_psnr(estimate, slices)
+        self.log("validation/psnr", psnr, sync_dist=True, prog_bar=True, batch_size=size)
 
-    def _estimate(self, batch: SliceBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:
+    def _estimate(self, batch: CutBatch, draws: SliceDraws) -> tuple[Tensor, Tensor, Tensor]:
+        """Return moved target slices, copies in another contrast, and what the network makes of these."""
         with torch.autocast(self.device.type, enabled=False):
-            copies = self.augmentation.copies(batch, draws)
+            slices, copies = self.augmentation(batch.slices, draws, pixels=batch.pixels)
             maps = self.condition.source_maps(copies)
-        return copies, self.network(maps)
+        return slices, copies, self.network(maps)
 
     def translator(self) -> nn.Module:
         return self.network
@@ -119,7 +123,7 @@ class RegressionTraining(BaselineTraining):
     def settings(self) -> dict[str, Any]:
         return regression_settings(self.network, self.condition, self.planes)
 
-    def pictures(self, batch: SliceBatch) -> list[Tensor]:
+    def pictures(self, batch: CutBatch) -> list[Tensor]:
         """Return rows of pictures: synthetic sources, estimates, true slices."""
-        copies, estimates = self._estimate(batch, step_draws(self, VALIDATION_SEED))
-        return [copies, estimates, batch.images]
+        slices, copies, estimates = self._estimate(batch, step_draws(self, VALIDATION_SEED))
+        return [copies, estimates, slices]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-from ...images.planes import AXIAL
+from ...training.data.data_module import read_training
 from ...training.options import DataOptions, FitOptions
-from ...training.trainer import begin_training, read_split
+from ...training.trainer import begin_training
 from .options import STYLEGAN_FIT, StyleGANOptions
 from .stylegan_module import StyleGANTraining
-from .trainer import fit_baseline
+from .trainer import baseline_reading, fit_baseline
 
 
 def train_stylegan(
@@ -27,14 +26,13 @@ def train_stylegan(
     Raises:
         UserError: the data cannot be used, or the output folder holds another training.
     """
-    # It is compared in axial slices alone.
-    reading = dataclasses.replace(reading, planes=(AXIAL,))
+    reading = baseline_reading(reading)
     resume_from = begin_training(output, seed=fit.seed, resume=resume)
     networks = options.networks
     module = StyleGANTraining(networks, pixel_size=reading.pixel_size, learning_rate=fit.learning_rate, seed=fit.seed)
     return fit_baseline(
         module,
-        read_split(data, reading, stride=1),
+        read_training(data, reading, cache=output / "scans"),
         output,
         description=options,
         reading=reading,

@@ -15,7 +15,7 @@ from ...training.augmentation.intensity_curves import ToneCurves
 from ...training.augmentation.random_streams import SliceDraws, step_draws
 from ...training.augmentation.scanner_artifacts import Scanner
 from ...training.augmentation.spatial import Geometry
-from ...training.slice_batch import SliceBatch
+from ...training.data.batches import BatchMix, CutBatch
 from ..stylegan.fields import field_shape, to_images
 from ..stylegan.generator import Generator, StyleGANSettings
 from ..stylegan.inversion import KIND
@@ -46,7 +46,7 @@ class StyleGANTraining(BaselineTraining):
     """
 
     kind = KIND
-    gradient_norm = None
+    mix = BatchMix(stride=1, aspect=0.0, shift=0.0)
 
     def __init__(self, settings: StyleGANSettings, *, pixel_size: float, learning_rate: float, seed: int) -> None:
         """
@@ -66,11 +66,11 @@ class StyleGANTraining(BaselineTraining):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), self.learning_rate, betas=_ADAM_BETAS)
 
-    def training_step(self, batch: SliceBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: CutBatch, batch_index: int) -> Tensor:
         """Return the sum of both networks' losses."""
         step = self.global_step
         draws = step_draws(self, self.seed, step)
-        real = self._images(_AUGMENTATION(batch, draws)[0])
+        real = self._images(_AUGMENTATION(batch.slices, draws, pixels=batch.pixels)[0])
         drawn = self.generator(*self._inputs(real, draws))
         discriminating = self._discriminator_loss(real, drawn.detach(), draws, step)
         self.adaptive.adapt(step)
@@ -79,9 +79,9 @@ class StyleGANTraining(BaselineTraining):
         self.log_dict({**losses, "train/augmentation": self.adaptive.probability}, prog_bar=True)
         return discriminating + generating
 
-    def validation_step(self, batch: SliceBatch, batch_index: int) -> None:
+    def validation_step(self, batch: CutBatch, batch_index: int) -> None:
         """Log the mean sign of the logits of held-out slices; it falls below that of training slices by overfitting."""
-        signs = self.discriminator(self._images(batch.images)).sign()
+        signs = self.discriminator(self._images(batch.slices.images)).sign()
         self.log("validation/sign", signs.mean(), prog_bar=True)
 
     def translator(self) -> nn.Module:
@@ -90,9 +90,9 @@ class StyleGANTraining(BaselineTraining):
     def settings(self) -> dict[str, Any]:
         return dataclasses.asdict(self.generator.settings)
 
-    def pictures(self, batch: SliceBatch) -> list[Tensor]:
+    def pictures(self, batch: CutBatch) -> list[Tensor]:
         """Return rows of pictures: generated images, then held-out slices."""
-        real = self._images(batch.images)
+        real = self._images(batch.slices.images)
         draws = SliceDraws(torch.Generator(self.device).manual_seed(0))
         drawn = [self.generator(*self._inputs(real, draws)) for _ in range(_PICTURE_ROWS)]
         return [(images + 1) / 2 for images in (*drawn, real)]

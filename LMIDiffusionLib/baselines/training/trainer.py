@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,16 @@ import lightning
 from lightning.pytorch.callbacks import Timer
 from torch import nn
 
+from ...images.planes import AXIAL
 from ...model.checkpoint_file import Provenance, StoredCheckpoint, write_checkpoint
 from ...training.callbacks import CheckpointExporter, HeldOutPictures, Pictured
-from ...training.data.dataset import SliceSet
+from ...training.data.batches import BatchMix
+from ...training.data.data_module import cut_data
+from ...training.data.scans import TrainingScan
 from ...training.options import DataOptions, Description, FitOptions
-from ...training.trainer import TrainingData, fit_module, make_trainer
+from ...training.trainer import fit_module, make_trainer
+
+_PICTURES = 4
 
 
 class BaselineTraining(lightning.LightningModule, Pictured, ABC):
@@ -24,6 +30,8 @@ class BaselineTraining(lightning.LightningModule, Pictured, ABC):
     """Kind of the checkpoint, which is the benchmark's name for the method."""
     gradient_norm: float | None = None
     """Norm to which gradients are clipped; None for no clipping."""
+    mix = BatchMix()
+    """Windows of the slices; their number is that of the fit."""
 
     @abstractmethod
     def translator(self) -> nn.Module:
@@ -34,9 +42,14 @@ class BaselineTraining(lightning.LightningModule, Pictured, ABC):
         """Return the settings that the network is built from, as plain JSON types."""
 
 
+def baseline_reading(reading: DataOptions, *, planes: tuple[str, ...] = (AXIAL,)) -> DataOptions:
+    """Return the options by which a baseline reads scans: on pixels of one size, by default in the compared plane."""
+    return dataclasses.replace(reading, planes=planes, finest_pixel_size=reading.pixel_size)
+
+
 def fit_baseline(
     module: BaselineTraining,
-    slices: tuple[SliceSet, SliceSet],
+    scans: tuple[list[TrainingScan], list[TrainingScan]],
     output: Path,
     *,
     description: Description,
@@ -48,10 +61,10 @@ def fit_baseline(
 
     Args:
         module: the baseline to train.
-        slices: training slices and held-out slices of the target modality.
+        scans: training scans and held-out scans of the target modality.
         output: folder for logs, pictures, the state to resume from, and the checkpoint.
         description: name of the checkpoint and what it says of itself.
-        reading: how the slices were read.
+        reading: how the scans were read.
         fit: how the baseline is trained.
         resume_from: state to resume from; None for a new training.
 
@@ -67,8 +80,10 @@ def fit_baseline(
 
     timer = Timer(verbose=False)
     exporter = CheckpointExporter(write, Provenance(description.training_data, description.license), timer)
-    callbacks = [timer, exporter, HeldOutPictures(slices[1], output / "pictures")]
+    mix = dataclasses.replace(module.mix, batch_size=fit.batch_size)
+    loaders = cut_data(*scans, reading, fit, mix)
+    callbacks = [timer, exporter, HeldOutPictures(loaders.held_out[:_PICTURES], output / "pictures")]
     trainer = make_trainer(output, fit, callbacks, gradient_norm=module.gradient_norm)
-    fit_module(trainer, module, TrainingData(*slices, fit), resume_from)
+    fit_module(trainer, module, loaders, resume_from)
     exporter.export(trainer)
     return path

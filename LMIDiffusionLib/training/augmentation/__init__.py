@@ -7,14 +7,12 @@ network, so that the maps of any contrast look familiar to it. Both come from ta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...model.score_network import WIDEST_PIXELS
-from ..slice_batch import SliceBatch
+from ..slice_batch import Pixels, SliceBatch
 from .class_contrasts import ClassContrasts
 from .deformation import Deformation
 from .intensity_curves import ToneCurves
@@ -22,22 +20,6 @@ from .lesions import Lesions
 from .random_streams import Draws, SlabDraws, SliceDraws
 from .scanner_artifacts import Scanner
 from .spatial import Geometry
-
-
-class Pixels(NamedTuple):
-    """Pixels on which a batch is changed, and those on which it is returned.
-
-    Attributes:
-        spacing: side of the pixels that the slices are given on, in millimeters.
-        size: side of those that they are returned on.
-        shape: height and width that they are returned with; None for those that they are given with.
-        parts: number of consecutive given slices that make a thick one that is returned.
-    """
-
-    spacing: float = WIDEST_PIXELS
-    size: float = WIDEST_PIXELS
-    shape: tuple[int, int] | None = None
-    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,12 +83,8 @@ class Augmentation:
         gains = torch.where(kept.all(3, keepdim=True).all(2, keepdim=True), 1.0, gains)
         return (gains * images).clamp(max=1), copies
 
-    def copies(self, batch: SliceBatch, draws: Draws) -> Tensor:
-        """Return copies (B, 1, H, W) of unmoved slices in another contrast."""
-        return self.scanner(self.contrasts(batch, draws), draws)
-
     def contrasts(self, batch: SliceBatch, draws: Draws) -> Tensor:
-        """Return the same as `copies`, without artifacts of a scanner."""
+        """Return copies (B, 1, H, W) of unmoved slices in another contrast, without artifacts of a scanner."""
         toned = self.tone_curves(batch.images, draws)
         if self.by_class + self.mixed == 0:
             return toned

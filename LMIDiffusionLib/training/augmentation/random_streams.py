@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -25,7 +26,7 @@ class SliceDraws:
     """Random numbers for the slices of one step, drawn in turn from one generator.
 
     Every process draws for the slices of all of them and keeps its own share, every `ranks`-th from `rank` on, as
-    `EpochSampler` deals them out: a slice sees the same numbers whichever process it falls to.
+    `CutBatches` deals them out: a slice sees the same numbers whichever process it falls to.
     """
 
     def __init__(self, generator: torch.Generator, *, rank: int = 0, ranks: int = 1) -> None:
@@ -33,12 +34,14 @@ class SliceDraws:
 
     def uniform(self, slices: Tensor, *shape: int) -> Tensor:
         """(B, *shape) in [0, 1) for slices (B, ...), on their device."""
-        everyones = torch.rand(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
-        return everyones[self._rank :: self._ranks]
+        return self._share(torch.rand, slices, shape)
 
     def normal(self, slices: Tensor, *shape: int) -> Tensor:
         """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
-        everyones = torch.randn(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
+        return self._share(torch.randn, slices, shape)
+
+    def _share(self, draw: Callable[..., Tensor], slices: Tensor, shape: tuple[int, ...]) -> Tensor:
+        everyones = draw(len(slices) * self._ranks, *shape, generator=self._generator, device=slices.device)
         return everyones[self._rank :: self._ranks]
 
 

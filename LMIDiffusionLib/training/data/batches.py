@@ -14,13 +14,12 @@ from torch.utils.data import Dataset, Sampler
 
 from ...images.planes import PLANES
 from ..anatomy import AIR
-from ..slice_batch import SliceBatch
+from ..slice_batch import Pixels, SliceBatch
 from .scans import TrainingScan
 
 FIELD = 224.0
 """Millimeters across, which holds most heads."""
 _WIDEST = 1.1  # of the field, for a square that is not a waste of air
-_ASPECT = 0.2  # largest logarithm of the ratio of a side to the square's
 _FINEST_SHARE, _LARGEST_SHARE = 0.25, 0.2  # of the batches of fine scans, at the ends of the range of sizes
 _LEAST_TISSUE, _TRIES = 0.3, 4  # of a crop, which else is drawn anew
 _THICKNESSES = (0.6, 0.15, 0.15, 0.1)  # shares of the batches of fine scans whose slices are 1, 2, 3, 4 voxels thick
@@ -31,19 +30,13 @@ class CutBatch(NamedTuple):
 
     Attributes:
         slices: on the pixels of the scans, whose classes they have.
-        spacing: side of these pixels in millimeters.
-        pixel_size: side of the pixels that they are to be brought to, in millimeters.
-        shape: height and width that they then have.
+        pixels: those, and the pixels that the slices are to be brought to.
         is_drawn: True for slices of label maps, whose images are still to be drawn.
-        parts: number of consecutive slices that make a thick one.
     """
 
     slices: SliceBatch
-    spacing: float
-    pixel_size: float
-    shape: tuple[int, int]
+    pixels: Pixels
     is_drawn: bool
-    parts: int
 
 
 @dataclass(frozen=True)
@@ -56,12 +49,16 @@ class BatchMix:
         batch_size: slices of the largest pixels that a process gets of a batch; of finer ones fewer or smaller ones,
             which have as many pixels.
         stride: of the network; heights and widths are multiples of it.
+        aspect: largest logarithm of the ratio of a side to the square's.
+        shift: share of the room about a slice over which its window is placed at random; 0 for its middle.
     """
 
     fine: float = 0.3
     labels: float = 0.3
     batch_size: int = 8
     stride: int = 8
+    aspect: float = 0.2
+    shift: float = 1.0
 
 
 class CutBatches(Dataset[CutBatch]):
@@ -112,9 +109,11 @@ class CutBatches(Dataset[CutBatch]):
         parts = 1
         if spacing < self._largest:
             parts += int(rng.choice(len(_THICKNESSES), p=_THICKNESSES))
-        crops = [_crop(scans[int(rng.integers(len(scans)))], native, parts, rng) for _ in range(count)]
+        crops = [
+            _crop(scans[int(rng.integers(len(scans)))], native, parts, rng, shift=self._mix.shift) for _ in range(count)
+        ]
         slices = SliceBatch(*(torch.cat(same) for same in zip(*crops[self._rank :: self._ranks], strict=True)))
-        return CutBatch(slices, spacing, size, shape, scans[0].images is None, parts)
+        return CutBatch(slices, Pixels(spacing, size, shape, parts), scans[0].images is None)
 
     def _draw_size(self, spacing: float, rng: np.random.Generator) -> float:
         least = max(spacing, self._finest)
@@ -133,21 +132,24 @@ class CutBatches(Dataset[CutBatch]):
         sides = [math.sqrt(pixels / count) for count in counts]
         fitting = [place for place, side in enumerate(sides) if side * size <= _WIDEST * FIELD] or [0]
         chosen = fitting[int(rng.integers(len(fitting)))]
-        ratio = math.exp(_ASPECT * (2 * rng.random() - 1))
+        ratio = math.exp(self._mix.aspect * (2 * rng.random() - 1))
         stride = self._mix.stride
         height, width = (max(stride, stride * round(sides[chosen] * each / stride)) for each in (ratio, 1 / ratio))
         return counts[chosen], (height, width)
 
 
-def _crop(scan: TrainingScan, shape: tuple[int, int], parts: int, rng: np.random.Generator) -> SliceBatch:
+def _crop(
+    scan: TrainingScan, shape: tuple[int, int], parts: int, rng: np.random.Generator, *, shift: float
+) -> SliceBatch:
     """Cut a random window of consecutive slices, (parts, 1, *shape), padded with air."""
     plane = [*scan.slices][int(rng.integers(len(scan.slices)))]
     through = PLANES[plane][2]
     first = int(rng.choice(scan.slices[plane])) - parts // 2
     indices = np.arange(first, first + parts).clip(0, scan.classes.shape[through] - 1)
     classes = _slices(scan.classes, indices, through)
+    lengths = [*zip(classes.shape[1:], shape, strict=True)]
     for _ in range(_TRIES):
-        starts = [_start(length, wanted, rng) for length, wanted in zip(classes.shape[1:], shape, strict=True)]
+        starts = [_start(length, wanted, rng, shift=shift) for length, wanted in lengths]
         cut = _window(classes, starts, shape)
         if (cut != AIR).mean() >= _LEAST_TISSUE:
             break
@@ -170,10 +172,11 @@ def _slices(volume: NDArray[np.uint8], indices: NDArray[np.int64], through: int)
     return np.moveaxis(volume.take(indices, axis=through), through, 0)
 
 
-def _start(length: int, wanted: int, rng: np.random.Generator) -> int:
+def _start(length: int, wanted: int, rng: np.random.Generator, *, shift: float) -> int:
     """Draw the start of a window of length `wanted` in a line of `length`; negative for a longer window."""
     least, most = sorted((0, length - wanted))
-    return int(rng.integers(least, most + 1))
+    middle = (length - wanted) // 2
+    return middle + round(shift * (int(rng.integers(least, most + 1)) - middle))
 
 
 def _window(

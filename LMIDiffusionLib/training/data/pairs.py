@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +21,12 @@ from ...images.volume import read_volume
 from ...model.checkpoint import Checkpoint
 from ...runs.file_lists import bids_subject, read_file_list
 from ...translation.pixel_size import choose_pixel_size
-from ..slice_batch import SliceBatch
-from .dataset import Subject, read_scan, slices_of_plane
+from ..options import DataOptions
+from ..slice_batch import Pixels, SliceBatch
+from .reading import read_scan, slices_of_plane
+from .subjects import Subject
+
+_AS_SCANNED = DataOptions(correct_bias=False, tissue_levels=None)
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,13 @@ class PairBatch(NamedTuple):
         slices: targets.
         sources: (B, 1, H, W) in [0, 1].
         real: number of real pairs.
-        pixel_size: side of the pixels in millimeters.
+        pixels: of the slices.
     """
 
     slices: SliceBatch
     sources: Tensor
     real: int
-    pixel_size: float
+    pixels: Pixels
 
 
 PersonSlices = dict[str, PairSlices]
@@ -100,19 +104,16 @@ def read_pair(files: PairFiles, checkpoint: Checkpoint, planes: Sequence[str]) -
         raise UserError(
             f"{files.source} and {files.target} lie on different grids; give a folder, so that they are aligned."
         )
-    scan = read_scan(Subject(files.subject, files.target, None, None), to_unit_scale, None, {})
-    orientation = io_orientation(target.affine)
-    other = dataclasses.replace(
-        scan, images=apply_orientation(to_unit_scale(source.array).astype(np.float32), orientation)
-    )
+    scan = read_scan(Subject(files.subject, files.target), _AS_SCANNED, {})
+    scaled = apply_orientation(to_unit_scale(source.array), io_orientation(target.affine))
+    other = dataclasses.replace(scan, images=scaled)
     pixel_size = choose_pixel_size(target.affine, checkpoint)
     found = {}
     for plane in planes:
         try:
-            parts = [slices_of_plane(each, plane, pixel_size) for each in (scan, other)]
+            targets, sources = (slices_of_plane(each, plane, pixel_size) for each in (scan, other))
         except UserError:
             continue
-        targets, sources = (part._replace(images=part.images.float() / 255) for part in parts)
         found[plane] = PairSlices(targets, sources.images, pixel_size)
     if not found:
         raise UserError(f"{files.target} shows too little of a head; give whole scans of heads.")
@@ -151,21 +152,19 @@ def batch_of(chosen: Sequence[PairSlices], indices: Sequence[int], *, stride: in
     """Return a batch of slices of one pixel size, one of each, padded alike to multiples of the stride."""
     sides = [part.sources.shape[-2:] for part in chosen]
     shape = padded_shape((max(side[0] for side in sides), max(side[1] for side in sides)), stride)
+    size = chosen[0].pixel_size
 
-    def gathered(name: str) -> Tensor:
-        return torch.cat([getattr(part.targets, name)[[index]] for part, index in zip(chosen, indices, strict=True)])
+    def taken(part: Callable[[PairSlices], Tensor]) -> list[Tensor]:
+        return [part(each)[[index]] for each, index in zip(chosen, indices, strict=True)]
 
-    def padded(name: str) -> Tensor:
-        parts = zip(chosen, indices, strict=True)
-        return torch.cat([pad_to(getattr(part.targets, name)[[index]], shape) for part, index in parts])
+    def padded(part: Callable[[PairSlices], Tensor]) -> Tensor:
+        return torch.cat([pad_to(each, shape) for each in taken(part)])
 
     slices = SliceBatch(
-        images=padded("images"),
+        images=padded(lambda each: each.targets.images),
         brains=torch.ones(len(chosen), 1, *shape),  # unknown: nothing is reduced to its brain
-        gains=gathered("gains"),
-        classes=padded("classes"),
-        class_means=gathered("class_means"),
+        gains=torch.cat(taken(lambda each: each.targets.gains)),
+        classes=padded(lambda each: each.targets.classes),
+        class_means=torch.cat(taken(lambda each: each.targets.class_means)),
     )
-    parts = zip(chosen, indices, strict=True)
-    sources = torch.cat([pad_to(part.sources[[index]], shape) for part, index in parts])
-    return PairBatch(slices, sources, real, chosen[0].pixel_size)
+    return PairBatch(slices, padded(lambda each: each.sources), real, Pixels(size, size))

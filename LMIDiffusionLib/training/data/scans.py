@@ -9,10 +9,13 @@ import json
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
@@ -22,15 +25,12 @@ from ...images.files import atomic_path, stem
 from ...images.masks import read_label_volume
 from ...images.normalization import LEAST_HEAD_SHARE, head_median
 from ...images.planes import PLANES
-from ...images.slice_grid import SliceGrid
-from ...images.volume import Volume
 from ..anatomy import AIR, MOST_CLASSES
 from ..head_labels import brain_of_classes, classes_of_labels
-from ..n4 import unit_scaling
 from ..options import DataOptions
-from .dataset import Subject, read_scan
+from .reading import Notes, read_scan, voxel_sizes
+from .subjects import Subject
 
-_Source = TypeVar("_Source")
 _READING = 1
 """Version of what reading makes of a file; a cache of another one is read anew."""
 _FINE = 1.25  # a scan is fine if its voxels are at most so many times as long as the finest pixels
@@ -64,27 +64,21 @@ class TrainingScan:
     slices: dict[str, NDArray[np.int64]]
 
 
-def read_scans(
-    subjects: Sequence[Subject], options: DataOptions, *, cache: Path, notes: dict[str, list[str]]
-) -> list[TrainingScan]:
+def read_scans(subjects: Sequence[Subject], options: DataOptions, *, cache: Path, notes: Notes) -> list[TrainingScan]:
     """Read scans of the target modality, or take them from a cache.
 
     Args:
         subjects: files to read.
         options: how they are read.
         cache: folder of scans that were read before; it is made.
-        notes: notes with the names of the subjects that they are about; new ones are added.
+        notes: new ones are added.
 
     Raises:
         UserError: a file cannot be used.
     """
-
-    def read(subject: Subject) -> TrainingScan:
-        return _read_scan(subject, options, notes)
-
     key = {"levels": options.tissue_levels, "n4": options.correct_bias, **_sizes(options)}
-    files = [[each for each in (one.image, one.brain, one.labels) if each is not None] for one in subjects]
-    return _cached(subjects, [one.name for one in subjects], files, read, key, cache, options.planes)
+    reads = [_Read(one.name, one.files, partial(_read_scan, one, options, notes)) for one in subjects]
+    return _cached(reads, key, cache, options.planes)
 
 
 def read_label_maps(paths: Sequence[Path], options: DataOptions, *, cache: Path) -> list[TrainingScan]:
@@ -93,35 +87,30 @@ def read_label_maps(paths: Sequence[Path], options: DataOptions, *, cache: Path)
     Raises:
         UserError: a file cannot be used.
     """
-    names = [stem(path) for path in paths]
-    files = [[path] for path in paths]
-    return _cached(
-        paths, names, files, lambda path: _read_labels(path, options), _sizes(options), cache, options.planes
-    )
+    reads = [_Read(stem(path), [path], partial(_read_labels, path, options)) for path in paths]
+    return _cached(reads, _sizes(options), cache, options.planes)
+
+
+class _Read(NamedTuple):
+    """Name and files of a scan, and what reads it."""
+
+    name: str
+    files: list[Path]
+    read: Callable[[], TrainingScan]
 
 
 def _sizes(options: DataOptions) -> dict[str, Any]:
     return {"reading": _READING, "finest": options.finest_pixel_size, "largest": options.pixel_size}
 
 
-def _cached(
-    sources: Sequence[_Source],
-    names: Sequence[str],
-    files: Sequence[Sequence[Path]],
-    read: Callable[[_Source], TrainingScan],
-    key: dict[str, Any],
-    cache: Path,
-    planes: Sequence[str],
-) -> list[TrainingScan]:
+def _cached(reads: list[_Read], key: dict[str, Any], cache: Path, planes: Sequence[str]) -> list[TrainingScan]:
     cache.mkdir(parents=True, exist_ok=True)
     scans = []
-    for source, name, each in tqdm(
-        list(zip(sources, names, files, strict=True)), desc="Reading", unit="subject", disable=None
-    ):
-        path = cache / f"{name}-{_digest(each, key)}.npz"
+    for name, files, read in tqdm(reads, desc="Reading", unit="subject", disable=None):
+        path = cache / f"{name}-{_digest(files, key)}.npz"
         scan = _load(path, name)
         if scan is None:
-            scan = read(source)
+            scan = read()
             _save(scan, path)
         scans.append(_in_planes(scan, planes))
     return scans
@@ -176,15 +165,15 @@ def _load(path: Path, name: str) -> TrainingScan | None:
     return None
 
 
-def _read_scan(subject: Subject, options: DataOptions, notes: dict[str, list[str]]) -> TrainingScan:
-    scan = read_scan(subject, unit_scaling(correct_bias=options.correct_bias), options.tissue_levels, notes)
-    grid = SliceGrid(scan.images.shape, scan.affine, pixel_size=1.0)
-    spacing = _spacing(grid, options)
-    images, head = (_isotropic(each, grid, spacing, "trilinear") for each in (scan.images, scan.head))
-    classes = _isotropic(scan.classes, grid, spacing, "nearest-exact").astype(np.uint8)
+def _read_scan(subject: Subject, options: DataOptions, notes: Notes) -> TrainingScan:
+    scan = read_scan(subject, options, notes)
+    sizes = voxel_sizes(scan.affine)
+    spacing = _spacing(sizes, options)
+    images, head = (_isotropic(each, sizes, spacing, "trilinear") for each in (scan.images, scan.head))
+    classes = _isotropic(scan.classes, sizes, spacing, "nearest-exact").astype(np.uint8)
     brain = np.ones_like(classes)
     if scan.brain is not None:
-        brain = (_isotropic(scan.brain, grid, spacing, "trilinear") >= 0.5).astype(np.uint8)
+        brain = (_isotropic(scan.brain, sizes, spacing, "trilinear") >= 0.5).astype(np.uint8)
     box = _box(head >= 0.5)
     alone = (images * brain)[box]
     return TrainingScan(
@@ -201,11 +190,11 @@ def _read_scan(subject: Subject, options: DataOptions, notes: dict[str, list[str
 
 
 def _read_labels(path: Path, options: DataOptions) -> TrainingScan:
-    volume: Volume = read_label_volume(path)
-    grid = SliceGrid(volume.array.shape, volume.affine, pixel_size=1.0)
-    spacing = _spacing(grid, options)
-    labels = _isotropic(volume.array, grid, spacing, "nearest-exact").round().astype(np.int64)
-    classes = classes_of_labels(labels, path)
+    volume = read_label_volume(path)
+    sizes = voxel_sizes(volume.affine)
+    spacing = _spacing(sizes, options)
+    turned = apply_orientation(volume.array, io_orientation(volume.affine))
+    classes = classes_of_labels(_isotropic(turned, sizes, spacing, "nearest-exact").round().astype(np.int64), path)
     head = classes != AIR
     box = _box(head)
     return TrainingScan(
@@ -221,22 +210,24 @@ def _read_labels(path: Path, options: DataOptions) -> TrainingScan:
     )
 
 
-def _spacing(grid: SliceGrid, options: DataOptions) -> float:
+def _spacing(sizes: NDArray[np.float64], options: DataOptions) -> float:
     """Return the spacing of a scan's grid: the finest pixel size if its voxels are as fine, else the largest."""
-    longest = max(*grid.plane_spacing, grid.slice_spacing)
-    return options.finest_pixel_size if longest <= _FINE * options.finest_pixel_size else options.pixel_size
+    return options.finest_pixel_size if sizes.max() <= _FINE * options.finest_pixel_size else options.pixel_size
 
 
-def _isotropic(array: NDArray[Any], grid: SliceGrid, spacing: float, mode: str) -> NDArray[np.float32]:
-    """Resample an array to isotropic voxels, with axes to the right, to the front and up."""
-    volume = grid.plane_slices(array)[:, 0].permute(1, 2, 0)
-    lengths = (*grid.plane_spacing, grid.slice_spacing)
-    size = [max(1, round(count * length / spacing)) for count, length in zip(volume.shape, lengths, strict=True)]
-    if list(volume.shape) != size:
-        volume = functional.interpolate(
-            volume[None, None], size=size, mode=mode, align_corners=False if mode == "trilinear" else None
-        )[0, 0]
-    return np.ascontiguousarray(volume.numpy())
+def _isotropic(array: NDArray[Any], sizes: NDArray[np.float64], spacing: float, mode: str) -> NDArray[np.float32]:
+    """Resample an array with voxels of some sizes to isotropic ones."""
+    volume = np.ascontiguousarray(array, np.float32)
+    shape = [max(1, round(count * size / spacing)) for count, size in zip(array.shape, sizes, strict=True)]
+    if list(array.shape) == shape:
+        return volume
+    resampled = functional.interpolate(
+        torch.from_numpy(volume)[None, None],
+        size=shape,
+        mode=mode,
+        align_corners=False if mode == "trilinear" else None,
+    )
+    return resampled[0, 0].numpy()
 
 
 def _box(head: NDArray[np.bool_]) -> tuple[slice, ...]:

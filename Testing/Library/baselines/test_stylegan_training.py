@@ -65,8 +65,7 @@ def test_the_checkpoint_says_what_it_is(trained: Path) -> None:
     assert baseline.settings == {"channels": [6, 6, 6], "latent": 128}
     assert (baseline.modality, baseline.pixel_size, baseline.provenance.training_steps) == ("T1w", 2.0, 18)
     assert sorted(path.name for path in (trained.parent / "pictures").iterdir()) == [
-        "step-0000009.png",
-        "step-0000018.png",
+        f"step-{step:07d}-{number}.png" for step in (9, 18) for number in range(4)
     ]
 
 

@@ -1,6 +1,3 @@
-from pathlib import Path
-
-import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +13,6 @@ from LMIDiffusionLib.training.anatomy import (
     tissue_medians,
     with_tissue_levels,
 )
-from LMIDiffusionLib.training.data.dataset import find_subjects, read_slices
 from LMIDiffusionLib.training.residual_bias import without_shading
 
 _SPACING = (2.0, 2.0, 2.0)
@@ -167,80 +163,3 @@ def test_class_means_are_those_of_the_masks(scan: _Scan) -> None:
     means = class_means(image, classes)
     for number in np.unique(classes):
         assert means[number] == pytest.approx(image[classes == number].mean(), abs=1e-5)
-
-
-class TestLabelMapsOfAFolder:
-    @pytest.fixture
-    def folder(self, scan: _Scan, tmp_path: Path) -> Path:
-        affine = np.diag([2.0, 2.0, 2.0, 1.0])
-        for name in ("a", "b", "c"):
-            nib.save(nib.Nifti1Image((scan[0] * 1000).astype(np.int16), affine), tmp_path / f"{name}_T1w.nii.gz")
-        nib.save(nib.Nifti1Image(scan[1].astype(np.uint8), affine), tmp_path / "a_dlmuse.nii.gz")
-        return tmp_path
-
-    def test_a_map_that_is_missing_or_lies_elsewhere_is_said_and_done_without(
-        self, folder: Path, scan: _Scan, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        elsewhere = np.diag([2.0, 2.0, 2.0, 1.0])
-        elsewhere[2, 3] = 30
-        nib.save(nib.Nifti1Image(scan[1].astype(np.uint8), elsewhere), folder / "b_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
-        slices = read_slices(subjects, pixel_size=2.0, stride=8, levels=_LEVELS)
-        said = capsys.readouterr().out
-        assert "lies elsewhere" in said and "1 of 3 subjects (b)" in said
-        assert "No label map" in said and "1 of 3 subjects (c)" in said
-        third = len(slices) // 3
-        white = CLASSES.index("white matter")
-        shares = [[(slices[part * third + i].classes == white).any() for i in range(third)] for part in range(3)]
-        assert [any(share) for share in shares] == [True, False, False]
-
-    def test_labels_stored_with_a_scale_factor_are_rounded_not_cut(self, folder: Path, scan: _Scan) -> None:
-        image = nib.Nifti1Image(scan[1].astype(np.float64), np.diag([2.0, 2.0, 2.0, 1.0]))
-        image.set_data_dtype(np.int16)
-        nib.save(image, folder / "a_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
-        slices = read_slices(subjects[:1], pixel_size=2.0, stride=8)
-        found = {number for index in range(len(slices)) for number in slices[index].classes.unique().tolist()}
-        assert {CLASSES.index(name) for name in ("ventricles", "white matter", "cortex")} <= found
-        assert max(found) < len(CLASSES)
-
-    def test_a_scan_without_a_mask_or_labels_that_fit_counts_as_all_brain(self, folder: Path, scan: _Scan) -> None:
-        affine = np.diag([2.0, 2.0, 2.0, 1.0])
-        nib.save(nib.Nifti1Image((scan[1] > 0).astype(np.uint8), affine), folder / "b_mask.nii.gz")
-        elsewhere = affine + 90 * np.eye(4, k=3)
-        nib.save(nib.Nifti1Image(scan[1].astype(np.uint8), elsewhere), folder / "c_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
-        is_all_brain = []
-        for subject in subjects:
-            slices = read_slices([subject], pixel_size=2.0, stride=8)
-            batch = slices.batch([*range(len(slices))])
-            is_all_brain.append(bool(batch.brains[batch.images > 0.1].all()))
-        assert is_all_brain == [False, False, True]
-
-    def test_an_empty_map_and_planes_without_a_head_are_said_and_done_without(
-        self, folder: Path, scan: _Scan, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        nib.save(nib.Nifti1Image(np.zeros(scan[0].shape, np.uint8), np.eye(4) * 2), folder / "a_dlmuse.nii.gz")
-        low = nib.Nifti1Image((scan[0][:, :, 30:40] * 1000).astype(np.int16), np.diag([2.0, 2.0, 2.0, 1.0]))
-        nib.save(low, folder / "b_T1w.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")[:2]
-        both = read_slices(subjects, pixel_size=2.0, stride=8, planes=("axial", "coronal"))
-        said = capsys.readouterr().out
-        assert "it is empty" in said and "1 of 2 subjects (a)" in said
-        assert "No coronal slices, because The volume is too thin" in said and "1 of 2 subjects (b)" in said
-        assert len(both) == len(read_slices(subjects[:1], pixel_size=2.0, stride=8, planes=("axial", "coronal"))) + 10
-
-    def test_scans_that_show_no_head_are_refused(self, scan: _Scan, tmp_path: Path) -> None:
-        wide = np.zeros((220, 220, 20), np.int16)
-        wide[100:120, 100:120] = 500
-        nib.save(nib.Nifti1Image(wide, np.diag([2.0, 2.0, 2.0, 1.0])), tmp_path / "a_T1w.nii.gz")
-        with pytest.raises(UserError, match="enough of a head"):
-            read_slices(find_subjects(tmp_path, modality="T1w", brain_suffixes=("mask",)), pixel_size=2.0, stride=8)
-
-    def test_a_map_of_other_values_than_labels_is_said(
-        self, folder: Path, scan: _Scan, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        nib.save(nib.Nifti1Image(scan[0], np.diag([2.0, 2.0, 2.0, 1.0])), folder / "a_dlmuse.nii.gz")
-        subjects = find_subjects(folder, modality="T1w", brain_suffixes=("mask",), label_suffix="dlmuse")
-        read_slices(subjects[:1], pixel_size=2.0, stride=8)
-        assert "other values than labels" in capsys.readouterr().out

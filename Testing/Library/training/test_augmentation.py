@@ -9,7 +9,7 @@ from LMIDiffusionLib.images.slice_grid import SliceGrid
 from LMIDiffusionLib.images.volume import read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 from LMIDiffusionLib.training.anatomy import CLASSES, MOST_CLASSES, anatomical_classes, class_means
-from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, Pixels, spin_echo
+from LMIDiffusionLib.training.augmentation import AUGMENTATIONS, Augmentation, spin_echo
 from LMIDiffusionLib.training.augmentation.class_contrasts import ClassContrasts
 from LMIDiffusionLib.training.augmentation.deformation import Deformation
 from LMIDiffusionLib.training.augmentation.intensity_curves import ToneCurves
@@ -17,7 +17,7 @@ from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
 from LMIDiffusionLib.training.augmentation.scanner_artifacts import Scanner
 from LMIDiffusionLib.training.augmentation.spatial import Geometry
 from LMIDiffusionLib.training.augmentation.spin_echo import PROTOCOLS, RELAXATION, null_time, spin_echo_levels
-from LMIDiffusionLib.training.slice_batch import SliceBatch
+from LMIDiffusionLib.training.slice_batch import Pixels, SliceBatch
 
 _CORTEX, _WHITE, _THALAMUS = (CLASSES.index(name) for name in ("cortex", "white matter", "thalamus"))
 _STILL = Geometry(rotation=0, scaling=0, translation=0, skull_stripping=0)
@@ -395,7 +395,6 @@ class TestAugmentation:
     def test_plain_copies_are_the_slices(self, batch: SliceBatch) -> None:
         images, copies = dataclasses.replace(AUGMENTATIONS["plain"], geometry=_STILL)(batch, _draws())
         torch.testing.assert_close(copies, images)
-        torch.testing.assert_close(AUGMENTATIONS["plain"].copies(batch, _draws()), batch.images)
 
     def test_a_stripped_slice_is_multiplied_by_its_gain(self, batch: SliceBatch) -> None:
         stripping = Augmentation(geometry=dataclasses.replace(_STILL, skull_stripping=1))

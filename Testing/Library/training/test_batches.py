@@ -53,24 +53,25 @@ def test_a_batch_depends_on_seed_and_number_alone(scans: list[TrainingScan], bat
 def test_all_batches_have_about_as_many_pixels_in_multiples_of_the_stride(batches: list[CutBatch]) -> None:
     wanted = 8 * (FIELD / 2) ** 2
     for batch in batches:
-        count = len(batch.slices.images) // batch.parts
-        assert batch.shape[0] % 8 == batch.shape[1] % 8 == 0
-        assert count * batch.shape[0] * batch.shape[1] == pytest.approx(wanted, rel=0.12)
+        height, width = batch.pixels.shape or (0, 0)
+        count = len(batch.slices.images) // batch.pixels.parts
+        assert height % 8 == width % 8 == 0
+        assert count * height * width == pytest.approx(wanted, rel=0.12)
 
 
 def test_scans_are_shown_on_no_finer_pixels_than_their_own(batches: list[CutBatch]) -> None:
-    coarse = {batch.pixel_size for batch in batches if batch.spacing == 2}
-    fine = [batch.pixel_size for batch in batches if batch.spacing == 1]
+    coarse = {batch.pixels.size for batch in batches if batch.pixels.spacing == 2}
+    fine = [batch.pixels.size for batch in batches if batch.pixels.spacing == 1]
     assert coarse == {2.0}
     assert min(fine) == 1 and max(fine) == 2 and len(set(fine)) > 10
-    assert {batch.is_drawn for batch in batches if batch.spacing == 1} == {True, False}
-    assert not any(batch.is_drawn for batch in batches if batch.spacing == 2)
+    assert {batch.is_drawn for batch in batches if batch.pixels.spacing == 1} == {True, False}
+    assert not any(batch.is_drawn for batch in batches if batch.pixels.spacing == 2)
 
 
 def test_crops_have_the_pixels_of_the_scans_for_the_asked_field(batches: list[CutBatch]) -> None:
     for batch in batches:
-        for got, wanted in zip(batch.slices.images.shape[-2:], batch.shape, strict=True):
-            assert got == pytest.approx(wanted * batch.pixel_size / batch.spacing, abs=0.51)
+        for got, wanted in zip(batch.slices.images.shape[-2:], batch.pixels.shape or (), strict=True):
+            assert got == pytest.approx(wanted * batch.pixels.size / batch.pixels.spacing, abs=0.51)
 
 
 @pytest.mark.parametrize("plane", PLANES)
@@ -81,7 +82,7 @@ def test_slices_lie_as_translation_cuts_them(plane: str) -> None:
     batch = next(
         each
         for each in (CutBatches([only], (1.0, 1.0), BatchMix(batch_size=2), seed=0)[number] for number in range(20))
-        if each.parts == 1
+        if each.pixels.parts == 1
     )
     assert only.images is not None
     volume = torch.from_numpy(np.moveaxis(only.images, PLANES[plane][2], 0)).float() / 255
@@ -96,10 +97,10 @@ def test_slices_lie_as_translation_cuts_them(plane: str) -> None:
 
 
 def test_the_parts_of_a_thick_slice_follow_one_another(batches: list[CutBatch]) -> None:
-    thick = [batch for batch in batches if batch.parts > 1 and not batch.is_drawn]
-    assert {batch.parts for batch in batches if batch.spacing == 1} == {1, 2, 3, 4}
+    thick = [batch for batch in batches if batch.pixels.parts > 1 and not batch.is_drawn]
+    assert {batch.pixels.parts for batch in batches if batch.pixels.spacing == 1} == {1, 2, 3, 4}
     for batch in thick:
-        parts = batch.slices.images.unflatten(0, (-1, batch.parts))
+        parts = batch.slices.images.unflatten(0, (-1, batch.pixels.parts))
         assert not torch.equal(parts[:, 0], parts[:, 1])
         assert torch.equal(parts[:, 0] > 0, parts[:, 1] > 0)
 
@@ -115,3 +116,14 @@ def test_held_out_batches_are_the_same_each_time_and_no_label_maps(scans: list[T
     first, again = (held_out_batches(scans, _SIZES, BatchMix(), count=6) for _ in range(2))
     assert all(torch.equal(one.slices.images, two.slices.images) for one, two in zip(first, again, strict=True))
     assert not any(batch.is_drawn for batch in first)
+
+
+def test_windows_without_shift_and_aspect_show_whole_slices_in_their_middle() -> None:
+    scan = _scan(2.0, (70, 90, 80))
+    mix = BatchMix(batch_size=4, stride=1, aspect=0.0, shift=0.0)
+    batch = CutBatches([scan], (2.0, 2.0), mix, seed=1)[0]
+    assert batch.pixels.shape == (112, 112) and batch.slices.images.shape == (4, 1, 112, 112)
+    for image in batch.slices.images[:, 0]:
+        for axis in (0, 1):
+            shown = torch.nonzero(image.any(axis)).flatten()
+            assert abs(int(shown[0]) - (111 - int(shown[-1]))) <= 1

@@ -7,8 +7,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.training.anatomy import CLASSES
-from LMIDiffusionLib.training.data.dataset import Subject
 from LMIDiffusionLib.training.data.scans import TrainingScan, read_label_maps, read_scans
+from LMIDiffusionLib.training.data.subjects import Subject
 from LMIDiffusionLib.training.options import DataOptions
 
 _OPTIONS = DataOptions(correct_bias=False, tissue_levels=None)
@@ -32,7 +32,7 @@ def _saved(image: nib.Nifti1Image, path: Path, *, codes: str = "RAS") -> Path:
 
 
 def _read(path: Path, cache: Path, options: DataOptions = _OPTIONS) -> TrainingScan:
-    scans = read_scans([Subject("one", path, None, None)], options, cache=cache, notes={})
+    scans = read_scans([Subject("one", path)], options, cache=cache, notes={})
     return scans[0]
 
 

@@ -19,15 +19,10 @@ from safetensors.torch import load_file
 
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.errors import UserError
-from LMIDiffusionLib.images.normalization import to_unit_scale
-from LMIDiffusionLib.images.planes import PLANES
-from LMIDiffusionLib.images.volume import read_volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from LMIDiffusionLib.model.conditioning import Condition
 from LMIDiffusionLib.model.score_network import ScoreNetwork
-from LMIDiffusionLib.training.anatomy import MOST_CLASSES
 from LMIDiffusionLib.training.augmentation.random_streams import SliceDraws
-from LMIDiffusionLib.training.data.dataset import EpochSampler, find_subjects, read_slices, split_subjects
 from LMIDiffusionLib.training.n4 import correct_bias_field
 from LMIDiffusionLib.training.options import ModelOptions
 from LMIDiffusionLib.training.train import network_shape, train
@@ -167,20 +162,6 @@ def test_planes_without_the_axial_one_and_repeated_ones_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_slices_of_every_plane_are_read_with_their_masks_and_classes(data: Path) -> None:
-    subjects = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
-    counts = []
-    for plane in PLANES:
-        slices = read_slices(subjects, pixel_size=4.0, stride=8, planes=(plane,))
-        counts.append(len(slices))
-        image, brain, _, classes, _ = slices[len(slices) // 2]
-        assert 0.1 < brain.mean() < 0.9
-        assert image[brain > 0].mean() > 1.5 * image[brain == 0].mean()
-        assert classes[brain > 0].min() > 0
-    assert len(read_slices(subjects, pixel_size=4.0, stride=8, planes=tuple(PLANES))) == sum(counts)
-    assert len(set(counts)) == 3
-
-
 def test_maps_that_cannot_be_made_are_refused(data: Path, tmp_path: Path) -> None:
     ended = _train(data, tmp_path / "out", "--maps", "self", "edges")
     assert ended.returncode == 2
@@ -285,85 +266,6 @@ def test_an_interrupted_training_exits_with_130(data: Path, tmp_path: Path) -> N
     assert process.returncode == 130, errors.decode()
 
 
-def test_subjects_are_found_with_their_masks(data: Path) -> None:
-    subjects = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
-    assert [subject.name for subject in subjects] == ["s0", "s1", "s2"]
-    assert all(subject.brain is not None for subject in subjects)
-    assert find_subjects(data, modality="T1w", brain_suffixes=("none",))[0].brain is None
-
-
-def test_a_folder_without_the_modality_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no file named"):
-        find_subjects(data, modality="T2w", brain_suffixes=("brain",))
-    with pytest.raises(UserError, match="does not exist"):
-        find_subjects(tmp_path / "missing", modality="T1w", brain_suffixes=("brain",))
-
-
-def test_the_split_is_by_subject_complete_and_always_the_same(data: Path) -> None:
-    found = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
-    subjects = [dataclasses.replace(subject, name=f"{subject.name} {copy}") for copy in range(5) for subject in found]
-    training, held_out = split_subjects(subjects, held_out=4)
-    assert (len(training), len(held_out)) == (11, 4)
-    assert {subject.name for subject in (*training, *held_out)} == {subject.name for subject in subjects}
-    np.random.seed(1)
-    torch.manual_seed(1)
-    assert split_subjects(subjects, held_out=4) == (training, held_out)
-    for count in (0, 15):
-        with pytest.raises(UserError, match="cannot be held out"):
-            split_subjects(subjects, held_out=count)
-
-
-def test_more_files_move_nobody_from_the_held_out_subjects_but_by_taking_a_place(data: Path) -> None:
-    subject = find_subjects(data, modality="T1w", brain_suffixes=("brain",))[0]
-    subjects = [dataclasses.replace(subject, name=f"IXI{number:03}") for number in range(100)]
-    more = [dataclasses.replace(subject, name=f"IXI{number:03}") for number in range(100, 173)]
-    _, before = split_subjects(subjects, held_out=10)
-    _, after = split_subjects([*subjects, *more], held_out=10)
-    newcomers = [each for each in after if each in more]
-    assert 0 < len(newcomers) < 10
-    assert [each for each in after if each not in more] == [each for each in before if each in after]
-    assert len(after) == 10
-
-
-def test_slices_are_scaled_padded_and_show_a_head(data: Path) -> None:
-    subjects = find_subjects(data, modality="T1w", brain_suffixes=("brain",))
-    slices = read_slices(subjects, pixel_size=4.0, stride=8)
-    image, brain, gain, classes, means = slices[len(slices) // 6]
-    assert image.shape == brain.shape == classes.shape == (1, 32, 40)
-    assert means.shape == (MOST_CLASSES,)
-    assert image.min() >= 0
-    assert image.max() <= 1
-    assert (slices.images() > 0.1).float().mean((1, 2, 3)).min() > 0.05
-    assert set(brain.unique().tolist()) == {0.0, 1.0}
-    assert gain.shape == (1, 1, 1)
-
-
-def test_the_brain_alone_is_put_on_its_own_intensity_scale(data: Path) -> None:
-    subject = find_subjects(data, modality="T1w", brain_suffixes=("brain",))[0]
-    slices = read_slices([subject], pixel_size=4.0, stride=8)
-    volume = read_volume(subject.image)
-    assert subject.brain is not None
-    brain_only = to_unit_scale(volume.array * (read_volume(subject.brain).array > 0))
-    gain = float(slices[0].gains)
-    assert not 0.97 < gain < 1.03, "the brain of this head has another median than the head"
-    whole = to_unit_scale(volume.array)
-    compared = (brain_only > 0.3) & (whole < 1)
-    np.testing.assert_allclose(whole[compared] * gain, brain_only[compared], rtol=0.01)
-
-
-def test_an_epochs_slices_depend_on_seed_and_epoch_alone() -> None:
-    def draw(epoch: int, seed: int = 0) -> list[int]:
-        return list(EpochSampler(10, per_epoch=7, seed=seed, epoch=lambda: epoch))
-
-    assert draw(3) == draw(3)
-    assert draw(3) != draw(4)
-    assert draw(3) != draw(3, seed=1)
-    passes = [index for epoch in range(10) for index in draw(epoch)]
-    assert len(passes) == 70
-    for first in range(0, 70, 10):
-        assert sorted(passes[first : first + 10]) == list(range(10))
-
-
 def test_ranks_share_the_draws_of_one_process() -> None:
     def draw(count: int, **ranks: int) -> list[torch.Tensor]:
         draws, slices = SliceDraws(torch.Generator().manual_seed(0), **ranks), torch.zeros(count, 1)
@@ -372,14 +274,6 @@ def test_ranks_share_the_draws_of_one_process() -> None:
     whole, shares = draw(6), [draw(3, rank=rank, ranks=2) for rank in (0, 1)]
     for expected, even, odd in zip(whole, *shares, strict=True):
         assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), expected)
-
-
-def test_ranks_share_the_slices_of_one_process() -> None:
-    def draw(per_epoch: int, **ranks: int) -> list[int]:
-        return list(EpochSampler(10, per_epoch=per_epoch, seed=0, epoch=lambda: 1, **ranks))
-
-    whole, shares = draw(8), [draw(4, rank=rank, ranks=2) for rank in (0, 1)]
-    assert [index for pair in zip(*shares, strict=True) for index in pair] == whole
 
 
 def test_bias_correction_flattens_a_shaded_head() -> None:
