@@ -7,7 +7,6 @@ kept, so that a benchmark that was stopped resumes.
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import os
 import shlex
@@ -26,7 +25,7 @@ from tqdm import tqdm
 
 from ..baselines.oracles import Oracle
 from ..errors import UserError
-from ..images.files import atomic_path
+from ..images.files import write_csv, write_text
 from ..images.masks import read_labels
 from ..images.normalization import to_unit_scale
 from ..images.volume import read_volume, write_volume
@@ -85,10 +84,10 @@ def run_downstream_benchmark(options: DownstreamOptions) -> BenchmarkReport:
         comparison.add(number, pair)
     if not comparison.scores:
         raise UserError(f"Every run failed: {'; '.join(comparison.failures)}")
-    _write_scores(comparison.scores, options.output / "dice.csv")
+    rows = map(dataclasses.astuple, comparison.scores)
+    write_csv(options.output / "dice.csv", [("pair", "method", "label", "dice"), *rows])
     tables = format_dice(comparison.scores, options.pairs)
-    with atomic_path(options.output / "tables.md") as temporary:
-        temporary.write_text(tables + "\n", encoding="utf-8")
+    write_text(options.output / "tables.md", tables + "\n")
     return BenchmarkReport(tables, comparison.failures)
 
 
@@ -245,10 +244,3 @@ def _cell(scores: Sequence[LabelDice], subjects: Mapping[str, str]) -> str:
         by_subject.setdefault(subjects[each.pair], []).append(each.dice)
     means = [np.mean(values) for values in by_subject.values()]
     return f"{np.mean(means):.3f} ± {np.std(means):.3f}" if means else "-"
-
-
-def _write_scores(scores: list[LabelDice], path: Path) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["pair", "method", "label", "dice"])
-        writer.writerows(dataclasses.astuple(each) for each in scores)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..baselines.oracles import NoLabelsError
 from ..errors import UserError
-from ..images.files import atomic_path
+from ..images.files import atomic_path, write_text
 from ..interface.progress import Progress
 from ..model.checkpoint import Checkpoint
 from ..model.devices import select_device
@@ -203,8 +203,7 @@ def _report(jobs: list[Job], checkpoint: Checkpoint, options: QualityOptions) ->
     if own:
         save_reliability(options.output / "reliability.png", own, pairs)
         tables += f"\n\n{factor_sentence(own, pairs, factor=ERROR_FACTOR)}"
-    with atomic_path(options.output / "tables.md") as temporary:
-        temporary.write_text(tables + "\n", encoding="utf-8")
+    write_text(options.output / "tables.md", tables + "\n")
     truths = {job.pair.name: job.read_ground_truth() for job in chosen}
     save_comparison(options.output / "comparison.png", results, truths, checkpoint)
     save_curve(options.output / "curve.png", results, pairs)

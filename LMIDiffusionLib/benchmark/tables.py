@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images.files import atomic_path
+from ..images.files import write_csv
 from ..segmentation.classes import TISSUES
 from .metrics import SliceValues
 from .pairs import Pair
@@ -250,7 +249,7 @@ def write_slices(results: Sequence[PairScores], path: Path) -> None:
         for result in results
         for row, index in enumerate(result.indices.tolist())
     )
-    _write(path, ["pair", "method", "slice", *measures], rows)
+    write_csv(path, [["pair", "method", "slice", *measures], *rows])
 
 
 def write_scans(results: Sequence[PairScores], pairs: Sequence[Pair], path: Path) -> None:
@@ -261,7 +260,7 @@ def write_scans(results: Sequence[PairScores], pairs: Sequence[Pair], path: Path
         [r.pair, *_facts(known[r.pair]), r.method, len(r), r.seconds, *(_blank(r.mean(m)) for m in measures)]
         for r in results
     )
-    _write(path, ["pair", "subject", "set", "kind", "choosing", "method", "slices", "seconds", *measures], rows)
+    write_csv(path, [["pair", "subject", "set", "kind", "choosing", "method", "slices", "seconds", *measures], *rows])
 
 
 def write_people(results: Sequence[PairScores], pairs: Sequence[Pair], path: Path) -> None:
@@ -272,7 +271,7 @@ def write_people(results: Sequence[PairScores], pairs: Sequence[Pair], path: Pat
         columns = [subject_means(results, counted, method, measure) for measure in measures]
         for subject, values in zip(subjects_of(counted), np.array(columns).T, strict=True):
             rows.append([subject, method, *map(_blank, values.tolist())])
-    _write(path, ["subject", "method", *measures], rows)
+    write_csv(path, [["subject", "method", *measures], *rows])
 
 
 def _all_measures(results: Iterable[PairScores]) -> list[str]:
@@ -285,10 +284,3 @@ def _facts(pair: Pair) -> tuple[str, str, str, str]:
 
 def _blank(value: float) -> object:
     return value if np.isfinite(value) else ""
-
-
-def _write(path: Path, heading: list[str], rows: Iterable[list[object]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(heading)
-        writer.writerows(rows)

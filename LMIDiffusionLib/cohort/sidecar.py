@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from enum import Enum
@@ -11,11 +10,11 @@ from typing import Any
 
 from .. import __version__
 from ..interface.events import ClassVolume
+from ..interface.resources import file_hash
 from .scans import Outputs, Scan
 
 _LIBRARY = "LMIDiffusion"
 _FILES, _HASH, _ERROR = "SourceFiles", "SHA256", "MeanExpectedError"
-_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
     """
     if path.is_dir():
         return _quick_fingerprint(path)
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_AT_ONCE):
-            found.update(chunk)
-    return {**_quick_fingerprint(path), _HASH: found.hexdigest()}
+    return {**_quick_fingerprint(path), _HASH: file_hash(path)}
 
 
 def _quick_fingerprint(path: Path) -> dict[str, Any]:

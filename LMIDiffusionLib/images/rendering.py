@@ -48,12 +48,6 @@ def gray(values: NDArray[np.number]) -> Colors:
     return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
 
 
-def heat(values: NDArray[np.number]) -> Colors:
-    """Color values in [0, 1] from black over red and yellow to white."""
-    ramps = [3 * values, 3 * values - 1, 3 * values - 2]
-    return np.clip(np.stack(ramps, axis=-1), 0, 1).astype(np.float32)
-
-
 def overlay(values: NDArray[np.number], labels: NDArray[np.integer], *, first_label: int = 1) -> Colors:
     """Draw labels from `first_label` on in color over intensities in [0, 1]."""
     opacity = np.where(labels >= first_label, _OVERLAY_OPACITY, 0)[..., None]

@@ -12,6 +12,8 @@ _LIBRARY = Path(__file__).resolve().parents[1]
 # In a wheel; in an installed Slicer extension; in a source checkout.
 _CANDIDATES = (_LIBRARY / "Resources", _LIBRARY.parent / "Resources", _LIBRARY.parent / "LMIDiffusion" / "Resources")
 
+_AT_ONCE = 2**20  # bytes
+
 DEFAULT_CHECKPOINT = "t1w-ixi-2mm-lmi-intensity"
 
 
@@ -75,4 +77,13 @@ def checkpoint_hash(name_or_path: str) -> str:
     Raises:
         UserError: there is no such checkpoint.
     """
-    return hashlib.sha256(checkpoint_path(name_or_path).read_bytes()).hexdigest()
+    return file_hash(checkpoint_path(name_or_path))
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_AT_ONCE):
+            found.update(chunk)
+    return found.hexdigest()

@@ -5,7 +5,6 @@ It must run where anything is missing, so it imports only the standard library w
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import platform
@@ -19,6 +18,7 @@ from ..interface.events import failure
 from ..interface.resources import (
     DEFAULT_CHECKPOINT,
     bundled_checkpoints,
+    file_hash,
     resource,
     user_checkpoint_folder,
     user_checkpoints,
@@ -159,7 +159,7 @@ def _state(path: Path, expected: str | None, *, load: bool) -> str:
             from ..model.checkpoint import load_checkpoint
 
             load_checkpoint(path)
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = file_hash(path)
     except Exception as error:  # whatever is wrong with one checkpoint, the others are looked at
         return failure(error).message
     if expected and expected.lower() != found:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import SimpleITK as sitk
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..images.files import write_csv
 from .alignment import align
 from .scans import find_scans
 
@@ -44,6 +44,5 @@ def align_pairs(data: Path, output: Path, *, target: str, source: str) -> Path:
             sitk.WriteImage(seen, str(output / files[modality]), useCompression=True)
         rows.append((files[source], files[target], name))
     path = output / "pairs.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("source", "target", "subject"), *rows])
+    write_csv(path, [("source", "target", "subject"), *rows])
     return path

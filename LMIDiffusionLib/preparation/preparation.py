@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +15,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..images.files import atomic_path
+from ..images.files import atomic_path, write_csv
 from ..images.normalization import head_mask
+from ..interface.resources import file_hash
 from ..runs.file_lists import bids_subject
 from ..runs.run_directory import open_work_folder, write_json
 from .alignment import Alignment, align, tissues_on
@@ -182,12 +181,8 @@ def _write_all(name: str, part: str, images: dict[str, sitk.Image], options: Pre
     for suffix, image in images.items():
         path = options.output / part / f"{name}_{suffix}.nii.gz"
         _write(path, image, chosen)
-        hashes[path.relative_to(options.output).as_posix()] = _hash(path)
+        hashes[path.relative_to(options.output).as_posix()] = file_hash(path)
     return hashes
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _paper_slices(target: sitk.Image) -> list[int]:
@@ -207,13 +202,8 @@ def _write(path: Path, image: sitk.Image, slices: list[int] | None) -> None:
 
 def _write_pairs(options: PreparationOptions, manifest: Record) -> None:
     for source in options.sources:
-        with (
-            atomic_path(options.output / "test" / f"{source}.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(["source", "target", "mask", "subject"])
-            writer.writerows(_rows(source, options.target, manifest))
+        rows = _rows(source, options.target, manifest)
+        write_csv(options.output / "test" / f"{source}.csv", [("source", "target", "mask", "subject"), *rows])
 
 
 def _rows(source: str, target: str, manifest: Record) -> Iterator[tuple[str, str, str, str]]:

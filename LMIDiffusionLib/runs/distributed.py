@@ -18,7 +18,7 @@ from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from ..errors import UserError
-from ..images.files import atomic_path
+from ..images.files import write_text
 from ..interface.events import failure
 
 _Job = TypeVar("_Job")
@@ -79,8 +79,7 @@ def failures_kept(paths: Iterable[Path]) -> Iterator[None]:
     except Exception as error:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary:
-                temporary.write_text(failure_text(error), encoding="utf-8", errors="backslashreplace")
+            write_text(path, failure_text(error))
 
 
 def end_with_parent(parent: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..images.files import atomic_path
+from ..images.files import write_text
 
 SETTINGS_FILE = "settings.json"
 
@@ -51,5 +51,4 @@ def _is_empty(folder: Path) -> bool:
 
 def write_json(path: Path, value: object) -> None:
     """Write a value of plain JSON types under a temporary name, then rename the file."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    write_text(path, json.dumps(value, indent=1))
