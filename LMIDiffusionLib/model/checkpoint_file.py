@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .. import __version__
 from ..errors import UserError
@@ -215,13 +216,23 @@ def check_limits(**sizes: int) -> None:
             raise ValueError(f"{name} is {size}")
 
 
+class _NoInitialization(TorchFunctionMode):
+    """Leaves the random initialization of layers out, which takes longer than loading their weights."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else options["tensor"]
+        return func(*args, **options)
+
+
 def check_weights(weights: dict[str, Tensor], build: Callable[[], nn.Module]) -> None:
     """Check that weights fit a network, which takes no memory yet.
 
     Raises:
         ValueError: they do not.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInitialization():
         expected = build().state_dict()
     if {name: each.shape for name, each in weights.items()} != {name: each.shape for name, each in expected.items()}:
         raise ValueError("the weights do not fit the network")
@@ -230,7 +241,7 @@ def check_weights(weights: dict[str, Tensor], build: Callable[[], nn.Module]) ->
 def build_network(build: Callable[[], _Network], weights: dict[str, Tensor]) -> _Network:
     """Build a network with these weights, in evaluation mode."""
     # The caller's random numbers, default type and default device stay as they are, and do not matter here.
-    with torch.random.fork_rng(devices=()), torch.device("cpu"):
+    with torch.random.fork_rng(devices=()), torch.device("cpu"), _NoInitialization():
         network = build().float()
     network.load_state_dict({name: weight.float() for name, weight in weights.items()})
     return network.eval().requires_grad_(False)

@@ -132,6 +132,8 @@ def translate_slices(
     moments = moments_of(parts[0])
     for part in parts[1:]:
         moments.merge(moments_of(part))
+    if all(part.plane == source.grid.plane for part in parts):
+        return moments
     inside = mask_of_slices(source, indices)
     return RunningMoments(*(each * inside for each in vars(moments).values()))
 
