@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from translating import CPU, MIDDLE, image
 
 from LMIDiffusionLib.cli import main
 from LMIDiffusionLib.images.volume import Volume, read_volume
@@ -21,6 +22,7 @@ from LMIDiffusionLib.model.conditioning import Condition
 from LMIDiffusionLib.model.quantization import restored_weights, stored_weights
 from LMIDiffusionLib.model.score_network import NetworkSettings, ScoreNetwork
 from LMIDiffusionLib.model.sde import VarianceExplodingSDE
+from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 
 Affine = NDArray[np.float64]
 HeadMaker = Callable[[tuple[int, int, int], Affine], Volume]
@@ -218,3 +220,21 @@ def run_cohort(cohort_options: tuple[str, ...]) -> CohortRun:
         return int(left.value.code or 0)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def method(tiny_checkpoint: Checkpoint) -> LMIDiffusion:
+    """LMIDiffusion with the tiny checkpoint, on the CPU."""
+    return LMIDiffusion(tiny_checkpoint, device=CPU)
+
+
+@pytest.fixture(scope="session")
+def whole(method: LMIDiffusion, head: Volume) -> NDArray[np.number]:
+    """The translation of the head in three steps."""
+    return image(method, head)
+
+
+@pytest.fixture(scope="session")
+def middle(method: LMIDiffusion, head: Volume) -> NDArray[np.number]:
+    """The same of some middle slices."""
+    return image(method, head, slices=MIDDLE)
