@@ -22,6 +22,12 @@ def are_orthonormal(directions: NDArray[np.float64]) -> bool:
         return bool(np.abs(directions.T @ directions - np.eye(directions.shape[1])).max() <= _TOLERANCE)
 
 
+def has_right_angles(affine: NDArray[np.float64]) -> bool:
+    """True for an affine (4, 4) whose axes are at right angles to each other, to 0.001."""
+    steps = affine[:3, :3]
+    return are_orthonormal(steps / np.linalg.norm(steps, axis=0))
+
+
 def in_millimeters(affine: NDArray[np.float64], shape: tuple[int, ...], factor: float) -> NDArray[np.float64]:
     """Convert an affine (4, 4) of another unit to millimeters, unless the unit is a mere label.
 

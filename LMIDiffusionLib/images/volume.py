@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..interface.notices import Notices, warn
 from .dicom.series import Series
-from .files import ITK_ENDINGS, MGH_ENDINGS, VOLUME_ENDINGS, atomic_path
+from .files import ITK_ENDINGS, MGH_ENDINGS, VOLUME_ENDINGS, atomic_path, stem
 from .formats.nifti import voxels_of
 from .formats.reading import read_image
 from .formats.stored_image import StoredImage, not_scalar
+from .geometry import has_right_angles
 from .itk import write_itk
 from .voxel_repairs import without_gaps, without_wraps
 
@@ -25,6 +26,7 @@ _GRID_TOLERANCE = 0.01  # millimeters
 # Types of voxels that files hold: NIfTI, NRRD and MetaImage; MGH.
 _TYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 _MGH_TYPES = ("uint8", "int16", "uint16", "int32", "float32")
+_ENDINGS_OF_RIGHT_ANGLES = (".mha", *MGH_ENDINGS)
 _GEOMETRY_FIELDS = [
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -181,15 +183,27 @@ def write_volume(path: str | Path, volume: VolumeLike) -> None:
     """Write a volume in the format of the path's ending, under a temporary name in the same folder, then renamed.
 
     Raises:
-        UserError: the path has another ending than those of `VOLUME_ENDINGS`, or the volume is no 3-D array of real
-            numbers with a usable affine.
+        UserError: the path has another ending than those of `VOLUME_ENDINGS`, or one of a format that cannot hold the
+            volume's axes, or the volume is no 3-D array of real numbers with a usable affine.
     """
     path = Path(path)
     if not path.name.endswith(VOLUME_ENDINGS):
         raise UserError(f"The output {path} must end in {' or '.join(VOLUME_ENDINGS)}.")
     checked, _ = as_volume(volume)
+    check_axes(path, checked)
     with atomic_path(path) as temporary:
         save_volume(temporary, checked)
+
+
+def check_axes(path: Path, volume: Volume) -> None:
+    """Make sure that the format of a file holds the axes of a volume.
+
+    Raises:
+        UserError: they are not at right angles, and the format is MetaImage or MGH, which hold direction cosines.
+    """
+    if path.name.endswith(_ENDINGS_OF_RIGHT_ANGLES) and not has_right_angles(volume.affine):
+        text = f"cannot hold axes that are not at right angles, as those of this scan; write {stem(path)}.nii.gz."
+        raise UserError(text, place=path)
 
 
 def save_volume(path: Path, volume: Volume, *, description: str = "") -> None:

@@ -23,7 +23,7 @@ from ..images.files import (
     stem,
     unused,
 )
-from ..images.volume import save_volume
+from ..images.volume import Volume, check_axes, save_volume
 from ..interface.events import Result, Stage
 from ..interface.notices import Notice, NoticeKind
 from ..interface.resources import DEFAULT_CHECKPOINT
@@ -120,7 +120,7 @@ class TranslationJob:
         segmentation = SegmentationSettings(self.mask, self.clusters) if self._is_segmented else None
         settings = ScanSettings(checkpoint, self.options, segmentation, self.drawn.extras)
         translator = LMIDiffusion(checkpoint, device=device, precision=precision)
-        result = translate_scan(self.source, translator, settings, report=reporter.report)
+        result = translate_scan(self.source, translator, settings, check=self._check_axes, report=reporter.report)
         reporter.report(Stage.WRITING)
         job = self._at_free_paths(reporter)
         job._write(result)
@@ -152,6 +152,11 @@ class TranslationJob:
         if self.clusters is not None and not self._is_segmented:
             raise UserError("The number of clusters only serves the segmentation; add --segmentation.")
         self._check_outputs()
+
+    def _check_axes(self, scan: Volume) -> None:
+        for path in (self.output, self.segmentation, self.drawn.uncertainty, self.drawn.sample):
+            if path is not None:
+                check_axes(path, scan)
 
     def _check_outputs(self) -> None:
         outputs = [path for path in (self.output, self.segmentation, self.drawn.uncertainty) if path is not None]

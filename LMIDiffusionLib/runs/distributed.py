@@ -20,6 +20,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from ..errors import UserError
 from ..images.files import write_text
 from ..interface.events import failure
+from .rendezvous import meet_on_loopback
 
 _Job = TypeVar("_Job")
 
@@ -49,7 +50,10 @@ def launch(device: str, *, devices: str, nodes: int) -> lightning.Fabric:
         reason = next(iter(str(error).splitlines()), "").rstrip(".")
         raise UserError(f"These devices and nodes cannot be used ({reason}); choose other --devices.") from error
     if fabric.world_size > 1:
-        fabric = lightning.Fabric(**chosen, strategy=DDPStrategy(timeout=_PATIENCE))
+        strategy = DDPStrategy(timeout=_PATIENCE)
+        fabric = lightning.Fabric(**chosen, strategy=strategy)
+        if nodes == 1:
+            meet_on_loopback(strategy.cluster_environment, rank=fabric.global_rank, processes=fabric.world_size)
     fabric.launch()
     return fabric
 

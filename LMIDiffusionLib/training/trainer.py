@@ -10,10 +10,12 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 
 from ..errors import UserError
 from ..model.devices import select_precision
+from ..runs.rendezvous import meet_on_loopback
 from .options import FitOptions
 
 _EMA_DECAY = 0.999
@@ -66,7 +68,7 @@ def make_trainer(
     resume = ModelCheckpoint(output, Path(RESUME_FILE).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     # With a limit of steps Lightning would go on with an epoch that ended without a validation: one step too many.
     epochs, rest = divmod(options.steps, options.steps_per_epoch)
-    return lightning.Trainer(
+    trainer = lightning.Trainer(
         max_steps=options.steps if rest else -1,
         max_epochs=-1 if rest else epochs,
         check_val_every_n_epoch=epochs_per_validation,
@@ -82,6 +84,10 @@ def make_trainer(
         # The averaged weights are in place until `ema` hears of the validation's end: it must come last.
         callbacks=[*callbacks, ema, resume, TQDMProgressBar(refresh_rate=10)],
     )
+    if isinstance(trainer.strategy, ParallelStrategy) and trainer.world_size > 1 and trainer.num_nodes == 1:
+        environment = trainer.strategy.cluster_environment
+        meet_on_loopback(environment, rank=trainer.global_rank, processes=trainer.world_size)
+    return trainer
 
 
 def _precision(name: str) -> Any:

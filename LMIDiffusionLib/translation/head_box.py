@@ -73,14 +73,20 @@ class HeadBox:
             (air + max(0, -a), air + max(0, b - n))
             for a, b, n, air in zip(self.first, self.stop, self.shape, self.air, strict=True)
         ]
-        return np.pad(array[self._inside], widths)
+        return np.pad(array[self._overlap], widths)
 
     def put_back(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put an array of the box back into its place in a volume of 0."""
         array = np.zeros(self.shape, part.dtype)
-        shown = (slice(each.start - a, each.stop - a) for each, a in zip(self._inside, self._origin, strict=True))
-        array[self._inside] = part[tuple(shown)]
+        shown = (slice(each.start - a, each.stop - a) for each, a in zip(self._overlap, self._origin, strict=True))
+        array[self._overlap] = part[tuple(shown)]
         return array
+
+    @property
+    def inside(self) -> NDArray[np.float32]:
+        """1 in the voxels (I, J, K) of the volume that lie in the box, 0 in others."""
+        widths = zip(self.first, self.stop, self.air, strict=True)
+        return self.put_back(np.ones([stop - first + 2 * air for first, stop, air in widths], np.float32))
 
     def part_of(self, source: SlicedVolume) -> SlicedVolume:
         """Return the box of a volume in slices of its own, on the scale of the whole."""
@@ -96,6 +102,6 @@ class HeadBox:
         return tuple(first - air for first, air in zip(self.first, self.air, strict=True))
 
     @property
-    def _inside(self) -> tuple[slice, ...]:
+    def _overlap(self) -> tuple[slice, ...]:
         """The part of the box that the volume has."""
         return tuple(slice(max(0, a), min(n, b)) for a, b, n in zip(self.first, self.stop, self.shape, strict=True))

@@ -130,8 +130,17 @@ def _ignore(event: Event) -> None:
     pass
 
 
+def _accept(volume: Volume) -> None:
+    pass
+
+
 def translate_scan(
-    scan: VolumeLike, translator: Translator, settings: ScanSettings, *, report: Callable[[Event], None] = _ignore
+    scan: VolumeLike,
+    translator: Translator,
+    settings: ScanSettings,
+    *,
+    check: Callable[[Volume], None] = _accept,
+    report: Callable[[Event], None] = _ignore,
 ) -> ScanResult:
     """Translate and segment a scan.
 
@@ -139,6 +148,7 @@ def translate_scan(
         scan: a volume, an image of nibabel, a file, a folder of DICOM files, or one of several series in it.
         translator: generates the slices.
         settings: of translation and segmentation.
+        check: called with the scan before minutes are spent; an exception that it raises ends the work.
         report: called with each stage, notice and progress; an exception that it raises ends the work.
 
     Raises:
@@ -147,6 +157,7 @@ def translate_scan(
     settings.check()
     report(Stage.READING)
     prepared = prepare_scan(scan, settings)
+    check(prepared.volume)
     for notice in prepared.notices:
         report(notice)
     return translate_prepared(prepared, translator, settings, report=report)

@@ -78,9 +78,7 @@ def translate_about_head(
     box, part, in_part = head_part(source, indices)
     moments = translate_slices(part, in_part, translator, options, on_progress=on_progress)
     found = RunningMoments(*(box.put_back(each) for each in vars(moments).values()))
-    inside = box.put_back(np.ones(part.scaled.shape, np.float32))
-    if (source.scaled * (1 - inside)).any():
-        found.mean += (1 - inside) * _smooth_air_beyond(source, indices, inside)
+    found.mean += air_beyond(box, source, indices)
     return found
 
 
@@ -92,13 +90,16 @@ def head_part(source: SlicedVolume, indices: list[int]) -> tuple[HeadBox, Sliced
     return box, part, part.grid.plane_slices(box.cut(asked)).amax((1, 2, 3)).nonzero().flatten().tolist()
 
 
-def _smooth_air_beyond(source: SlicedVolume, indices: list[int], inside: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a volume with the smooth air of some slices, and of what lies beyond a mask of 1 alone."""
+def air_beyond(box: HeadBox, source: SlicedVolume, indices: list[int]) -> NDArray[np.float32]:
+    """Return a volume with the smooth air that some slices have beyond a box about the head, and 0 elsewhere."""
+    inside = box.inside
+    if not (source.scaled * (1 - inside)).any():
+        return np.zeros(source.scaled.shape, np.float32)
     is_inside = source.grid.slices(inside)[indices] >= 0.5
     air = smooth_air(source.slices[indices], ~is_inside, pixel_size=source.pixel_size)
     planes = torch.zeros(source.plane_slices.shape, dtype=torch.float32, device="cpu")
     planes[indices] = source.grid.to_plane(air)
-    return source.grid.volume(planes)
+    return (1 - inside) * source.grid.volume(planes)
 
 
 def translate_slices(

@@ -109,6 +109,21 @@ def test_other_tools_find_written_volumes_in_the_place_of_their_source_in_every_
 
 
 @pytest.mark.parametrize("ending", VOLUME_ENDINGS)
+def test_sheared_axes_are_written_as_they_are_or_refused(tmp_path: Path, ending: str) -> None:
+    """MetaImage and MGH hold direction cosines, which have right angles."""
+    affine = AFFINES["oblique"].copy()
+    affine[:3, 2] += 0.3 * affine[:3, 1]
+    sheared, path = Volume(counting_array((4, 5, 6)), affine), tmp_path / f"scan{ending}"
+    if ending in (".mha", ".mgz"):
+        with pytest.raises(UserError, match=r"cannot hold axes that are not at right angles.*scan\.nii\.gz"):
+            write_volume(path, sheared)
+        assert not [*tmp_path.iterdir()]
+    else:
+        write_volume(path, sheared)
+        np.testing.assert_allclose(LOADERS[ending](path).affine, affine, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", VOLUME_ENDINGS)
 def test_labels_and_source_of_any_format_keep_type_and_place(tmp_path: Path, ending: str) -> None:
     source = tmp_path / "scan.nhdr"
     save_nrrd(source, Volume(counting_array(), AFFINES["oblique left-handed"]))

@@ -82,6 +82,22 @@ def test_a_file_that_appears_at_the_output_path_during_the_run_is_kept(job: Tran
     assert result.output == tmp_path / "t1w-2.nii"
 
 
+@pytest.mark.parametrize("name", ["output", "segmentation", "uncertainty", "sample"])
+def test_an_output_that_cannot_hold_sheared_axes_is_refused_before_minutes_are_spent(
+    job: TranslationJob, head: Volume, tmp_path: Path, name: str
+) -> None:
+    affine = head.affine.copy()
+    affine[0, 1] = 0.5
+    write_volume(tmp_path / "scan.nii", Volume(head.array, affine))
+    path = tmp_path / "sample.mha"
+    chosen = {"drawn": DrawnFiles(**{name: path})} if name in ("uncertainty", "sample") else {name: path}
+    listener = _Listener()
+    with pytest.raises(UserError, match=r"sample\.mha cannot hold axes that are not at right angles"):
+        dataclasses.replace(job, **chosen).run(listener)
+    assert Stage.TRANSLATING not in listener.events
+    assert {each.name for each in tmp_path.iterdir()} == {"scan.nii", "tiny.safetensors"}
+
+
 @pytest.mark.parametrize("slices", [None, (0, 1)], ids=["bright specks", "slices of air"])
 def test_a_scan_without_a_head_leaves_no_file(
     job: TranslationJob, head: Volume, tmp_path: Path, slices: tuple[int, int] | None

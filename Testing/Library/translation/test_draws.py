@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawing import samples_in_plane
+from numpy.typing import NDArray
 
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.interface.events import Event, Stage
@@ -17,6 +18,7 @@ from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import Extra, TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import ScanSettings, translate, translate_scan
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
+from LMIDiffusionLib.translation.translate_volume import head_part
 
 MIDDLE = (9, 12)
 OPTIONS = TranslationOptions(steps=2, samples=2, slices=MIDDLE)
@@ -26,6 +28,15 @@ INSIDE = np.s_[..., slice(*MIDDLE)]
 @pytest.fixture(scope="module")
 def method(tiny_checkpoint: Checkpoint) -> LMIDiffusion:
     return LMIDiffusion(tiny_checkpoint, device=torch.device("cpu"))
+
+
+def drawn_images(source: SlicedVolume, method: LMIDiffusion, options: TranslationOptions) -> NDArray[np.float32]:
+    """All samples (K, I, J, K) of the middle slices, drawn in the box about the head; 0 elsewhere."""
+    box, part, indices = head_part(source, [*range(*MIDDLE)])
+    images = np.zeros((options.samples, *part.scaled.shape), np.float32)
+    samples = samples_in_plane(part, indices, method, options)[:, :, 0].numpy()
+    images[..., indices] = np.moveaxis(samples, 1, 3)
+    return np.stack([box.put_back(each) for each in images])
 
 
 def test_extras_leave_the_translation_as_it_is_to_the_last_bit(method: LMIDiffusion, head: Volume) -> None:
@@ -41,16 +52,19 @@ def test_the_expected_error_is_the_distance_of_the_draws_from_the_translation(
     result = translate(head, method, OPTIONS, extras=[Extra.EXPECTED_ERROR])
     source = SlicedVolume.from_volume(head, pixel_size=2.0)
     options = dataclasses.replace(OPTIONS, steps=ERROR_DRAWS.steps, samples=ERROR_DRAWS.samples)
-    drawn = samples_in_plane(source, [*range(*MIDDLE)], method, options)[:, :, 0].numpy()
-    distances = np.moveaxis(drawn, 1, 3) - result.volume.array[INSIDE]
+    box, part, indices = head_part(source, [*range(*MIDDLE)])
+    distances = drawn_images(source, method, options) - result.volume.array * box.inside
     assert result.uncertainty is not None and result.expected_error is not None
     found = result.uncertainty.array
-    np.testing.assert_allclose(found[INSIDE], ERROR_FACTOR * np.sqrt(np.square(distances).mean(0)), atol=1e-5)
+    expected = ERROR_FACTOR * np.sqrt(np.square(distances).mean(0))
+    np.testing.assert_allclose(found[INSIDE], expected[INSIDE], atol=1e-5)
     assert found.dtype == np.float32 and found.shape == head.array.shape
     assert not found[..., : MIDDLE[0]].any() and not found[..., MIDDLE[1] :].any()
     np.testing.assert_array_equal(result.uncertainty.affine, head.affine)
-    outlines = source.outlines([*range(*MIDDLE)])[:, 0].numpy()
-    assert result.expected_error == pytest.approx(np.moveaxis(found[INSIDE], 2, 0)[outlines].mean(), rel=1e-4)
+    is_scanned = box.cut(np.ones(found.shape, np.float32))[..., indices] > 0
+    is_head = np.moveaxis(part.outlines(indices)[:, 0].numpy(), 0, 2)
+    of_head = box.cut(found.astype(np.float32))[..., indices][is_scanned & is_head]
+    assert result.expected_error == pytest.approx(of_head.mean(), rel=1e-4)
 
 
 def test_air_is_certain_and_the_head_is_not(method: LMIDiffusion, head: Volume) -> None:
@@ -91,9 +105,10 @@ def test_a_sample_is_one_draw_and_no_mean(method: LMIDiffusion, head: Volume) ->
     result = translate(head, method, OPTIONS, extras=[Extra.SAMPLE])
     source = SlicedVolume.from_volume(head, pixel_size=2.0)
     options = dataclasses.replace(OPTIONS, steps=draws.SAMPLE_DRAWS.steps, samples=1)
-    drawn = samples_in_plane(source, [*range(*MIDDLE)], method, options)[0, :, 0].numpy()
+    (drawn,) = drawn_images(source, method, options)
     assert result.sample is not None and result.uncertainty is None
-    np.testing.assert_allclose(result.sample.array[INSIDE], np.moveaxis(drawn, 0, 2), atol=1e-5)
+    box, _, _ = head_part(source, [*range(*MIDDLE)])
+    np.testing.assert_allclose(result.sample.array * box.inside, drawn, atol=1e-5)
 
 
 def test_drawing_is_a_stage_with_a_progress_of_its_own(method: LMIDiffusion, head: Volume) -> None:

@@ -11,7 +11,7 @@ from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.translation.head_box import HeadBox
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
-from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.options import Extra, TranslationOptions
 from LMIDiffusionLib.translation.scan_pipeline import translate
 from LMIDiffusionLib.translation.sliced_volume import SlicedVolume
 
@@ -65,6 +65,29 @@ def test_a_larger_field_of_view_changes_less_than_another_seed(
     shown = expected > 0.1
     of_seeds = np.abs(image(scan, seed=1) - expected)[shown].mean()
     assert np.abs(found - expected)[shown].mean() < of_seeds
+
+
+@pytest.mark.parametrize("fill", [zeros, noise])
+def test_a_larger_field_of_view_changes_draws_less_than_another_seed(
+    fill: Callable[..., NDArray[np.float32]], head: Volume, tiny_checkpoint: Checkpoint
+) -> None:
+    """The expected error of each voxel, its mean, and a sample."""
+    method, widths = LMIDiffusion(tiny_checkpoint, device=torch.device("cpu")), ((20, 3), (0, 7), (5, 0))
+    larger = padded(head, widths, fill)
+
+    def draw(volume: Volume, *, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        first = widths[2][0] if volume is larger else 0
+        options = TranslationOptions(steps=1, samples=1, seed=seed, slices=(9 + first, 12 + first))
+        result = translate(volume, method, options, extras=[Extra.EXPECTED_ERROR, Extra.SAMPLE])
+        assert result.uncertainty and result.sample and result.expected_error
+        arrays = (each.array.astype(np.float32) for each in (result.uncertainty, result.sample))
+        error, sample = (inner(each, widths) if volume is larger else each for each in arrays)
+        return error, sample, result.expected_error
+
+    (error, sample, mean), *others = draw(head, seed=0), draw(larger, seed=0), draw(head, seed=1)
+    of_padding, of_seed = ([np.abs(a - error).mean(), np.abs(b - sample).mean(), abs(c - mean)] for a, b, c in others)
+    assert sample.any() and error.any()
+    assert np.less(of_padding, of_seed).all()
 
 
 def test_the_box_is_put_back_in_its_place_and_holds_all_of_the_head(head: Volume) -> None:
