@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -100,10 +102,16 @@ def test_two_processes_of_one_machine_listen_on_its_loopback_interface_alone(
             env={**inherited, "OMP_NUM_THREADS": "1", **more},
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         for more in _environments(starter)
     ]
-    remarks = [each.communicate(timeout=120)[1] for each in started]
+    try:
+        remarks = [each.communicate(timeout=300)[1] for each in started]
+    finally:
+        for each in started:
+            with contextlib.suppress(ProcessLookupError):  # all have ended, as they should
+                os.killpg(each.pid, signal.SIGKILL)
     assert [each.returncode for each in started] == [0] * len(started), remarks
     heard = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert heard[0], "no process hosts a store: the test looks at the wrong thing"
