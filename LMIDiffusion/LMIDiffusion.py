@@ -22,7 +22,7 @@ _DOCUMENTATION = "https://github.com/lmidiffusion/SlicerLMIDiffusion/blob/main/d
 
 
 def __getattr__(name):
-    """`LMIDiffusion.LMIDiffusionLogic`, for scripts."""
+    """Return `LMIDiffusionLogic`, which scripts look for in this module."""
     if name != "LMIDiffusionLogic":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from LMIDiffusionSlicer.Logic.LMIDiffusionLogic import LMIDiffusionLogic
@@ -97,7 +97,7 @@ class LMIDiffusionTest(ScriptedLoadableModuleTest):
     """Runs the tests of `SelfTest`; *Reload and Test* and ctest find this class by its name."""
 
     def runTest(self):
-        """Through unittest, which knows that a test may be skipped; the method of the base class does not."""
+        """Run the tests through unittest, which can skip some; the method of the base class cannot."""
         from LMIDiffusionSlicer.Logic.SelfTest import SelfTest
 
         suite = unittest.defaultTestLoader.loadTestsFromTestCase(SelfTest)

@@ -70,7 +70,7 @@ def lies_below(folder: Path, output: Path) -> bool:
 
 @contextlib.contextmanager
 def replaced(path: Path, token: str) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it on success and removed on failure.
+    """Yield a temporary path beside `path`, renamed to it on success and removed on failure.
 
     A link at `path` is replaced, and what it leads to stays as it is.
 

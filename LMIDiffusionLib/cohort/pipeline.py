@@ -145,7 +145,7 @@ class Pipeline:
 
 
 def _fingerprints(scan: Scan) -> tuple[dict[str, Any], ...]:
-    """Fingerprints of source and mask; none where one cannot be read, of which reading it tells more."""
+    """Return the fingerprints of source and mask; none where one cannot be read, of which reading it tells more."""
     try:
         return tuple(fingerprint(path) for path in (scan.source, scan.mask) if path is not None)
     except OSError:

@@ -46,7 +46,7 @@ _PATIENCE = 3
 
 @dataclass(frozen=True)
 class RefinementOptions:
-    """How a checkpoint is refined.
+    """Settings of a refinement.
 
     Attributes:
         checkpoint: name or path of the start.
@@ -181,13 +181,13 @@ class Refinement(ScoreTraining):
         self.network.unet.last.requires_grad_(True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon and AdamW for what is trained."""
+        """Return Muon and AdamW for the trained parameters, with the schedule of the rate."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = MuonAdamW(trained, self.fit_options.learning_rate)
         return scheduled(optimizer, self.fit_options.steps, warm_up=_WARM_UP_STEPS)
 
     def changed(self, batch: PairBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Moved targets, and what they are translated from: real sources first, then copies in random contrasts."""
+        """Return moved targets and their sources: real ones first, then copies in random contrasts."""
         parts = [type(batch.slices)(*(each[where] for each in batch.slices)) for where in _halves(batch)]
         sources, size = batch.sources[: batch.real], batch.pixels.size
         real = self.augmentation.with_sources(parts[0], sources, draws, pixel_size=size)
@@ -195,7 +195,7 @@ class Refinement(ScoreTraining):
         return torch.cat([real[0], drawn[0]]), torch.cat([real[1], drawn[1]])
 
     def validation_step(self, batch: PairBatch, batch_index: int) -> None:  # type: ignore[override]
-        """Nothing: the held-out slices are scored by `HeldOutJudge`."""
+        """Do nothing: the held-out slices are scored by `HeldOutJudge`."""
 
 
 def _halves(batch: PairBatch) -> tuple[slice, slice]:

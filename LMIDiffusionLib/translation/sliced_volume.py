@@ -87,6 +87,11 @@ class SlicedVolume:
         """Slices (S, 1, H, W) on the pixels of the grid."""
         return self.grid.to_slices(self.plane_slices)
 
+    @cached_property
+    def _scanned_planes(self) -> Tensor:
+        assert self._scanned is not None
+        return self.grid.plane_slices(self._scanned)
+
     def head_slices(self, chosen: tuple[int, int] | None = None) -> list[int]:
         """Return the indices of slices in [first, stop), of all if None, that show some of the head.
 
@@ -154,5 +159,7 @@ class SlicedVolume:
     def with_air(self, images: Tensor, indices: list[int]) -> Tensor:
         """Crop images of padded slices and give them the air of the source (`air.with_air`)."""
         slices, outlines = self.slices[indices], self.outlines(indices)
-        air = ~outlines if self._scanned is None else ~outlines & (self.grid.slices(self._scanned)[indices] >= 0.5)
+        air = ~outlines
+        if self._scanned is not None:
+            air &= self.grid.to_slices(self._scanned_planes[indices]) >= 0.5
         return with_air(images, slices, outlines, air=air, pixel_size=self.pixel_size)

@@ -92,14 +92,14 @@ def head_part(source: SlicedVolume, indices: list[int]) -> tuple[HeadBox, Sliced
 
 def air_beyond(box: HeadBox, source: SlicedVolume, indices: list[int]) -> NDArray[np.float32]:
     """Return a volume with the smooth air that some slices have beyond a box about the head, and 0 elsewhere."""
-    inside = box.inside
+    inside, grid = box.inside, source.grid
     if not (source.scaled * (1 - inside)).any():
         return np.zeros(source.scaled.shape, np.float32)
-    is_inside = source.grid.slices(inside)[indices] >= 0.5
-    air = smooth_air(source.slices[indices], ~is_inside, pixel_size=source.pixel_size)
+    slices, is_inside = (grid.to_slices(planes[indices]) for planes in (source.plane_slices, grid.plane_slices(inside)))
+    air = smooth_air(slices, is_inside < 0.5, pixel_size=source.pixel_size)
     planes = torch.zeros(source.plane_slices.shape, dtype=torch.float32, device="cpu")
-    planes[indices] = source.grid.to_plane(air)
-    return (1 - inside) * source.grid.volume(planes)
+    planes[indices] = grid.to_plane(air)
+    return (1 - inside) * grid.volume(planes)
 
 
 def translate_slices(

@@ -7,4 +7,4 @@ class TranslationError(Exception):
 
 
 class TranslationCancelled(TranslationError):
-    """The end of a run before it had a result."""
+    """Raised when a run is cancelled before it has a result."""

@@ -14,7 +14,7 @@ AUTOMATIC = "auto"
 
 
 class Sampler(Enum):
-    """Values are the names that the library's command takes."""
+    """Samplers, by the names that the library's command takes."""
 
     DPM_SOLVER = "dpm-solver++"
     EULER_MARUYAMA = "euler-maruyama"
@@ -35,7 +35,7 @@ class Clusters(Enum):
 
 
 class Quality(Enum):
-    """Values are the library's names of its presets."""
+    """Presets, by the library's names."""
 
     FAST = "fast"
     BALANCED = "balanced"

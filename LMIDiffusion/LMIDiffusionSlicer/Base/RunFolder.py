@@ -60,5 +60,5 @@ def uncertaintyFile(folder: Path) -> Path:
 
 
 def drawFile(folder: Path) -> Path:
-    """The library asks for the word sample in the name of a file that is no mean."""
+    """Return the file of a draw; the library asks for the word sample in the name of a file that is no mean."""
     return folder / "sample.nii"

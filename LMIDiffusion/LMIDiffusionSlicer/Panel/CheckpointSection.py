@@ -91,7 +91,7 @@ class CheckpointSection:
             edit.currentPath = "" if isEmpty else str(path)
 
     def _showDescription(self) -> None:
-        """The description is a tool tip; a problem is read at once."""
+        """Show the description as a tool tip, or else the problem at once."""
         try:
             description, problem = describe(self.summary()), ""
         except TranslationError as error:
@@ -109,7 +109,7 @@ class CheckpointSection:
         combo.addItem(_("Another file"), "")
 
     def _replaceMissing(self) -> None:
-        """A scene from another computer may name checkpoints that are not here."""
+        """Choose the default where a scene from another computer names a checkpoint that is not here."""
         node, found = self._parameterNode, known_checkpoints()
         isMissing = not node.checkpointFile.is_file() if node.useCheckpointFile else node.checkpoint not in {"", *found}
         if isMissing:
@@ -141,7 +141,7 @@ class CheckpointSection:
             self._parameterNode.checkpointFile = Path(path)
 
     def _onPathIsValid(self, isValid: bool) -> None:
-        """A text that cannot be a checkpoint is told by this signal alone, and is no choice."""
+        """Reject a text that cannot be a checkpoint, of which this signal alone tells."""
         self._isPathValid = isValid
         if not isValid and self._parameterNode is not None and not self._isKeepingPath:
             self._parameterNode.checkpointFile = Path()

@@ -38,7 +38,7 @@ class DownloadsDialog:
         self._fill()
 
     def show(self) -> None:
-        """Return when the user closes it."""
+        """Show the dialog until the user closes it."""
         self._dialog.exec()
         self._dialog.deleteLater()
 

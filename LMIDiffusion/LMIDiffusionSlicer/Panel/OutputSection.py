@@ -45,7 +45,7 @@ class OutputSection(VTKObservationMixin):
         return (None if source is None else source.GetID(), self._parameterNode.allFrames)
 
     def _release(self) -> None:
-        """Outputs that a run has created are of the source before; those that the user has chosen stay."""
+        """Let go of outputs that a run has created of the source before; those that the user has chosen stay."""
         for name in _OUTPUTS:
             if isAutomatic(self._parameterNode.getValue(name)):
                 self._parameterNode.setValue(name, None)

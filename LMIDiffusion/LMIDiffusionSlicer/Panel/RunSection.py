@@ -169,7 +169,7 @@ class RunSection:
             self._showRunning(True)
 
     def _installPackages(self, requests: Sequence[TranslationRequest]) -> bool:
-        """Tell whether all packages are there. While they are installed, no button may start anything."""
+        """Install missing packages, and tell whether all are there; no button starts anything meanwhile."""
         optional = sorted({each for request in requests for each in request.optionalPackages()})
         try:
             return self.installation.ensure(optional=optional, onChanged=self._onInstalling)

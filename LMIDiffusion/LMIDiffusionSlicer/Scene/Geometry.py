@@ -154,7 +154,7 @@ def axialSliceAt(volume, worldPoint) -> int | None:
 
 
 def writeVolume(volume, path: Path) -> None:
-    """Write with a storage node of our own, so that the node's own file name and state stay as they are."""
+    """Write a volume with a storage node of our own, so that the node's own file name and state stay as they are."""
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetFileName(str(path))
     storage.SetUseCompression(False)
@@ -167,7 +167,7 @@ def writeVolume(volume, path: Path) -> None:
 
 
 def readVolume(path: Path, nodeClass: str):
-    """Read into a node outside the scene."""
+    """Read a file into a volume node outside the scene."""
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetFileName(str(path))
     volume = getattr(slicer, nodeClass)()

@@ -65,7 +65,7 @@ class SliceViews:
 
 @dataclass(frozen=True)
 class _Layout:
-    """All that side by side changes."""
+    """State of the views that side by side changes."""
 
     arrangement: int | None
     rightToRAS: vtk.vtkMatrix4x4 | None

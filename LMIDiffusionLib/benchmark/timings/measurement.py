@@ -58,7 +58,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class CommandCost:
-    """What a command took.
+    """Time and memory that a command took.
 
     Attributes:
         seconds: from its start to its end.

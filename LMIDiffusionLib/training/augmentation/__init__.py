@@ -64,7 +64,7 @@ class Augmentation:
     def with_sources(
         self, batch: SliceBatch, sources: Tensor, draws: SliceDraws, *, pixel_size: float
     ) -> tuple[Tensor, Tensor]:
-        """Moved target slices, and real sources (B, 1, H, W) moved alike, whose contrast stays as it is."""
+        """Return moved target slices, and real sources (B, 1, H, W) moved alike, whose contrast stays as it is."""
         both = torch.cat([batch.images, sources], 1)
         return self._moved(both, (batch.brains, batch.classes, batch.gains), draws, pixel_size=pixel_size)
 

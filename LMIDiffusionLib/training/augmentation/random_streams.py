@@ -16,10 +16,10 @@ class Draws(Protocol):
     """Protocol of a source of random numbers for slices."""
 
     def uniform(self, slices: Tensor, *shape: int) -> Tensor:
-        """(B, *shape) in [0, 1) for slices (B, ...), on their device."""
+        """Draw uniform numbers (B, *shape) in [0, 1) for slices (B, ...), on their device."""
 
     def normal(self, slices: Tensor, *shape: int) -> Tensor:
-        """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
+        """Draw standard normal numbers (B, *shape) for slices (B, ...), on their device."""
 
 
 class SliceDraws:
@@ -33,11 +33,11 @@ class SliceDraws:
         self._generator, self._rank, self._ranks = generator, rank, ranks
 
     def uniform(self, slices: Tensor, *shape: int) -> Tensor:
-        """(B, *shape) in [0, 1) for slices (B, ...), on their device."""
+        """Draw uniform numbers (B, *shape) in [0, 1) for slices (B, ...), on their device."""
         return self._share(torch.rand, slices, shape)
 
     def normal(self, slices: Tensor, *shape: int) -> Tensor:
-        """(B, *shape) of the standard normal distribution for slices (B, ...), on their device."""
+        """Draw standard normal numbers (B, *shape) for slices (B, ...), on their device."""
         return self._share(torch.randn, slices, shape)
 
     def _share(self, draw: Callable[..., Tensor], slices: Tensor, shape: tuple[int, ...]) -> Tensor:

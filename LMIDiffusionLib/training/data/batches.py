@@ -41,7 +41,7 @@ class CutBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchMix:
-    """Shares of the kinds of slices in batches.
+    """Kinds, number and windows of the slices in batches.
 
     Attributes:
         fine: share of batches of fine scans, where there are coarse ones too.

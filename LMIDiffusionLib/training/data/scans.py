@@ -92,7 +92,7 @@ def read_label_maps(paths: Sequence[Path], options: DataOptions, *, cache: Path)
 
 
 class _Read(NamedTuple):
-    """Name and files of a scan, and what reads it."""
+    """Scan to read: its name, its files, and the function that reads it."""
 
     name: str
     files: list[Path]
