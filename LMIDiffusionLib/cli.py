@@ -64,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = [*(sys.argv[1:] if arguments is None else arguments)]
     if words and words[0] in _FORMER_NAMES:
         words[:1] = _FORMER_NAMES[words[0]]
-    parsed = parser_for(words).parse_args(words)
+    parser = parser_for(words)
+    if "" in words:
+        parser.error("an argument is empty; is a variable of the shell unset?")
+    parsed = parser.parse_args(words)
     if getattr(parsed, "threads", None) is not None:
         limit_threads(parsed.threads)
     try:

@@ -16,6 +16,7 @@ from ..interface.notices import Notice, NoticeKind, warn
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".mha")
 MGH_ENDINGS = (".mgz",)
+_LONGEST_STEM = 200  # bytes of a temporary name, whose end may take more than that of the name that it stands for
 VOLUME_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, *MGH_ENDINGS)
 """Endings of the names of volumes, the commonest first."""
 
@@ -50,24 +51,30 @@ def is_file(path: Path) -> bool:
     """Tell whether there is such a file.
 
     Raises:
-        UserError: its folder cannot be entered, so that nobody knows.
+        UserError: its folder cannot be entered, so that nobody knows, or it has no name that a disk takes.
     """
     try:
         return path.is_file()
-    except PermissionError as error:
-        raise UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.") from error
+    except OSError as error:
+        raise _unseen(path, error) from error
 
 
 def is_folder(path: Path) -> bool:
     """Tell whether there is such a folder.
 
     Raises:
-        UserError: the folder around it cannot be entered, so that nobody knows.
+        UserError: the folder around it cannot be entered, so that nobody knows, or it has no name that a disk takes.
     """
     try:
         return path.is_dir()
-    except PermissionError as error:
-        raise UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.") from error
+    except OSError as error:
+        raise _unseen(path, error) from error
+
+
+def _unseen(path: Path, error: OSError) -> UserError:
+    if isinstance(error, PermissionError):
+        return UserError(f"The folder {path.parent} cannot be entered; ask for its permissions.")
+    return UserError(f"cannot be looked at ({error.strerror}); give another path.", place=path)
 
 
 def check_folder(folder: Path, *, wanted: str) -> None:
@@ -103,6 +110,8 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
         is_folder, exists = path.is_dir(), path.exists()
     except PermissionError as error:
         raise UserError(f"The folder {folder} cannot be entered; choose another.") from error
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror}); choose another name.", place=path) from error
     if is_folder:
         raise UserError(f"The output {path} is a folder; give the path of a file.")
     if exists and not overwrite:
@@ -132,7 +141,8 @@ def real_path(path: Path) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with its ending; rename it on success and remove it on failure."""
     destination = real_path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{stem(path)}-", suffix=ending(path), dir=destination.parent)
+    short = os.fsencode(stem(path))[:_LONGEST_STEM].decode(errors="ignore")
+    handle, name = tempfile.mkstemp(prefix=f".{short}-", suffix=ending(path), dir=destination.parent)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -52,7 +52,7 @@ _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _GROUPS, _FRAME_GROUPS = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _KEYWORDS = (
     *("SOPClassUID", "PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber"),
-    *("ProtocolName", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("Modality", "ProtocolName", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "SliceThickness", "SpacingBetweenSlices", "DimensionIndexValues"),
     *(*_PLACE, *RESCALING, _GROUPS, _FRAME_GROUPS),
     *(keyword for keywords in TRAITS.values() for keyword in keywords),

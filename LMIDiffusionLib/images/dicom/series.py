@@ -20,6 +20,7 @@ _UNEVEN, _GAP = 0.02, 1.5  # of the distance between slices
 # Millimeters that a position may be off if it was rounded to a tenth, and the share of the distance between slices.
 _ROUNDED, _MOST_ROUNDED = 0.09, 0.15
 _MOST_NAMED, _MOST_LISTED = 3, 20
+_OF_MR = ("", "MR", "OT")  # some programs call what they make of a scan "other"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def read_series(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.f
     affine = np.eye(4)
     affine[:3, :2], affine[:3, 2], affine[:3, 3] = ordered[0].axes, step, first
     notices = [*_skipping_notices(stack, skipped, source), *_merging_notices(stack, source)]
+    notices += _modality_notices(stack, source)
     array = np.stack([plane.T for plane in planes_of(ordered)], axis=-1)
     return array, LPS_FROM_RAS @ affine, tuple(notices)
 
@@ -109,6 +111,13 @@ def _merging_notices(stack: Stack, source: Path | Series) -> Notices:
         return ()
     text = "has another SeriesInstanceUID in every slice; all slices were taken for one series."
     return (Notice(NoticeKind.FILE_NAME, str(source), text),)
+
+
+def _modality_notices(stack: Stack, source: Path | Series) -> Notices:
+    modality = stack.text("Modality")
+    if modality in _OF_MR:
+        return ()
+    return (Notice(NoticeKind.PLAUSIBILITY, str(source), f"is of the modality {modality}; give a scan by MR."),)
 
 
 def _chosen(stacks: list[Stack], source: Path | Series) -> Stack:

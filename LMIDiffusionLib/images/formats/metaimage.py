@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..geometry import MILLIMETERS, are_orthonormal, in_millimeters
 from .stored_file import StoredFile
 from .stored_image import StoredImage, array_from, check_shape, not_scalar, size_in_bytes, unreadable
-from .text_header import TextHeader, data_file, decoded_voxels, integers, most_bytes, open_data, raw_voxels, reals
+from .text_header import TextHeader, data_file, decoded_voxels, integers, keep, most_bytes, open_data, raw_voxels, reals
 
 _TYPES = {
     "MET_CHAR": "i1",
@@ -24,7 +24,7 @@ _TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-_LAST = "ElementDataFile"
+_LAST, _REMARK = "ElementDataFile", "Comment"
 _MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGIN = ("Offset", "Position", "Origin")
 _BIG_ENDIAN = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
@@ -62,7 +62,8 @@ def _parse(stored: StoredFile) -> TextHeader:
         name, separator, value = line.partition("=")
         if not separator and line.strip():
             raise unreadable(stored.path, f"its header has a line without '=': {line.strip()[:40]!r}")
-        fields[name.strip()] = value.strip()
+        if name.strip() != _REMARK:
+            keep(fields, name.strip(), value.strip(), stored.path)
         start = end + 1
         if end < 0:
             break

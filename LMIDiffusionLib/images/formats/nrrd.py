@@ -12,7 +12,7 @@ from ...interface.notices import Notice, NoticeKind, Notices
 from ..geometry import MILLIMETERS, in_millimeters
 from .stored_file import StoredFile
 from .stored_image import StoredImage, array_from, check_shape, damaged, not_scalar, size_in_bytes, unreadable
-from .text_header import TextHeader, data_file, decoded_voxels, integers, most_bytes, open_data, raw_voxels, reals
+from .text_header import TextHeader, data_file, decoded_voxels, integers, keep, most_bytes, open_data, raw_voxels, reals
 
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -66,11 +66,12 @@ def read_nrrd(stored: StoredFile) -> StoredImage:
 def _parse(stored: StoredFile) -> TextHeader:
     end = _END.search(stored.head)
     text = stored.head[: end.start() if end else None].decode("latin-1")
-    fields = {}
+    fields: dict[str, str] = {}
     for line in text.splitlines()[1:]:
         name, separator, value = line.partition(": ") if ":=" not in line else ("", "", "")
         if separator and not line.startswith("#"):
-            fields[_ALIASES.get(name.strip().lower(), name.strip().lower())] = value.strip()
+            plain = name.strip().lower()
+            keep(fields, _ALIASES.get(plain, plain), value.strip(), stored.path)
     is_detached = "data file" in fields
     if end is None and not is_detached:
         raise damaged(stored.path, "its header has no end")

@@ -62,6 +62,16 @@ class TextHeader:
         return count
 
 
+def keep(fields: dict[str, str], name: str, value: str, path: Path) -> None:
+    """Add a field to those of a header.
+
+    Raises:
+        UserError: it is there with another value: programs differ in which of the two they obey.
+    """
+    if fields.setdefault(name, value) != value:
+        raise unreadable(path, f"its {name} is given twice, as {_short(fields[name])} and as {_short(value)}")
+
+
 def integers(text: str, name: str, path: Path) -> tuple[int, ...]:
     """Parse the whole numbers of a field.
 

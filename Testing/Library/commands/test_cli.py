@@ -152,6 +152,8 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
     return {
         "does not exist": [folder / "missing.nii.gz", output],
         "no readable scan": [text, output],
+        "an argument is empty; is a variable of the shell unset?": ["", output],
+        "File name too long": ["x" * 5000, output],
         "damaged or truncated": [truncated, output],
         "dimensions": [_save(folder / "4d.nii.gz", np.stack([array, array], -1)), output],
         "colors": [_save(folder / "rgb.nii.gz", colors), output],

@@ -385,6 +385,16 @@ def test_screenshots_and_colored_summaries_are_no_slices(tmp_path: Path) -> None
         assert_same_in_space(read_volume(tmp_path), volume)
 
 
+@pytest.mark.parametrize("modality", ["CT", "PT"])
+def test_a_scan_by_another_machine_is_read_with_a_word(tmp_path: Path, modality: str) -> None:
+    for path in save_series(tmp_path, random_volume()):
+        dataset = pydicom.dcmread(path)
+        dataset.Modality = modality
+        dataset.save_as(path)
+    with pytest.warns(ScanWarning, match=f"is of the modality {modality}; give a scan by MR"):
+        assert_same_in_space(read_volume(tmp_path), random_volume())
+
+
 def test_an_image_that_claims_more_voxels_than_its_file_holds_is_left_out_before_it_is_decoded(tmp_path: Path) -> None:
     for path in save_series(tmp_path, random_volume()):
         dataset = pydicom.dcmread(path)

@@ -1,6 +1,7 @@
 """Properties of file names and of atomic writing."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from LMIDiffusionLib.images.files import (
     check_output,
     ending,
     is_file,
+    is_folder,
     named_volumes,
     stem,
     unused,
@@ -68,6 +70,7 @@ def test_an_output_that_cannot_be_written_is_refused_in_one_sentence(tmp_path: P
         (folder, "is a folder"),
         (existing, "exists already"),
         (tmp_path / "nowhere" / "new.csv", "does not exist"),
+        (tmp_path / f"{'x' * 300}.csv", "File name too long"),
     ):
         with pytest.raises(UserError, match=reason) as refusal:
             check_output(path, overwrite=False, endings=(".csv",))
@@ -88,6 +91,23 @@ def test_a_finished_write_leaves_the_file_alone(tmp_path: Path, name: str) -> No
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 248 + ".nii.gz", "\u00fc" * 124 + ".nii.gz"], ids=["plain", "two bytes a letter"]
+)
+def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path: Path, name: str) -> None:
+    """Its temporary name is as short as need be: it would be found out after minutes of work."""
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / name).read_text() == "new"
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+@pytest.mark.parametrize("look", [is_file, is_folder, read_volume])
+def test_a_name_longer_than_any_disk_takes_is_refused_in_one_sentence(look: Callable[[Path], object]) -> None:
+    with pytest.raises(UserError, match="File name too long"):
+        look(Path(f"{'x' * 5000}.nii"))
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

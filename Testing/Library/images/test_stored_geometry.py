@@ -174,6 +174,20 @@ def test_a_metaimage_header_is_refused_by_the_name_of_what_is_wrong(
     assert field in refusal_of(save_metaimage(tmp_path / "scan.mha", **changes))
 
 
+@pytest.mark.parametrize(
+    ("name", "line"), [("scan.nrrd", b"space origin: (%s,2,3)\n"), ("scan.mha", b"Offset = %s 2 3\n")]
+)
+def test_a_field_given_twice_is_refused_unless_both_agree(tmp_path: Path, name: str, line: bytes) -> None:
+    """Programs differ in which of the two they obey."""
+    path = save_nrrd(tmp_path / name) if name.endswith("nrrd") else save_metaimage(tmp_path / name)
+    content = path.read_bytes()
+    assert line % b"1" in content
+    path.write_bytes(content.replace(line % b"1", line % b"1" + line % b"1"))
+    assert_same_in_space(read_volume(path), EXPECTED)
+    path.write_bytes(content.replace(line % b"1", line % b"1" + line % b"9"))
+    assert "is given twice" in refusal_of(path)
+
+
 def test_a_metaimage_of_text_or_packed_is_the_same_volume(tmp_path: Path) -> None:
     text = " ".join(map(str, VOXELS.ravel(order="F"))).encode()
     assert_same_in_space(read_volume(save_metaimage(tmp_path / "text.mha", text, BinaryData="False")), EXPECTED)
