@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
+from ..images.files import is_file
 
 _SEPARATORS = ",;\t"
 _COMMENT = "#"
@@ -46,15 +47,21 @@ def read_file_list(
     understood.
 
     Raises:
-        UserError: the list is missing, is no text, or has no usable row.
+        UserError: the list is missing, is no text, names a column twice, or has no usable row.
     """
     columns = (*required, *optional)
     form = f"rows {','.join(required)}" + "".join(f"[,{name}]" for name in optional)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give a CSV file with {form}.")
-    lines = list(_cells(_text(path, form)))
+    if not is_file(path):
+        raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}; give a CSV file with {form}.")
+    try:
+        lines = list(_cells(_text(path, form)))
+    except csv.Error as error:
+        raise UserError(f"{path} is no CSV file ({error}); give one with {form}.") from error
     heading = [cell.lower() for cell in lines[0][1]] if lines else []
     has_heading = set(required) <= set(heading)
+    doubled = [name for name in (*columns, *texts) if has_heading and heading.count(name) > 1]
+    if doubled:
+        raise UserError(f"{path} has several columns {doubled[0]}; leave one of them.")
     rows, problems = [], []
     for line, cells in lines[has_heading:]:
         if not has_heading and len(cells) > len(columns):

@@ -87,6 +87,25 @@ def test_a_list_without_a_usable_row_is_refused(folder: Path, data: bytes) -> No
         read_file_list(folder / "list.csv", required=("source", "target"), optional=("mask",))
 
 
+def test_a_column_that_is_named_twice_is_refused(folder: Path) -> None:
+    (folder / "list.csv").write_text("source,Source,target\na.nii.gz,b.nii.gz,b.nii.gz\n")
+    with pytest.raises(UserError, match="has several columns source"):
+        read_file_list(folder / "list.csv", required=("source", "target"))
+
+
+@pytest.mark.parametrize("rows", ["source,target\n{}", "{}"], ids=["in a row", "in the heading"])
+def test_a_cell_of_200_kilobytes_is_no_csv(folder: Path, rows: str) -> None:
+    (folder / "list.csv").write_text(rows.format(f'"{"x" * 200_000}",b.nii.gz\n'))
+    with pytest.raises(UserError, match="is no CSV file .*field limit") as refusal:
+        read_file_list(folder / "list.csv", required=("source", "target"))
+    assert len(str(refusal.value)) < 500
+
+
+def test_a_folder_in_place_of_a_list_is_told_from_a_missing_one(folder: Path) -> None:
+    with pytest.raises(UserError, match="is no file; give a CSV file"):
+        read_file_list(folder, required=("source",))
+
+
 def test_a_missing_or_binary_list_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_file_list(folder / "none.csv", required=("source",))
