@@ -96,7 +96,7 @@ def test_a_column_that_is_named_twice_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("rows", ["source,target\n{}", "{}"], ids=["in a row", "in the heading"])
 def test_a_cell_of_200_kilobytes_is_no_csv(folder: Path, rows: str) -> None:
     (folder / "list.csv").write_text(rows.format(f'"{"x" * 200_000}",b.nii.gz\n'))
-    with pytest.raises(UserError, match="is no CSV file .*field limit") as refusal:
+    with pytest.raises(UserError, match=r"is no CSV file .*field limit") as refusal:
         read_file_list(folder / "list.csv", required=("source", "target"))
     assert len(str(refusal.value)) < 500
 
