@@ -16,6 +16,7 @@ from ..interface.notices import Notice, NoticeKind, warn
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".mha")
 MGH_ENDINGS = (".mgz",)
+_ANNEX = ("annex", "objects")
 _LONGEST_STEM = 200  # bytes of a temporary name, whose end may take more than that of the name that it stands for
 VOLUME_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, *MGH_ENDINGS)
 """Endings of the names of volumes, the commonest first."""
@@ -107,7 +108,7 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
         raise UserError(f"The output {path} must end in {' or '.join(endings)}.")
     folder = real_path(path).parent
     try:
-        is_folder, exists = path.is_dir(), path.exists()
+        is_folder, exists = path.is_dir(), path.exists() or _is_annexed(path)
     except PermissionError as error:
         raise UserError(f"The folder {folder} cannot be entered; choose another.") from error
     except OSError as error:
@@ -116,6 +117,7 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
         raise UserError(f"The output {path} is a folder; give the path of a file.")
     if exists and not overwrite:
         raise UserError(f"The output {path} exists already; add --overwrite to replace it.")
+    folder = _destination(path).parent
     if not folder.is_dir():
         raise UserError(f"The folder {folder} of the output does not exist; make it first.")
     try:
@@ -137,10 +139,20 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def _is_annexed(path: Path) -> bool:
+    """True for a link to the store of git-annex, whose files bear the names of their content."""
+    return path.is_symlink() and set(_ANNEX) <= set(real_path(path).parts)
+
+
+def _destination(path: Path) -> Path:
+    """Return the file to write: what a link leads to, but the link itself in place of a file that others may share."""
+    return path if _is_annexed(path) else real_path(path)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with its ending; rename it on success and remove it on failure."""
-    destination = real_path(path)
+    destination = _destination(path)
     short = os.fsencode(stem(path))[:_LONGEST_STEM].decode(errors="ignore")
     handle, name = tempfile.mkstemp(prefix=f".{short}-", suffix=ending(path), dir=destination.parent)
     os.close(handle)

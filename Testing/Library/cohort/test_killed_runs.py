@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,3 +112,32 @@ def test_the_claim_of_a_call_that_died_right_after_its_work_is_removed(
     assert [*(output / ".claims").iterdir()]
     assert finish(words, 1) == [1]
     assert content(output) == undisturbed
+
+
+_DEADLY = """
+import os, signal, sys
+
+def die(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("deadly.nii.gz"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+"""
+
+
+def test_a_scan_that_kills_its_process_is_tried_again_last_and_named(
+    folder: Path, cohort_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    scans, output = tmp_path / "scans", tmp_path / "out"
+    (tmp_path / "sitecustomize.py").write_text(_DEADLY)  # as a scan that takes all memory
+    scans.mkdir()
+    for name, source in (("deadly", "0"), ("later", "1")):
+        shutil.copy(folder / f"{source}.nii.gz", scans / f"{name}.nii.gz")
+    command = [sys.executable, "-m", "LMIDiffusionLib", "translate-cohort", scans, output, *cohort_options]
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    statuses = [subprocess.run([*command, "--devices", "1"], env=environment).returncode for _ in range(2)]
+    assert statuses == [-signal.SIGKILL, 1]
+    failures = (output / "failures.csv").read_text()
+    assert "deadly.nii.gz" in failures and "was killed (SIGKILL)" in failures and "later" not in failures
+    assert [path.name for path in output.glob("*_T1w.nii.gz")] == ["later_T1w.nii.gz"]

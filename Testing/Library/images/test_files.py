@@ -165,6 +165,23 @@ def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["new.nii", "there.nii"]
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["fetched", "not fetched"])
+def test_a_link_of_git_annex_is_replaced_on_request_and_its_object_left_alone(tmp_path: Path, is_there: bool) -> None:
+    thing, link = tmp_path / ".git" / "annex" / "objects" / "KEY", tmp_path / "scan.nii"
+    if is_there:
+        thing.parent.mkdir(parents=True)
+        thing.write_text("content of that name")
+    link.symlink_to(".git/annex/objects/KEY")
+    with pytest.raises(UserError, match="exists already"):
+        check_output(link, overwrite=False, endings=(".nii",))
+    check_output(link, overwrite=True, endings=(".nii",))
+    with atomic_path(link) as temporary:
+        temporary.write_text("new")
+    assert link.read_text() == "new" and not link.is_symlink()
+    assert thing.exists() is is_there
+    assert not is_there or thing.read_text() == "content of that name"
+
+
 def test_a_link_into_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "scan.nii").symlink_to(tmp_path / "gone" / "scan.nii")
     with pytest.raises(UserError, match=r"gone of the output does not exist"):
