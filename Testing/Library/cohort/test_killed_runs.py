@@ -140,4 +140,4 @@ def test_a_scan_that_kills_its_process_is_tried_again_last_and_named(
     assert statuses == [-signal.SIGKILL, 1]
     failures = (output / "failures.csv").read_text()
     assert "deadly.nii.gz" in failures and "was killed (SIGKILL)" in failures and "later" not in failures
-    assert [path.name for path in output.glob("*_T1w.nii.gz")] == ["later_T1w.nii.gz"]
+    assert [path.name for path in output.glob("*_T1w.nii.gz")] == ["later_desc-translated_T1w.nii.gz"]

@@ -77,6 +77,8 @@ def _environments(starter: str) -> list[dict[str, str]]:
     """Return what each started process finds in its environment."""
     if starter == "Lightning":
         return [{}]
+    if starter == "Slurm without srun":
+        return [{"SLURM_JOB_ID": "77", "SLURM_NTASKS": "8", "SLURM_JOB_NAME": "job"}]
     port = {"MASTER_ADDR": _own_address(), "MASTER_PORT": str(_free_port())}
     if starter == "by hand":
         return [{**port, "LOCAL_RANK": str(rank)} for rank in range(2)]
@@ -87,8 +89,20 @@ def _environments(starter: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize(
     ("starter", "work"),
-    [("Lightning", _COHORT), ("by hand", _COHORT), ("Slurm", _COHORT), ("Lightning", _TRAINING)],
-    ids=["cohort by Lightning", "cohort by hand", "cohort by Slurm", "training by Lightning"],
+    [
+        ("Lightning", _COHORT),
+        ("by hand", _COHORT),
+        ("Slurm", _COHORT),
+        ("Slurm without srun", _COHORT),
+        ("Lightning", _TRAINING),
+    ],
+    ids=[
+        "cohort by Lightning",
+        "cohort by hand",
+        "cohort by Slurm",
+        "cohort by Slurm without srun",
+        "training by Lightning",
+    ],
 )
 def test_two_processes_of_one_machine_listen_on_its_loopback_interface_alone(
     starter: str, work: str, tmp_path: Path
