@@ -17,6 +17,7 @@ LEAST_HEAD_SHARE = 0.1
 """Least share of head in the slices that models learn from and that scores are taken on."""
 
 _HISTOGRAM_BINS = 256
+_SAMPLE, _BRIGHT_PERCENTILE, _OUTLYING = 100_000, 99.9, 20
 _OUTLINE_THRESHOLD = 0.25  # of Otsu's
 _OUTLINE_MARGIN = 2  # pixels
 
@@ -69,6 +70,14 @@ def head_median(volume: NDArray[np.floating]) -> float:
     return float(np.median(volume[head_mask(volume)]))
 
 
+def _without_outliers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Darken voxels that outshine all others by far, which would leave the head in the lowest bin of the histogram."""
+    sample = values.ravel()[:: max(1, values.size // _SAMPLE)]
+    bright = float(np.percentile(sample, _BRIGHT_PERCENTILE))
+    is_outlying = 0 < bright < values.max() / _OUTLYING
+    return np.minimum(values, 2 * bright) if is_outlying else values
+
+
 def to_unit_scale(volume: NDArray[np.number]) -> NDArray[np.float32]:
     """Scale a volume like `unit_scale`, with a `ScanWarning` in place of a notice."""
     scaled, notices = unit_scale(volume)
@@ -91,4 +100,4 @@ def unit_scale(volume: NDArray[np.number]) -> tuple[NDArray[np.float32], Notices
     values, notices = zero_background(volume.astype(np.float64))
     if values.min() == values.max():
         raise UserError("The volume is constant, so that it has no intensity scale; give one with an image in it.")
-    return np.clip(values / (2 * head_median(values)), 0, 1).astype(np.float32), notices
+    return np.clip(values / (2 * head_median(_without_outliers(values))), 0, 1).astype(np.float32), notices

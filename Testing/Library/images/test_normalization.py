@@ -119,6 +119,15 @@ def test_scale_leaves_its_input_as_it_was(head: Volume, dtype: str) -> None:
     np.testing.assert_array_equal(values, before)
 
 
+@pytest.mark.parametrize("times", [10, 1000, 1e9])
+def test_one_voxel_that_outshines_all_others_changes_no_other(head: Volume, times: float) -> None:
+    spiked, others = head.array.astype(np.float64), np.ones(head.array.shape, np.bool_)
+    spiked[20, 24, 10], others[20, 24, 10] = times * spiked.max(), False
+    found, expected = to_unit_scale(spiked), to_unit_scale(head.array)
+    assert found[20, 24, 10] == 1
+    np.testing.assert_allclose(found[others], expected[others], atol=0.01)
+
+
 @pytest.mark.parametrize("value", [-3.0, 0.0, 5.0])
 def test_a_constant_volume_has_no_scale(value: float) -> None:
     with pytest.raises(ValueError, match="constant"):
