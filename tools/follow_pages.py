@@ -23,7 +23,7 @@ TESTS = "of_the_readme_run or python_page_run or as_the_tutorial_says or cell_of
 def install_lines() -> list[list[str]]:
     """Return what README has people give to pip; its first block holds nothing else that installs."""
     (block,) = re.findall(r"## Install\n+```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return [shlex.split(line)[1:] for line in block.splitlines() if line.startswith("pip ")]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("pip ")]
 
 
 def install(folder: Path) -> Path:
