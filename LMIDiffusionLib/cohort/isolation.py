@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Sequence
+import types
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +56,21 @@ class IsolatedWork:
 
 def _status_of(work: IsolatedWork) -> int:
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(work,), daemon=True)
-    process.start()
+    with _without_main():
+        process.start()
     process.join()
     return process.exitcode or 0
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that called, which a new process would run again where it does not ask for its name."""
+    caller = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = caller
 
 
 def _work(work: IsolatedWork) -> None:

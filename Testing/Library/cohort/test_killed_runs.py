@@ -133,7 +133,9 @@ def test_a_scan_that_kills_its_process_is_tried_again_last_and_named(
     scans.mkdir()
     for name, source in (("deadly", "0"), ("later", "1")):
         shutil.copy(folder / f"{source}.nii.gz", scans / f"{name}.nii.gz")
-    command = [sys.executable, "-m", "LMIDiffusionLib", "translate-cohort", scans, output, *cohort_options]
+    program = tmp_path / "program.py"  # one that does not ask for its name, which no new process may run again
+    program.write_text("import sys; from LMIDiffusionLib.cli import main; main(sys.argv[1:])")
+    command = [sys.executable, str(program), "translate-cohort", str(scans), str(output), *cohort_options]
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     statuses = [subprocess.run([*command, "--devices", "1"], env=environment).returncode for _ in range(2)]
