@@ -2,6 +2,7 @@
 
 import csv
 import doctest
+import inspect
 import itertools
 import json
 import logging
@@ -160,6 +161,13 @@ def test_figures_of_the_manual_are_small_and_each_is_shown() -> None:
 def test_the_api_page_has_every_public_name() -> None:
     named = re.findall(r"^::: LMIDiffusionLib\.([\w.]+)\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
     assert {name: home for home, name in named} == lmi._HOMES
+
+
+def test_the_table_of_the_api_page_has_the_first_line_of_every_public_docstring() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    assert [*table] == lmi.__all__
+    lines = {name: str(inspect.getdoc(getattr(lmi, name))).splitlines()[0] for name in table if name != "PRESETS"}
+    assert lines == {name: line for name, line in table.items() if name != "PRESETS"}
 
 
 @pytest.fixture
