@@ -1,7 +1,8 @@
 """`refine`: a checkpoint that goes on learning from a few people whose source and target both exist.
 
-Each batch holds as many copies in random contrasts as real pairs, so that the network forgets little. It stops where
-the held-out slices are translated best, and is never written if they are translated worse than before.
+Each batch holds as many copies in random contrasts as real pairs, so that the network forgets little. A first training
+finds the number of steps after which held-out slices are translated best; nothing is written if no number is better
+than none. A second one takes as many steps on all slices.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import __version__
 from ..errors import UserError
@@ -78,7 +79,7 @@ class RefinementResult:
 def refine(pairs: Sequence[PairFiles], output: Path, options: RefinementOptions) -> RefinementResult:
     """Refine a checkpoint on pairs, and write it.
 
-    With two people or more the last one is held out, with one all slices of another plane.
+    With two people or more the last one is held out to find the number of steps, with one all slices of another plane.
 
     Args:
         pairs: aligned pairs.
@@ -91,22 +92,19 @@ def refine(pairs: Sequence[PairFiles], output: Path, options: RefinementOptions)
     """
     check_output(output, overwrite=options.overwrite, endings=(SUFFIX,))
     start = load_checkpoint(options.checkpoint)
-    training, held_out, name = _split(pairs, start)
-    lightning.seed_everything(options.seed, verbose=False)
+    split = _split(pairs, start)
     fit = FitOptions(steps=options.steps, steps_per_epoch=min(_STEPS_PER_SCORE, options.steps), devices="1")
     fit = dataclasses.replace(fit, learning_rate=options.learning_rate, seed=options.seed)
-    module = Refinement(start, fit)
-    judge = HeldOutJudge(held_out, module)
-    batches = PairBatches(training, batch_size=fit.batch_size, stride=start.network.stride, seed=options.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = make_trainer(Path(folder), fit, [judge])
-        fit_module(trainer, module, NumberedData(lambda rank, ranks: batches, [batches[0]], fit), None)
-    result = RefinementResult(name, judge.before, judge.best, judge.best_step)
-    if judge.weights is None:
+    judge = HeldOutJudge(split.held_out)
+    _train(start, split.training, fit, judge)
+    if judge.best_step == 0:
         raise UserError(
-            f"The refined checkpoint would be no better: {judge.last:.2f} dB on {name}, {judge.before:.2f} dB before;"
-            " nothing was written. Give more people, and look whether the pairs lie on each other."
+            f"The refined checkpoint would be no better: {judge.last:.2f} dB on {split.name}, {judge.before:.2f} dB"
+            " before; nothing was written. Give more people, and look whether the pairs lie on each other."
         )
+    result = RefinementResult(split.name, judge.before, judge.best, judge.best_step)
+    last = WeightsAtStep(judge.best_step)
+    _train(start, split.everything, fit, last)
     record = {"refined": _record(pairs, options, result), "start": start.provenance.recipe}
     provenance = dataclasses.replace(
         start.provenance,
@@ -115,27 +113,49 @@ def refine(pairs: Sequence[PairFiles], output: Path, options: RefinementOptions)
         library_version=__version__,
         recipe=record,
     )
-    save_checkpoint(dataclasses.replace(start, weights=judge.weights, provenance=provenance), output)
+    save_checkpoint(dataclasses.replace(start, weights=last.weights, provenance=provenance), output)
     return result
 
 
-def _split(pairs: Sequence[PairFiles], start: Checkpoint) -> tuple[list[PersonSlices], list[PairSlices], str]:
-    """Return the slices to train on, those held out, and what these are."""
+@dataclass(frozen=True)
+class _Split:
+    """Slices to find the number of steps with, those that are held out meanwhile, what these are, and all slices."""
+
+    training: list[PersonSlices]
+    held_out: list[PairSlices]
+    name: str
+    everything: list[PersonSlices]
+
+
+def _split(pairs: Sequence[PairFiles], start: Checkpoint) -> _Split:
+    """Hold out the last of several people, or one person's slices of the last plane that allows it."""
     people: dict[str, list[PersonSlices]] = {}
     for files in pairs:
         people.setdefault(files.subject, []).append(read_pair(files, start, tuple(PLANES)))
     names = [*people]
     known = [*start.planes]
+    everything = _in_planes([scan for scans in people.values() for scan in scans], known)
     if len(names) > 1:
-        held_out = [part for scan in people[names[-1]] for plane, part in scan.items() if plane in known]
-        return _in_planes([scan for name in names[:-1] for scan in people[name]], known), held_out, "the last person"
+        held_out = [part for scan in _in_planes(people[names[-1]], known) for part in scan.values()]
+        training = _in_planes([scan for name in names[:-1] for scan in people[name]], known)
+        return _Split(training, held_out, "the last person", everything)
     scans = people[names[0]]
     for plane in reversed(PLANES):
         others = [each for each in known if each != plane]
         apart = [scan[plane] for scan in scans if plane in scan]
         if apart and others and all(set(others) & set(scan) for scan in scans):
-            return _in_planes(scans, others), apart, f"{plane} slices"
+            return _Split(_in_planes(scans, others), apart, f"{plane} slices", everything)
     raise UserError("One person is refined with slices of two planes, and these scans have one; give a second person.")
+
+
+def _train(start: Checkpoint, people: Sequence[PersonSlices], fit: FitOptions, callback: Callback) -> None:
+    """Train a copy of a checkpoint's network on slices of people, until the steps or the callback end it."""
+    lightning.seed_everything(fit.seed, verbose=False)
+    batches = PairBatches(people, batch_size=fit.batch_size, stride=start.network.stride, seed=fit.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(Path(folder), fit, [callback])
+        data = NumberedData(lambda rank, ranks: batches, [batches[0]], fit)
+        fit_module(trainer, Refinement(start, fit), data, None)
 
 
 def _in_planes(scans: Sequence[PersonSlices], planes: Sequence[str]) -> list[PersonSlices]:
@@ -162,7 +182,7 @@ def _record(pairs: Sequence[PairFiles], options: RefinementOptions, result: Refi
 
 
 class Refinement(ScoreTraining):
-    """Trains the norms and the first and last layers of a checkpoint's network on batches of pairs."""
+    """Trains a checkpoint's network on batches of pairs."""
 
     def __init__(self, start: Checkpoint, fit: FitOptions) -> None:
         super().__init__(
@@ -173,17 +193,10 @@ class Refinement(ScoreTraining):
             fit=fit,
         )
         self.network.load_state_dict({name: weight.float() for name, weight in start.weights.items()})
-        self.network.requires_grad_(False)
-        for module in self.network.modules():
-            if isinstance(module, nn.GroupNorm):
-                module.requires_grad_(True)
-        self.network.unet.first.requires_grad_(True)
-        self.network.unet.last.requires_grad_(True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return Muon and AdamW for the trained parameters, with the schedule of the rate."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = MuonAdamW(trained, self.fit_options.learning_rate)
+        """Return Muon and AdamW with the schedule of the rate."""
+        optimizer = MuonAdamW([*self.parameters()], self.fit_options.learning_rate)
         return scheduled(optimizer, self.fit_options.steps, warm_up=_WARM_UP_STEPS)
 
     def changed(self, batch: PairBatch, draws: SliceDraws) -> tuple[Tensor, Tensor]:  # type: ignore[override]
@@ -203,40 +216,40 @@ def _halves(batch: PairBatch) -> tuple[slice, slice]:
 
 
 class HeldOutJudge(Callback):
-    """Scores held-out slices after every validation, keeps the best weights, and ends a training without gains.
+    """Scores held-out slices after every validation, and ends a training without gains.
 
     Attributes:
-        before: PSNR in dB of the start.
+        before: PSNR in dB of the start; 0 before the training begins.
         best: the best PSNR, and `last` the last.
-        best_step: optimizer steps of the best.
-        weights: the best ones; None while none was better than the start.
+        best_step: optimizer steps of the best; 0 while none was better than the start.
     """
 
-    def __init__(self, held_out: Sequence[PairSlices], module: Refinement) -> None:
+    def __init__(self, held_out: Sequence[PairSlices]) -> None:
         """
         Args:
             held_out: slices that are not trained on.
-            module: with the weights of the start.
         """
         self._parts, self._failures = held_out, 0
-        self.before = self.best = self.last = self._score(module)
+        self.before = self.best = self.last = 0.0
         self.best_step = 0
-        self.weights: dict[str, Tensor] | None = None
+
+    def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Score the weights of the start."""
+        self.before = self.best = self.last = self._score(module)
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Score the averaged weights, which are in place."""
-        assert isinstance(module, Refinement)
         self.last = self._score(module)
         print(f"Step {trainer.global_step}: {self.last:.2f} dB on held-out slices, {self.before:.2f} dB before")
         if self.last > self.best:
             self.best, self.best_step, self._failures = self.last, trainer.global_step, 0
-            self.weights = copy.deepcopy(module.network.state_dict())
             return
         self._failures += 1
         trainer.should_stop = self._failures >= _PATIENCE
 
-    def _score(self, module: Refinement) -> float:
+    def _score(self, module: lightning.LightningModule) -> float:
         """Return the mean PSNR of evenly spread slices, each translated in one step from noise."""
+        assert isinstance(module, Refinement)
         share = max(1, _HELD_OUT_SLICES // len(self._parts))
         scores = []
         for part in self._parts:
@@ -245,3 +258,26 @@ class HeldOutJudge(Callback):
             estimate = module.estimate(batch.sources.to(module.device), batch.pixels.size)
             scores.append(mean_psnr(estimate.cpu(), batch.slices.images))
         return float(torch.stack(scores).mean())
+
+
+class WeightsAtStep(Callback):
+    """Ends a training after a number of steps, and keeps the averaged weights.
+
+    Attributes:
+        weights: the averaged weights; empty before that step.
+    """
+
+    def __init__(self, step: int) -> None:
+        """
+        Args:
+            step: number of optimizer steps, after which a validation comes.
+        """
+        self._step = step
+        self.weights: dict[str, Tensor] = {}
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Keep the averaged weights, which are in place, once the step is reached."""
+        if trainer.global_step >= self._step:
+            assert isinstance(module, Refinement)
+            self.weights = copy.deepcopy(module.network.state_dict())
+            trainer.should_stop = True
