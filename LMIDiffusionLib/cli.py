@@ -15,7 +15,7 @@ from .commands.benchmark import downstream, figure, quality, speed
 from .commands.completion import SHELLS
 from .commands.process_setup import chosen_output, limit_threads, prepare_process
 from .commands.training import refine, train, train_cyclegan, train_regression, train_stylegan
-from .errors import printable
+from .errors import Interrupted, printable
 from .interface.events import Error, ErrorKind, failure
 
 _STATUS = {ErrorKind.BAD_INPUT: 2, ErrorKind.OUT_OF_MEMORY: 2, ErrorKind.CANCELLED: 130}
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _report_error(parsed, reason)
         if reason.kind is ErrorKind.INTERNAL:
             raise
-        sys.exit(_STATUS[reason.kind])
+        sys.exit(error.status if isinstance(error, Interrupted) else _STATUS[reason.kind])
     sys.exit(0)
 
 

@@ -18,6 +18,18 @@ class ScanWarning(UserWarning):
     """Something about a file that the user should know. The message is one sentence; the work goes on."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A stop by the user or the system. The message says what is done and how to go on.
+
+    Attributes:
+        status: exit status of the process.
+    """
+
+    def __init__(self, text: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(text)
+
+
 class OutOfMemory(UserError):
     """The device or the computer has too little memory for the request."""
 

@@ -57,8 +57,13 @@ def is_data_set(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
-def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
+def find_bids_scans(root: Path, choice: Choice, *, target: str = "") -> list[Scan]:
     """Find all anatomical scans with the chosen suffixes; those of other participants and sessions are not chosen.
+
+    Args:
+        root: folder of the data set.
+        choice: of participants, sessions and suffixes.
+        target: modality that is made, which messages do not suggest.
 
     Raises:
         UserError: there is no such scan, or none of a chosen participant or session.
@@ -74,7 +79,7 @@ def find_bids_scans(root: Path, choice: Choice) -> list[Scan]:
     found = [(path, name) for path, name in names if name.suffix in suffixes and name.get("part") in _MAGNITUDES]
     for suffix in choice.suffixes or ():
         if suffix not in {name.suffix for _, name in found}:
-            known = ", ".join(sorted({name.suffix for _, name in names if name.suffix})) or "none"
+            known = ", ".join(sorted({name.suffix for _, name in names} - {"", target})) or "none"
             raise UserError(f"There is no scan with the suffix {suffix} to translate; there are those of {known}.")
     participants = _labels(choice.participants, "sub", [name for _, name in found])
     sessions = _labels(choice.sessions, "ses", [name for _, name in found])

@@ -56,7 +56,7 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice(), *, target:
     if not path.exists() and not glob.has_magic(source):
         raise UserError(f"{source} does not exist; give a folder, a CSV file or a quoted pattern of scans.")
     if is_data_set(path):
-        return _distinct(Cohort(path, True, find_bids_scans(path, choice), []))
+        return _distinct(Cohort(path, True, find_bids_scans(path, choice, target=target), []))
     if choice != Choice():
         raise UserError(
             f"{source} is no BIDS data set, of which participants, sessions and suffixes can be chosen;"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from ..model.checkpoint import load_checkpoint
 from ..runs.claims import Claims
 from ..runs.distributed import end_with_parent
 from .pipeline import Pipeline, keep_failure
+from .scan_lines import ScanLines
 from .scans import Outputs
 from .settings import CohortSettings
 
@@ -34,31 +36,44 @@ class IsolatedWork:
         settings: of the cohort.
         device: to compute on.
         output: the folder of all results.
+        lines: about the scans of this process, those before these included.
     """
 
     scans: Sequence[Outputs]
     settings: CohortSettings
     device: torch.device
     output: Path
+    lines: ScanLines
 
     def run(self) -> None:
         """Translate the scans; name those that kill the process, and go on with the others in a new one."""
         left = [*self.scans]
-        while left and (status := _status_of(IsolatedWork(left, self.settings, self.device, self.output))):
+        while left and (status := self._status_with(left)):
             claims = Claims(self.output)
             unfinished = (each for each in left if not each.is_finished() and not claims.is_taken(each.scan.stem))
             culprit = next(unfinished, None)
             if culprit is None:
                 return
             keep_failure(culprit, _sentence(status), _TOKEN)
+            self.lines.failed(culprit.scan.name, _sentence(status))
             left = left[left.index(culprit) + 1 :]
+
+    def _status_with(self, left: Sequence[Outputs]) -> int:
+        """Run a process on the scans that are left; these come last."""
+        self.lines.ended = self.lines.total - len(left)
+        return _status_of(dataclasses.replace(self, scans=left))
 
 
 def _status_of(work: IsolatedWork) -> int:
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(work,), daemon=True)
     with _without_main():
         process.start()
-    process.join()
+    try:
+        process.join()
+    except BaseException:  # a stop; the claim stays, for the process may have left temporary files
+        process.kill()
+        process.join()
+        raise
     return process.exitcode or 0
 
 
@@ -76,7 +91,8 @@ def _without_main() -> Iterator[None]:
 def _work(work: IsolatedWork) -> None:
     threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     checkpoint = load_checkpoint(work.settings.checkpoint)
-    Pipeline(checkpoint, work.settings, work.device, Claims(work.output)).translate_one_by_one(work.scans)
+    pipeline = Pipeline(checkpoint, work.settings, work.device, Claims(work.output), work.lines)
+    pipeline.translate_one_by_one(work.scans)
 
 
 def _sentence(status: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..translation.lmi_diffusion import LMIDiffusion
 from ..translation.scan_pipeline import PreparedScan, prepare_scan, translate_prepared
 from .output_folder import make_parent, remove_temporaries, replaced
 from .qc_images import save_strip
+from .scan_lines import ScanLines
 from .scans import Outputs, Scan
 from .settings import CohortSettings
 from .sidecar import ScanSummary, State, fingerprint, label_table, segmentation_sidecar, sidecar, state
@@ -45,15 +47,23 @@ class _Translated:
     translation: Volume
     segmentation: Segmentation
     summary: ScanSummary
+    seconds: float
 
 
 class Pipeline:
     """Translates scans with one model on one device, each under a claim, so that no other call works on it."""
 
-    def __init__(self, checkpoint: Checkpoint, settings: CohortSettings, device: torch.device, claims: Claims) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: CohortSettings,
+        device: torch.device,
+        claims: Claims,
+        lines: ScanLines,
+    ) -> None:
         self._checkpoint, self._settings, self._record = checkpoint, settings, settings.record()
         self._translator = LMIDiffusion(checkpoint, device=device, precision=settings.precision)
-        self._claims = claims
+        self._claims, self._lines = claims, lines
 
     def translate_all(self, scans: Sequence[Outputs]) -> None:
         """Translate all scans; keep the reason of a failure and go on. At most three scans are in memory.
@@ -100,6 +110,7 @@ class Pipeline:
         if prepared is None:
             return None
         with self._failures_kept(outputs, prepared.claim):
+            start = time.monotonic()
             settings = self._settings.for_scan(self._checkpoint, mask=outputs.scan.mask)
             result = translate_prepared(prepared.scan, self._translator, settings)
             assert result.segmentation is not None
@@ -107,7 +118,8 @@ class Pipeline:
             notices = tuple(each.at(Path(outputs.shown(each.place)).name).message for each in result.notices)
             error = None if result.expected_error is None else round(result.expected_error, 4)
             summary = ScanSummary(result.volumes, notices, prepared.files, error)
-            return _Translated(prepared.claim, source, result.volume, result.segmentation, summary)
+            seconds = time.monotonic() - start
+            return _Translated(prepared.claim, source, result.volume, result.segmentation, summary, seconds)
         return None
 
     def _write(self, translated: _Translated | None, outputs: Outputs) -> None:
@@ -132,6 +144,8 @@ class Pipeline:
             save_nifti(temporary[outputs.translation], translated.translation)
             save_nifti(temporary[outputs.segmentation], labels)
             save_strip(temporary[outputs.picture], translated.source, translated.translation, translated.segmentation)
+        if outputs.sidecar.exists():
+            self._lines.translated(scan.name, translated.seconds)
         self._claims.give_back(claim)
 
     @contextlib.contextmanager
@@ -140,7 +154,9 @@ class Pipeline:
         try:
             yield
         except Exception as error:
-            keep_failure(outputs, failure_text(_without_advice(error), outputs.shown), claim.token)
+            text = failure_text(_without_advice(error), outputs.shown)
+            keep_failure(outputs, text, claim.token)
+            self._lines.failed(outputs.scan.name, without_name(text, outputs.scan.name))
             self._claims.give_back(claim)
 
 
@@ -150,6 +166,11 @@ def _fingerprints(scan: Scan) -> tuple[dict[str, Any], ...]:
         return tuple(fingerprint(path) for path in (scan.source, scan.mask) if path is not None)
     except OSError:
         return ()
+
+
+def without_name(reason: str, name: str) -> str:
+    """Return a reason that stands beside the scan's name, without the name at its start."""
+    return f"It {rest}" if (rest := reason.removeprefix(f"{name} ")) != reason else reason
 
 
 def keep_failure(outputs: Outputs, text: str, token: str) -> None:

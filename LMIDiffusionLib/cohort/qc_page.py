@@ -54,12 +54,13 @@ class _Scan:
         return len(self.notices) + sum(bool(volume.remark) for volume in self.volumes) + bool(self.error_remark)
 
 
-def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str:
+def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, left: int = 0) -> str:
     """Return the page as HTML.
 
     Args:
         done: translated scans.
-        failures: name and reason of each other scan.
+        failures: name and reason of each scan that could not be translated.
+        left: number of scans that are not done yet.
     """
     from jinja2 import Environment
 
@@ -85,6 +86,7 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]]) -> str
             unsure=sum(bool(scan.error_remark) for scan in scans),
             has_errors=any(scan.error is not None for scan in scans),
             failures=failures,
+            left=left,
             table=_base64(table.encode(errors="backslashreplace")),
         )
     )

@@ -16,6 +16,8 @@ PAGE = """<!DOCTYPE html>
 <p>{{ scans | length }} are translated, {{ noticed }} of them with a notice; {{ failures | length }} could not be.
 {% if unusual %}{{ unusual }} have an unusual volume: far from the median of the others.{% endif %}
 {% if unsure %}{{ unsure }} have an unusually large expected error: look at them first.{% endif %}</p>
+{% if left %}<p class="mark">This run is not finished: {{ left }} {{ "scan is" if left == 1 else "scans are" }} left.
+Reload this page later, or run the same command to continue.</p>{% endif %}
 <p>The volumes have been computed, not measured: for research, not for diagnosis or treatment.</p>
 <p class="controls">
 <label>Sort by <select id="order">

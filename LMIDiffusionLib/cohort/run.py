@@ -6,14 +6,15 @@ import contextlib
 import csv
 import io
 import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..images.files import real_path
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.devices import select_device, select_precision
@@ -23,9 +24,10 @@ from ..segmentation.volume_table import HEADING, plain_cell, volume_table
 from .bids import DERIVATIVES_TEXTS, check_derivatives, derivatives_files, is_derivatives
 from .isolation import IsolatedWork
 from .output_folder import begins_with, lies_below, open_output, remove_temporaries, replaced
-from .pipeline import Pipeline
+from .pipeline import Pipeline, without_name
 from .progress_bar import progress_bar
 from .qc_page import PAGE_TITLE, qc_page
+from .scan_lines import ScanLines
 from .scans import FAILURES, PAGE, VOLUMES, Outputs
 from .settings import CohortOptions
 from .sidecar import State, is_readable, read_summary, state
@@ -65,14 +67,23 @@ class _Plan:
         return [*self.missing, *self.suspects]
 
 
-def translate_cohort(options: CohortOptions) -> CohortReport | None:
+def _ignore(line: str) -> None:
+    pass
+
+
+def translate_cohort(options: CohortOptions, *, tell: Callable[[str], None] = _ignore) -> CohortReport | None:
     """Translate the chosen scans that have no results yet, and write qc.html, volumes.csv and failures.csv.
+
+    Args:
+        options: of the command.
+        tell: takes a line at the start and one about each scan; a function of a module.
 
     Returns:
         The outcome in the first process, None in all others.
 
     Raises:
         UserError: the checkpoint, the device or the output folder cannot be used.
+        Interrupted: the user or the system has stopped the work; page and lists are up to date.
     """
     check_shared_device(options.device)
     select_precision(options.settings.precision, select_device(options.device))
@@ -88,22 +99,70 @@ def translate_cohort(options: CohortOptions) -> CohortReport | None:
     # One process looks, so that all agree on which scans are missing.
     plan = fabric.broadcast(_plan(options, chosen, claims) if fabric.is_global_zero else _Plan([], [], []))
     if not fabric.is_global_zero:
-        _translate(options, checkpoint, plan, fabric)
+        with _claims_returned(claims):
+            _translate(options, checkpoint, plan, fabric, claims, tell)
         return None
-    with progress_bar(len(chosen), [outputs.is_finished for outputs in plan.open_scans]):
-        _translate(options, checkpoint, plan, fabric)
+    try:
+        with _claims_returned(claims), progress_bar(len(chosen), [each.is_finished for each in plan.open_scans]):
+            if plan.open_scans:
+                tell(_first_line(options, plan, chosen, fabric))
+                # So that the page says so if this process is killed.
+                _report(options, every, plan, claims, left={each.scan.name for each in plan.open_scans})
+            _translate(options, checkpoint, plan, fabric, claims, tell)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        raise _interrupted(options, every, plan, claims, status=_status_of(stop)) from stop
     return _report(options, every, plan, claims)
 
 
-def _translate(options: CohortOptions, checkpoint: Checkpoint, plan: _Plan, fabric: lightning.Fabric) -> None:
+@contextlib.contextmanager
+def _claims_returned(claims: Claims) -> Iterator[None]:
+    """Give all claims of this process back if it is stopped."""
+    try:
+        yield
+    finally:
+        claims.give_all_back()
+
+
+def _status_of(stop: BaseException) -> int:
+    return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 128 + signal.SIGINT
+
+
+def _first_line(options: CohortOptions, plan: _Plan, chosen: list[Outputs], fabric: lightning.Fabric) -> str:
+    device = f"{fabric.device.type}, {fabric.world_size} processes" if fabric.world_size > 1 else fabric.device
+    return f"{len(plan.open_scans)} of {len(chosen)} scans to translate on {device}; {options.settings.options.quality}"
+
+
+def _interrupted(
+    options: CohortOptions, every: list[Outputs], plan: _Plan, claims: Claims, *, status: int
+) -> Interrupted:
+    """Bring page and lists up to date, and return what is done and left."""
+    left = {outputs.scan.name for outputs in plan.open_scans if not outputs.is_finished()}
+    done = sum(outputs.sidecar.exists() for outputs in plan.open_scans)
+    failed = len(plan.open_scans) - len(left) - done
+    _report(options, every, plan, claims, left=left)
+    counts = f"{done} scan{'' if done == 1 else 's'} finished, {f'{failed} failed, ' if failed else ''}{len(left)} left"
+    way = "the same command without --overwrite" if options.overwrite else "the same command"
+    return Interrupted(f"Interrupted: {counts}. Run {way} to continue.", status=status)
+
+
+def _translate(
+    options: CohortOptions,
+    checkpoint: Checkpoint,
+    plan: _Plan,
+    fabric: lightning.Fabric,
+    claims: Claims,
+    tell: Callable[[str], None],
+) -> None:
     """Translate this process's share of the plan, and wait for the other processes."""
-    pipeline = Pipeline(checkpoint, options.settings, fabric.device, Claims(options.output))
-    own = share(plan.missing, fabric)
+    own, suspects = share(plan.missing, fabric), share(plan.suspects, fabric)
+    prefix = f"process {fabric.global_rank + 1}: " if fabric.world_size > 1 else ""
+    lines = ScanLines(len(own) + len(suspects), tell, prefix)
+    pipeline = Pipeline(checkpoint, options.settings, fabric.device, claims, lines)
     pipeline.translate_all(own)
     # Other calls may have died or been stopped at scans that were left to them.
     pipeline.translate_all([outputs for outputs in own if not outputs.is_finished()])
     del pipeline
-    IsolatedWork(share(plan.suspects, fabric), options.settings, fabric.device, options.output).run()
+    IsolatedWork(suspects, options.settings, fabric.device, options.output, lines).run()
     fabric.barrier()
 
 
@@ -180,10 +239,21 @@ def _give_back_for_the_dead(claims: Claims, done: list[Outputs]) -> None:
             claims.give_back(taken[0])
 
 
-def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: Claims) -> CohortReport:
-    """Write the page and the list of failures of all scans, and return the outcome of the chosen ones."""
+def _report(
+    options: CohortOptions, every: list[Outputs], plan: _Plan, claims: Claims, *, left: Set[str] = frozenset()
+) -> CohortReport:
+    """Write the page and the lists of all scans, and return the outcome of the chosen ones.
+
+    Args:
+        options: of the command.
+        every: scan, chosen or not.
+        plan: of this call.
+        claims: in the output folder.
+        left: names of scans that are still to come, or that a stop leaves.
+    """
     with claims.held(_WHOLE) as (claim, dead):
-        busy = {outputs.scan.name for outputs in plan.open_scans if claims.is_taken(outputs.scan.stem)}
+        taken = {outputs.scan.name for outputs in plan.open_scans if claims.is_taken(outputs.scan.stem)}
+        busy = taken | left
         listed = [*options.cohort.problems, *_failures(options, every, plan, busy)]
         lost = {name for name, _ in listed} | busy
         done = [
@@ -192,7 +262,7 @@ def _report(options: CohortOptions, every: list[Outputs], plan: _Plan, claims: C
             if outputs.scan.name not in lost and outputs.are_complete() and is_readable(outputs)
         ]
         _give_back_for_the_dead(claims, done)
-        _write(options.output / PAGE, qc_page(done, listed), claim, dead)
+        _write(options.output / PAGE, qc_page(done, listed, left=len(busy)), claim, dead)
         summaries = ((outputs.scan.name, read_summary(outputs)) for outputs in done)
         volumes = volume_table((name, each.volumes, each.expected_error) for name, each in summaries)
         _write(options.output / VOLUMES, volumes, claim, dead)
@@ -228,6 +298,6 @@ def _failures(options: CohortOptions, every: list[Outputs], plan: _Plan, busy: s
             sidecar = outputs.shown(str(outputs.sidecar))
             yield name, f"{sidecar} tells of another checkpoint, other options or other files; add --overwrite."
         elif outputs.failure.exists() and not outputs.sidecar.exists():
-            yield name, kept_failure(outputs.failure)
+            yield name, without_name(kept_failure(outputs.failure), name)
         elif found is State.MISSING:
             yield name, "It has not been translated; call again."

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..interface.presets import DEFAULT_PRESET, PRESETS
 from ..interface.resources import DEFAULT_CHECKPOINT
 
@@ -131,6 +132,16 @@ def add_verbosity(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print only notices and errors")
     amount.add_argument("-v", "--verbose", action="store_true", help="print also what libraries log, and tracebacks")
+
+
+def lines_wanted(parsed: argparse.Namespace) -> bool:
+    """True if the progress goes to a log file, which shows no progress bar, and is wanted."""
+    return not parsed.quiet and not sys.stderr.isatty()
+
+
+def print_line(line: str) -> None:
+    """Print a line about the progress at once."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def slice_range(text: str) -> tuple[int, int]:

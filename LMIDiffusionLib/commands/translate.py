@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..interface.presets import PRECISIONS
-from .arguments import add_sampling, positive, sampling, slice_range
+from .arguments import add_sampling, lines_wanted, positive, sampling, slice_range
 
 if TYPE_CHECKING:
+    from ..jobs.reporting import Reporter
     from ..jobs.translation_job import TranslationJob
 
 SUMMARY = "Translate one scan and segment the result."
@@ -72,10 +74,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from ..jobs.reporting import EventReporter, TerminalReporter
+    from ..errors import Interrupted
 
-    with contextlib.closing(EventReporter() if parsed.events else TerminalReporter()) as reporter:
-        job_of(parsed).run(reporter)
+    job = job_of(parsed)
+    try:
+        with contextlib.closing(_reporter(parsed)) as reporter:
+            job.run(reporter)
+    except KeyboardInterrupt as stop:
+        raise Interrupted("Interrupted; nothing was written.", status=128 + signal.SIGINT) from stop
+
+
+def _reporter(parsed: argparse.Namespace) -> Reporter:
+    from ..jobs.reporting import EventReporter, LogReporter, TerminalReporter
+
+    if parsed.events:
+        return EventReporter()
+    return LogReporter() if lines_wanted(parsed) else TerminalReporter()
 
 
 def job_of(parsed: argparse.Namespace) -> TranslationJob:

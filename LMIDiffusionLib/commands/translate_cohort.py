@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import printable
 from ..interface.presets import PRECISIONS
-from .arguments import add_sampling, add_spread, positive, sampling
+from .arguments import add_sampling, add_spread, lines_wanted, positive, print_line, sampling
 
 if TYPE_CHECKING:
     from ..cohort.run import CohortReport
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUMMARY = "Translate and segment all scans of a folder, a list or a BIDS data set."
 EXAMPLE = "lmidiffusion translate-cohort bids/ derivatives/ --suffix T2w FLAIR --find-brain"
 
+LEVELS = ("participant", "group")
 _LEFT_OUT = "label maps, or scans of the target modality; --dry-run lists them, a quoted pattern takes them"
 
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     result = parser.add_argument_group("output")
     result.add_argument("output", type=Path, help="folder of the results")
-    scans.add_argument("level", nargs="?", choices=["participant"], help="accepted as in BIDS Apps; may be left out")
+    scans.add_argument("level", nargs="?", choices=LEVELS, help="accepted as in BIDS Apps; may be left out")
     _add_choice(scans)
     result.add_argument(
         "--find-brain",
@@ -73,6 +74,13 @@ def _add_choice(group: argparse._ArgumentGroup) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    if parsed.level == "group":
+        print("Nothing to do for group: qc.html and volumes.csv are always complete.")
+        return
+    _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> None:
     from ..cohort.bids import Choice
     from ..cohort.inputs import find_cohort
     from ..cohort.settings import CohortOptions, CohortSettings
@@ -82,7 +90,7 @@ def run(parsed: argparse.Namespace) -> None:
     from ..translation.options import Extra
 
     labels = (parsed.participant_label, parsed.session_label, parsed.suffix)
-    choice = Choice(*(None if each is None else tuple(each) for each in labels))
+    choice = Choice(*(None if each is None else _separate(each) for each in labels))
     modality = read_header(checkpoint_path(parsed.checkpoint)).modality
     cohort = find_cohort(parsed.input, parsed.output, choice, target=modality)
     if parsed.level is not None and not cohort.is_bids:
@@ -110,10 +118,15 @@ def run(parsed: argparse.Namespace) -> None:
         return
     from ..cohort.run import translate_cohort  # and Lightning, which takes seconds and 200 MB
 
-    report = translate_cohort(options)
+    report = translate_cohort(options, **({"tell": print_line} if lines_wanted(parsed) else {}))
     if report is not None and cohort.left_out:
         print(f"{len(cohort.left_out)} files were left out: {_LEFT_OUT}.", file=sys.stderr)
     _tell(report, parsed.output)
+
+
+def _separate(words: list[str]) -> tuple[str, ...]:
+    """Return labels, which may be separated by commas too."""
+    return tuple(label for word in words for label in word.split(",") if label)
 
 
 def _print_plan(plan: Iterable[tuple[str, str]]) -> None:
@@ -125,12 +138,16 @@ def _print_plan(plan: Iterable[tuple[str, str]]) -> None:
 
 
 def _tell(report: CohortReport | None, output: Path) -> None:
-    """Name the failed scans, and exit with status 1 if there are any."""
+    """Name the failed scans and the files to look at, and exit with status 1 if a scan failed."""
+    from ..cohort.scans import FAILURES, PAGE
+
     if report is None:
         return
     for name, reason in report.failures:
         print(printable(f"{name}: {reason}"), file=sys.stderr)
     busy = f", {report.busy} in another call" if report.busy else ""
-    print(f"Scans: {report.done} translated, {len(report.failures)} failed{busy}; see {output}.")
+    failed = f"; failed scans: {output / FAILURES}" if report.failures else ""
+    counts = f"{report.done} translated, {len(report.failures)} failed{busy}"
+    print(printable(f"{counts}; look at {output / PAGE}{failed}"))
     if report.failures:
         sys.exit(1)

@@ -142,7 +142,7 @@ def failure(error: BaseException) -> Error:
     if isinstance(error, UserError):
         return Error(ErrorKind.BAD_INPUT, error.text, error.place)
     if isinstance(error, KeyboardInterrupt):
-        return Error(ErrorKind.CANCELLED, "Interrupted; nothing was written.")
+        return Error(ErrorKind.CANCELLED, str(error) or "Interrupted.")
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != _LIBRARY:
         message = f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'."
         return Error(ErrorKind.BAD_INPUT, message)

@@ -62,6 +62,15 @@ class TerminalReporter:
         self._bar.update(progress.fraction - self._bar.n)
 
 
+class LogReporter(TerminalReporter):
+    """Prints one line on standard error for each stage, for log files, and notices and a summary."""
+
+    def report(self, event: Event) -> None:
+        if isinstance(event, Stage):
+            print(f"{event.value.capitalize()}...", file=sys.stderr, flush=True)
+        super().report(event)
+
+
 def _print_summary(result: Result) -> None:
     for path in filter(None, (result.output, result.segmentation, result.uncertainty, result.sample, result.volumes)):
         print(f"Wrote {printable(path)}")

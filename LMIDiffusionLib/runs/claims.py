@@ -94,6 +94,13 @@ class Claims:
         with contextlib.suppress(OSError):  # others have claims
             self._folder.rmdir()
 
+    def give_all_back(self) -> None:
+        """Remove all claims of this process."""
+        with self._lock:
+            held = [*self._held.values()]
+        for each in held:
+            self.give_back(each)
+
     @contextlib.contextmanager
     def held(self, name: str) -> Iterator[tuple[Claim, tuple[str, ...]]]:
         """Wait for a name that nobody keeps for long, and give it back at the end.

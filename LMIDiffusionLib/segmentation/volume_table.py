@@ -1,6 +1,6 @@
 """Table of the volumes of classes or tissues: CSV with a row for each label of each scan.
 
-Each row of a scan has the mean expected error of its translation, where that was asked for.
+Where it was asked for, each row of a scan has the mean expected error of its translation in a further column.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ from collections.abc import Iterable, Sequence
 
 from ..interface.events import ClassVolume
 
-HEADING = ("scan", "label", "name", "milliliters", "expected_error")
+HEADING = ("scan", "label", "name", "milliliters")
+_ERROR = "expected_error"
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def volume_table(scans: Iterable[tuple[str, Sequence[ClassVolume], float | None]]) -> str:
     """Return the table of named scans, their volumes, and the mean expected errors of their translations."""
+    listed = [*scans]
+    has_errors = any(error is not None for _, _, error in listed)
     text = io.StringIO()
     rows = [
         (plain_cell(name), str(each.label), each.name, f"{each.milliliters:.3f}", _error_cell(error))
-        for name, volumes, error in scans
+        for name, volumes, error in listed
         for each in volumes
     ]
-    csv.writer(text, lineterminator="\n").writerows([HEADING, *rows])
+    width = len(HEADING) + has_errors
+    csv.writer(text, lineterminator="\n").writerows(row[:width] for row in [(*HEADING, _ERROR), *rows])
     return text.getvalue()
 
 

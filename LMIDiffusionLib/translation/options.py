@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from ..errors import UserError
-from ..interface.presets import DEFAULT_PRESET, PRESETS
+from ..interface.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..model.samplers import SAMPLERS, Sampler
 
 
@@ -74,6 +74,13 @@ class TranslationOptions:
         if changes.get("sampler", preset["sampler"]) != preset["sampler"]:
             del preset["steps"]
         return cls(**{**preset, **changes})
+
+    @property
+    def quality(self) -> str:
+        """Name of the preset in words, or sampler, steps and samples where no preset has them."""
+        own = Preset(self.sampler, self.solver()[1], self.samples)
+        named = next((f"quality {name}" for name, preset in PRESETS.items() if preset == own), None)
+        return named or f"{own.sampler}, {own.steps} x {own.samples} (steps x samples)"
 
     def solver(self) -> tuple[Sampler, int]:
         """Return the sampler and its number of steps."""

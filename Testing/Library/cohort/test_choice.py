@@ -91,6 +91,23 @@ def test_every_suffix_that_matches_nothing_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_several_labels_may_be_separated_by_commas_and_group_has_nothing_to_do(
+    thin_scan: Volume, tmp_path: Path, run_cohort: CohortRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    for person in ("01", "02", "03"):
+        (raw / f"sub-{person}" / "anat").mkdir(parents=True)
+        for suffix in ("T1w", "T2w"):
+            write_volume(raw / f"sub-{person}/anat/sub-{person}_{suffix}.nii.gz", thin_scan)
+    (raw / "dataset_description.json").write_text(json.dumps({"Name": "Raw", "BIDSVersion": "1.9.0"}))
+    assert run_cohort(raw, tmp_path / "out", "participant", "--dry-run", "--participant-label", "01,sub-03") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("2 translate")
+    assert run_cohort(raw, tmp_path / "out", "group") == 0
+    assert capsys.readouterr().out == "Nothing to do for group: qc.html and volumes.csv are always complete.\n"
+    assert run_cohort(raw, tmp_path / "out", "--suffix", "T2W") == 2
+    assert "there are those of T2w." in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="other systems tell memory otherwise")
 def test_a_plan_of_thousands_of_scans_takes_little_memory_and_needs_no_pytorch(tmp_path: Path) -> None:
     """300 MB are enough for 100,000 scans; here are 5,000."""

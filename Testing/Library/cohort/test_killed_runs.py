@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -112,6 +113,33 @@ def test_the_claim_of_a_call_that_died_right_after_its_work_is_removed(
     assert [*(output / ".claims").iterdir()]
     assert finish(words, 1) == [1]
     assert content(output) == undisturbed
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_cohort_says_what_is_left_and_leaves_no_claim(
+    folder: Path, cohort_options: tuple[str, ...], tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "LMIDiffusionLib", "translate-cohort", str(folder), str(output), *cohort_options]
+    process = subprocess.Popen([*command, "--devices", "1"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr:
+        while "1 of 25: " not in process.stderr.readline():
+            assert process.poll() is None
+        assert "This run is not finished: 25 scans are left." in (output / "qc.html").read_text()
+        process.send_signal(number)
+        last = process.stderr.read().splitlines()[-1]
+        assert process.wait() == status
+    done = len([*output.glob("*_T1w.json")])
+    told = re.fullmatch(
+        r"lmidiffusion: Interrupted: (\d+) scans? finished, (?:1 failed, )?(\d+) left\."
+        r" Run the same command to continue\.",
+        last,
+    )
+    assert told and int(told[1]) == done
+    assert not (output / ".claims").exists() and not [*output.rglob(".*-*")]
+    assert f"This run is not finished: {told[2]} scans are left." in (output / "qc.html").read_text()
+    assert len({line.partition(",")[0] for line in (output / "volumes.csv").read_text().splitlines()[1:]}) == done
 
 
 _DEADLY = """

@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ def test_a_failed_scan_is_reported_skipped_and_retried_by_the_next_call(
     write_volume(folder / SCANS[2], empty.with_array(array))
     assert run_cohort(folder, output) == 1
     assert found(output) == {"sub-02/T2w_desc-translated_T1w.nii.gz"}
-    assert failures(output)[SCANS[0]].startswith(f"{SCANS[0]} is damaged or truncated"), "its path on this machine"
+    assert failures(output)[SCANS[0]].startswith("It is damaged or truncated"), "its name stands beside it"
     assert "No head was found" in failures(output)[SCANS[2]]
     told = capsys.readouterr()
     assert f"{SCANS[0]}: " in told.err and "Traceback" not in told.err
@@ -248,7 +249,7 @@ def test_notices_about_a_scan_are_kept_beside_its_result(
     assert texts[0] == []
     assert "background that is not zero" in texts[1][0]
     assert texts[2] == ["PDw.nii has 3 NaN or infinite voxels, which count as air."]
-    assert capsys.readouterr().err == ""
+    assert "lmidiffusion: " not in capsys.readouterr().err
 
 
 def abandoned_claim(output: Path, name: str, *, is_dead: bool) -> str:
@@ -406,6 +407,25 @@ def test_a_bad_request_is_refused_before_anything_is_written(
     assert left.value.code == 2
     assert message in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_a_log_file_gets_a_line_about_each_scan_and_the_end_names_the_files(
+    folder: Path, run_cohort: CohortRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    (folder / SCANS[0]).write_bytes(b"no scan")
+    assert run_cohort(folder, output) == 1
+    told = capsys.readouterr()
+    first, *lines = told.err.splitlines()
+    assert first == "3 of 3 scans to translate on cpu; quality fast"
+    assert lines[0].startswith(f"1 of 3: {SCANS[0]} failed: It is no readable scan")
+    assert re.fullmatch(r"2 of 3: other/deep/PDw\.nii translated in \d+ s", lines[1])
+    assert re.fullmatch(rf"3 of 3: {SCANS[1]} translated in \d+ s", lines[2])
+    assert told.out.splitlines()[-1] == (
+        f"2 translated, 1 failed; look at {output / 'qc.html'}; failed scans: {output / 'failures.csv'}"
+    )
+    assert run_cohort(folder, tmp_path / "quiet", "--quiet") == 1
+    assert "translated" not in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
