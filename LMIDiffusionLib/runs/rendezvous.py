@@ -65,6 +65,7 @@ def _host(port: int, processes: int) -> object:
             wait_for_workers=False,
             multi_tenant=True,
             master_listen_fd=listener.detach(),
+            use_libuv=False,  # PyTorch 2.6 gives a socket to the other kind alone
         )
 
 
