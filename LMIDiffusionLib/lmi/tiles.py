@@ -136,7 +136,7 @@ class _Tile:
     def bound(self) -> Tensor:
         """Return an upper bound of I, (pixels of a block, lanes): the entropy of the reference's patch.
 
-        A joint density is never smaller than the density it is joined from.
+        A joint density is never larger than the density that it is joined from, as no similarity is above 1.
         """
         return self._information(-self._likelihood.logarithm(self._reference_alone))
 

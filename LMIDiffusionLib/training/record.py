@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..interface.resources import file_hash
+from ..runs.run_directory import write_json
 from .options import DataOptions, FitOptions, ModelOptions
 
 _PACKAGES = ("torch", "numpy", "scipy", "lightning", "scikit-learn", "SimpleITK", "nibabel")
+_MACHINE_OPTIONS = ("devices", "nodes", "precision", "workers")  # may change: the training goes on elsewhere
 _DIGITS = 16  # of the files' hashes
 
 
@@ -38,6 +42,31 @@ def training_record(
         "files": {path.name: digest(path) for path in files},
         "held_out": [*held_out],
     }
+
+
+def keep_record(path: Path, record: dict[str, Any], *, resumes: bool) -> None:
+    """Write the record of a training beside its state, or compare it with the one that a resumed training began with.
+
+    Args:
+        path: file of the record; none is there where an earlier version began the training.
+        record: of `training_record`.
+        resumes: compare instead of writing.
+
+    Raises:
+        UserError: the training began with other options or files.
+    """
+    if not resumes:
+        write_json(path, record)
+    elif path.exists():
+        before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(record))
+        names = sorted(name for name in now["options"] if before["options"].get(name) != now["options"][name])
+        others = [name.replace("_", " ") for name in names if name not in _MACHINE_OPTIONS]
+        others += ["files"] * (before["files"] != now["files"])
+        if others:
+            raise UserError(
+                f"The training in {path.parent} began with other {', '.join(others)}; repeat the command that it began"
+                " with, or choose another --output."
+            )
 
 
 def digest(path: Path) -> str:

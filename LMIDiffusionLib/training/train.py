@@ -25,7 +25,7 @@ from .data.tissue_order import tissues_from_dark
 from .lightning_module import ScoreTraining
 from .options import DataOptions, FitOptions, ModelOptions
 from .pair_scores import PairScoring
-from .record import training_record
+from .record import keep_record, training_record
 from .slice_batch import SliceBatch
 from .trainer import begin_training, fit_module, make_trainer, spread
 from .warm_start import start_from, start_of
@@ -77,6 +77,7 @@ def train(
     timer = Timer(verbose=False)
     names = [scan.name for scan in held_out]
     recipe = training_record(files, names, reading=reading, model=model, fit=fit)
+    keep_record(output / "recipe.json", recipe, resumes=resume)
     path = output / f"{model.name}.safetensors"
     write = _writer(path, module, reading, _centers(statistics, reading.modality))
     exporter = CheckpointExporter(write, Provenance(model.training_data, model.license, recipe=recipe), timer)

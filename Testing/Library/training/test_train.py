@@ -91,6 +91,10 @@ def test_a_training_killed_and_resumed_gives_the_weights_of_an_uninterrupted_one
     assert sorted(checkpoint.class_centers) == [3, 5]
     assert checkpoint.tissue_centers is not None
     assert len(list((tmp_path / "whole" / "pictures").glob("step-0000012-*.png"))) == 4
+    before = (tmp_path / "killed" / "checkpoint.safetensors").read_bytes()
+    other = _train(data, tmp_path / "killed", "--learning-rate", "0.1", "--contrast", "plain", "--resume")
+    assert other.returncode == 2 and "began with other contrast, learning rate;" in other.stderr
+    assert (tmp_path / "killed" / "checkpoint.safetensors").read_bytes() == before
     assert list((tmp_path / "whole" / "tensorboard").glob("events*"))
 
 
