@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from . import __version__
 from .commands import demo, doctor, info, prepare, serve, translate, translate_cohort
@@ -141,13 +142,32 @@ def _parser(has_arguments: Callable[[str], bool]) -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Shows the usage of the command, not of the program, where an option is unknown."""
+    """Says what was probably meant where an option, a command or a choice is unknown."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         parsed, unknown = super().parse_known_args(args, namespace)
+        option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), None)
+        if option is not None:
+            self._refuse("", option, [*self._option_string_actions])
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            kind = "command" if isinstance(action, argparse._SubParsersAction) else _name_of(action)
+            self._refuse(f"{kind} ", str(value), [*map(str, action.choices)])
+
+    def _refuse(self, kind: str, word: str, known: list[str]) -> NoReturn:
+        """Exit with one line that names the likeliest of the known words, or few of them, and where to read more."""
+        close = difflib.get_close_matches(word, known, n=1)
+        listed = f"; choose one of {', '.join(known)}." if kind else "."
+        advice = f"; did you mean {close[0]}?" if close else listed
+        self.exit(2, printable(f"lmidiffusion: There is no {kind}{word}{advice}\nSee {self.prog} --help.\n"))
+
+
+def _name_of(action: argparse.Action) -> str:
+    return (max(action.option_strings, key=len, default="") or action.dest).lstrip("-")
 
 
 class _PrintCompletion(argparse.Action):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 SUMMARY = "Translate one scan and segment the result."
 EXAMPLE = (
     "lmidiffusion translate flair.nii.gz t1w.nii.gz --segmentation tissues.nii.gz --find-brain --volumes volumes.csv"
+)
+
+_ONLY_CLASSES = (
+    "Without a brain mask these are intensity classes of the whole picture;"
+    " add --find-brain for CSF, gray and white matter."
 )
 
 
@@ -77,6 +83,8 @@ def run(parsed: argparse.Namespace) -> None:
     from ..errors import Interrupted
 
     job = job_of(parsed)
+    if (parsed.segmentation or parsed.volumes) and not (job.mask or job.clusters or parsed.events):
+        print(f"lmidiffusion: {_ONLY_CLASSES}", file=sys.stderr)
     try:
         with contextlib.closing(_reporter(parsed)) as reporter:
             job.run(reporter)

@@ -14,6 +14,8 @@ _RAMP_CORRELATION = 0.97
 # Standard deviation of noise as bright as the head, as a share of the range of values; uniform noise has .29.
 _BRIGHT_NOISE = 0.15
 _FEWEST_PLANES = 4
+FEWEST_SLICES = 3
+"""Most slices of a localizer, too few to translate a head."""
 # Planes of a large volume that are looked at along each axis: a sample of 100,000 voxels says as much as all.
 _PLANES = 48
 
@@ -26,7 +28,11 @@ def check_plausibility(array: NDArray[np.number], place: object) -> Notices:
         place: file or name of the volume, for the notice.
     """
     kind = resembles(array)
-    if kind is not None:
+    count = min(array.shape)
+    if count <= FEWEST_SLICES:
+        slices = "1 slice" if count == 1 else f"{count} slices"
+        text = f"has only {slices}, as a localizer has; choose a series with a whole head."
+    elif kind is not None:
         text = f"does not look like a scan of a head but like {kind}; the result means little."
     elif has_bright_noise(array):
         text = "has noise about the head that is as bright as the head, as MP2RAGE has; give a scan without that noise."

@@ -144,7 +144,7 @@ def failure(error: BaseException) -> Error:
     if isinstance(error, KeyboardInterrupt):
         return Error(ErrorKind.CANCELLED, str(error) or "Interrupted.")
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != _LIBRARY:
-        message = f"The package {error.name} is missing; run: pip install 'LMIDiffusionLib[train]'."
+        message = f"The package {error.name} is missing; in the checkout: pip install '.[train]'."
         return Error(ErrorKind.BAD_INPUT, message)
     if isinstance(error, OSError) and error.strerror:
         problem = "cannot be used" if error.filename else "A file cannot be read or written"

@@ -34,7 +34,7 @@ class Purpose:
     Attributes:
         name: of the feature.
         packages: names under which they are installed.
-        remedy: command that installs them.
+        remedy: command that installs them, in the checkout.
     """
 
     name: str
@@ -42,20 +42,18 @@ class Purpose:
     remedy: str
 
 
-TRANSLATION = Purpose(
-    "translate", ("torch", "numpy", "scipy", "nibabel", "safetensors", "tqdm"), "pip install LMIDiffusionLib"
-)
+TRANSLATION = Purpose("translate", ("torch", "numpy", "scipy", "nibabel", "safetensors", "tqdm"), "pip install .")
 PURPOSES = (
     TRANSLATION,
-    Purpose("translate from and to NRRD, MetaImage, DICOM", ("SimpleITK", "pydicom"), "pip install LMIDiffusionLib"),
-    Purpose("demo", ("pillow",), "pip install LMIDiffusionLib"),
-    Purpose("translate --find-brain", ("deepbet",), "pip install 'LMIDiffusionLib[brain]'"),
-    Purpose("completion in shells", ("shtab",), "pip install LMIDiffusionLib"),
-    Purpose("translate-cohort", ("jinja2", "lightning", "pillow"), "pip install 'LMIDiffusionLib[cohort]'"),
+    Purpose("translate from and to NRRD, MetaImage, DICOM", ("SimpleITK", "pydicom"), "pip install ."),
+    Purpose("demo", ("pillow",), "pip install ."),
+    Purpose("translate --find-brain", ("deepbet",), "pip install '.[brain]'"),
+    Purpose("completion in shells", ("shtab",), "pip install ."),
+    Purpose("translate-cohort", ("jinja2", "lightning", "pillow"), "pip install '.[cohort]'"),
     Purpose(
         "prepare, train, benchmark",
         ("lightning", "SimpleITK", "matplotlib", "scikit-image", "tensorboard", "scikit-learn", "pillow"),
-        "pip install 'LMIDiffusionLib[train]'",
+        "pip install '.[train]'",
     ),
 )
 
@@ -89,7 +87,7 @@ def diagnose() -> Diagnosis:
             ("Python", platform.python_version()),
             ("System", platform.platform()),
         ],
-        "Packages": [(name, version or reason) for name, (version, reason) in packages.items()],
+        "Packages": [(name, version or _reason(name, reason)) for name, (version, reason) in packages.items()],
         "Devices": [("unknown", "torch is needed to look")] if "torch" in missing else _devices(),
         "Checkpoints": _checkpoints(load=complete),
         "What works": [
@@ -122,9 +120,15 @@ def _version(package: str) -> tuple[str, str]:
         return str(getattr(module, "__version__", "unknown")), ""
 
 
+def _reason(package: str, reason: str) -> str:
+    """Return why a package is not there, and that it is needed for training alone, if so."""
+    is_for_training = package not in {name for each in PURPOSES[:-1] for name in each.packages}
+    return "not installed (only for training)" if is_for_training and reason == "missing" else reason
+
+
 def _lack(purpose: Purpose, missing: set[str]) -> str:
     lacking = [name for name in purpose.packages if name in missing]
-    return f"{', '.join(lacking)} cannot be loaded; run: {purpose.remedy}" if lacking else ""
+    return f"{', '.join(lacking)} cannot be loaded; in the checkout: {purpose.remedy}" if lacking else ""
 
 
 def _devices() -> Rows:

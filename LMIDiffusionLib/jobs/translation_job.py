@@ -23,6 +23,7 @@ from ..images.files import (
     stem,
     unused,
 )
+from ..images.formats.reading import check_exists
 from ..images.volume import Volume, check_axes, save_volume
 from ..interface.events import Result, Stage
 from ..interface.notices import Notice, NoticeKind
@@ -120,7 +121,7 @@ class TranslationJob:
         segmentation = SegmentationSettings(self.mask, self.clusters) if self._is_segmented else None
         settings = ScanSettings(checkpoint, self.options, segmentation, self.drawn.extras)
         translator = LMIDiffusion(checkpoint, device=device, precision=precision)
-        result = translate_scan(self.source, translator, settings, check=self._check_axes, report=reporter.report)
+        result = translate_scan(self.source, translator, settings, check=self._check_scan, report=reporter.report)
         reporter.report(Stage.WRITING)
         job = self._at_free_paths(reporter)
         job._write(result)
@@ -141,36 +142,45 @@ class TranslationJob:
         )
 
     @property
+    def _name_in_table(self) -> str:
+        source = self.source
+        return f"{source.path.as_posix()}/series-{source.number}" if isinstance(source, Series) else str(source)
+
+    @property
     def _is_segmented(self) -> bool:
         return self.segmentation is not None or self.volumes is not None
 
     def _check(self) -> None:
         """Find what cannot work before the checkpoint is loaded."""
-        if self.mask is not None and not self._is_segmented:
-            option = "--find-brain" if self.mask == FOUND else "--mask"
-            raise UserError(f"A mask only serves the segmentation; add --segmentation, or leave out {option}.")
-        if self.clusters is not None and not self._is_segmented:
-            raise UserError("The number of clusters only serves the segmentation; add --segmentation.")
-        self._check_outputs()
+        for path in (self.source.path if isinstance(self.source, Series) else self.source, self.mask):
+            if isinstance(path, Path):
+                check_exists(path)
+        options = {"--find-brain": self.mask == FOUND, "--mask": self.mask is not None, "--clusters": self.clusters}
+        option = next((name for name, value in options.items() if value), None)
+        if option is not None and not self._is_segmented:
+            raise UserError(f"{option} is used only with --segmentation or --volumes; add one of them.")
+        self._check_outputs(overwrite=True)  # what exists is refused once the scan is known to be one
 
-    def _check_axes(self, scan: Volume) -> None:
+    def _check_scan(self, scan: Volume) -> None:
+        """Find what of the outputs stands in the way of a scan that can be read."""
+        self._check_outputs(overwrite=self.overwrite)
         for path in (self.output, self.segmentation, self.drawn.uncertainty, self.drawn.sample):
             if path is not None:
                 check_axes(path, scan)
 
-    def _check_outputs(self) -> None:
+    def _check_outputs(self, *, overwrite: bool) -> None:
         outputs = [path for path in (self.output, self.segmentation, self.drawn.uncertainty) if path is not None]
         others = (self.source, self.mask, self.volumes, self.drawn.sample)
         named = [real_path(path) for path in (*others, *outputs) if isinstance(path, Path)]
         if len(set(named)) < len(named):
             raise UserError("Two of the given files are the same; give each input and output a path of its own.")
         for path in outputs:
-            check_output(path, overwrite=self.overwrite, endings=VOLUME_ENDINGS)
+            check_output(path, overwrite=overwrite, endings=VOLUME_ENDINGS)
         if self.volumes is not None:
-            check_output(self.volumes, overwrite=self.overwrite, endings=(".csv",))
+            check_output(self.volumes, overwrite=overwrite, endings=(".csv",))
         sample = self.drawn.sample
         if sample is not None:
-            check_output(sample, overwrite=self.overwrite, endings=(*NIFTI_ENDINGS, *ITK_ENDINGS))
+            check_output(sample, overwrite=overwrite, endings=(*NIFTI_ENDINGS, *ITK_ENDINGS))
             if "sample" not in sample.name.lower():
                 advice = f"write {stem(sample)}_sample{ending(sample)}"
                 raise UserError(f"The file of a sample must say so in its name, because it is no mean; {advice}.")
@@ -199,7 +209,7 @@ class TranslationJob:
                     path = stack.enter_context(atomic_path(drawn.sample))
                     save_volume(path, result.sample, description=_SAMPLE_NOTE)
                 if self.volumes is not None:
-                    table = volume_table([(str(self.source), result.volumes, result.expected_error)])
+                    table = volume_table([(self._name_in_table, result.volumes, result.expected_error)])
                     stack.enter_context(atomic_path(self.volumes)).write_text(table, encoding="utf-8")
         except OSError as error:
             message = f"The result cannot be written ({error.strerror}); free space or choose another folder."

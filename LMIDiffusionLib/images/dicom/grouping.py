@@ -52,7 +52,8 @@ class Stack:
         name = self.text("SeriesDescription") or self.text("ProtocolName") or "without a name"
         number = self.text("SeriesNumber")
         known = [f"scanner's number {number}"] if number else []
-        return f"{name} ({', '.join([*known, f'{len(self.slices)} slices', *self.details])})"
+        told = ", ".join([*known, *self.details])
+        return f"{name} ({told})" if told else name
 
 
 def stacks_of(slices: Sequence[Slice], decode: Decoder) -> list[Stack]:

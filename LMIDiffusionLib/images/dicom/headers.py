@@ -57,6 +57,7 @@ _KEYWORDS = (
     *(*_PLACE, *RESCALING, _GROUPS, _FRAME_GROUPS),
     *(keyword for keywords in TRAITS.values() for keyword in keywords),
 )
+_COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _MARK, _MARK_AT = b"DICM", 128
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # of a file without its preamble, little endian
 _NATIVE_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
@@ -317,6 +318,8 @@ def _check_image(header: dict[str, Any], path: Path) -> None:
         raise _UnusableFile("has no Rows and Columns, or its header is cut" if is_image else "")
     samples = number_of(header, "SamplesPerPixel") or 1
     kind = text_of(header, "PhotometricInterpretation")
+    if samples in (3, 4) and kind in _COLORS:
+        raise _UnusableFile("is a color picture (secondary capture), not a scan")
     if samples != 1 or (kind and not kind.startswith("MONOCHROME")):
         raise _UnusableFile("holds colors, vectors or complex numbers")
     bits = number_of(header, "BitsAllocated") or 16

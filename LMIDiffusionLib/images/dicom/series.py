@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ...errors import UserError
 from ...interface.notices import Notice, NoticeKind, Notices
 from ..itk import LPS_FROM_RAS
+from ..plausibility import FEWEST_SLICES
 from .grouping import Stack, multiplicity, stacks_of
 from .headers import SkippedFile, Slice, number_of, read_slices, text_of
 from .voxels import planes_of
@@ -43,13 +45,17 @@ class SeveralSeries(UserError):
     """There are several series, of which none was chosen.
 
     Attributes:
-        listed: a word on each of them, with its number.
+        listed: a word on each of them, with its number, in one line.
     """
 
-    def __init__(self, count: int, listed: str, *, place: object) -> None:
-        self.listed = listed
-        text = f"holds {count} DICOM series; choose one by its number (--series N) of {listed}."
-        super().__init__(text, place=place)
+    def __init__(self, series: Sequence[str], *, place: object) -> None:
+        numbered = [f"{number}: {text}" for number, text in enumerate(series[:_MOST_LISTED], 1)]
+        numbered += ["and so on"] if len(series) > _MOST_LISTED else []
+        self.listed = "; ".join(numbered)
+        lines = "\n".join(f"  {line}" for line in numbered)
+        super().__init__(
+            f"holds {len(series)} DICOM series; choose one by its number (--series N):\n{lines}", place=place
+        )
 
 
 def read_series(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.float64], Notices]:
@@ -73,7 +79,7 @@ def read_series(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.f
         raise _nothing_usable(source, skipped)
     stack = _chosen(stacks_of(slices, planes_of), source)
     if len(stack.slices) == 1 and path.is_file() and not stack.slices[0].is_frame:
-        raise UserError("is one slice of a DICOM series; give the folder of its files.", place=path)
+        raise UserError(f"is one slice of a DICOM series; give its folder {path.absolute().parent}.", place=path)
     ordered, first, step = _in_order(stack, source)
     affine = np.eye(4)
     affine[:3, :2], affine[:3, 2], affine[:3, 3] = ordered[0].axes, step, first
@@ -84,6 +90,11 @@ def read_series(source: Path | Series) -> tuple[NDArray[np.number], NDArray[np.f
 
 
 def _nothing_usable(source: Path | Series, skipped: list[SkippedFile]) -> UserError:
+    path = source.path if isinstance(source, Series) else source
+    if path.is_file() and skipped:
+        return UserError(f"{skipped[0].reason}; give a folder of DICOM files.", place=path)
+    if path.is_dir() and not any(path.iterdir()):
+        return UserError("is empty; give a scan's file or DICOM folder.", place=path)
     if not skipped:
         return UserError("holds no DICOM image; give a scan's file or DICOM folder.", place=source)
     reasons = f"{skipped[0].path.name} {skipped[0].reason}" + _and_more(len(skipped) - 1)
@@ -125,9 +136,32 @@ def _chosen(stacks: list[Stack], source: Path | Series) -> Stack:
     if number is not None and 1 <= number <= len(stacks):
         return stacks[number - 1]
     path = source.path if isinstance(source, Series) else source
-    listed = "; ".join(f"{index}: {stack}" for index, stack in enumerate(stacks[:_MOST_LISTED], 1))
-    listed += "; and so on" if len(stacks) > _MOST_LISTED else ""
-    raise SeveralSeries(len(stacks), listed, place=path)
+    raise SeveralSeries([_described(stack, path) for stack in stacks], place=path)
+
+
+def _described(stack: Stack, folder: Path) -> str:
+    """Return description, slices, size of a voxel and folder of a series."""
+    count, (first, *_) = len(stack.slices), stack.slices
+    slices = f"{count} slice{'' if count == 1 else 's'}"
+    few = ", too few for a head" if count <= FEWEST_SLICES else ""
+    place = "" if first.is_frame and folder.is_file() else _below(first.path.parent, folder)
+    return f"{stack}, {slices}{few}, {_voxel(stack)}{place}"
+
+
+def _voxel(stack: Stack) -> str:
+    """Return the size of a voxel in words; that between slices is left out where nothing tells it."""
+    heights = sorted({round(each.height, 3) for each in stack.slices})
+    sizes = [*np.linalg.norm(stack.slices[0].axes, axis=0)]
+    if len(heights) > 1:
+        sizes.append(float(np.median(np.diff(heights))))
+    elif (thickness := number_of(stack.slices[0].header, "SliceThickness")) is not None:
+        sizes.append(thickness)
+    return f"{' x '.join(f'{each:.3g}' for each in sizes)} mm"
+
+
+def _below(folder: Path, root: Path) -> str:
+    below = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else "."
+    return "" if below == "." else f", in {below}"
 
 
 def _in_order(stack: Stack, source: Path | Series) -> tuple[list[Slice], NDArray[np.float64], NDArray[np.float64]]:

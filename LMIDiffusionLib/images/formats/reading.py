@@ -16,11 +16,19 @@ from .mgh import is_mgh, read_mgh
 from .nifti import read_nifti
 from .nrrd import read_nrrd
 from .stored_file import StoredFile
-from .stored_image import StoredImage, unreadable
+from .stored_image import StoredImage, not_a_scan, unreadable
 
 _NRRD_MARK = b"NRRD000"
 _METAIMAGE_MARK = re.compile(rb"\s*(Comment|ObjectType|ObjectSubType|NDims)\s*=")
 _POINTERS = (b"version https://git-lfs.github.com/", b"/annex/objects/")
+_OTHER_KINDS = {
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG\r\n": "a PNG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF": "a PDF document",
+    b"PK\3\4": "a ZIP archive",
+}
+_PAIRS = (".img", ".img.gz", ".hdr")  # of Analyze, in which voxels begin with any bytes
 _ANNEX = ("annex", "objects")
 
 
@@ -36,8 +44,7 @@ def read_image(source: Path | Series) -> StoredImage:
     """
     if isinstance(source, Series) or is_folder(source):
         return _read_dicom(source)
-    if not is_file(source):
-        raise _missing(source)
+    check_exists(source)
     stored = StoredFile(source)
     with np.errstate(all="ignore"):
         if stored.head.startswith(_NRRD_MARK):
@@ -53,7 +60,25 @@ def read_image(source: Path | Series) -> StoredImage:
             raise UserError(text, place=source)
         if lacks_preamble(stored.head):
             raise unreadable(source, "it is a DICOM file that lacks its preamble, with the mark DICM")
+        if (kind := _other_kind(stored.head)) is not None and not source.name.lower().endswith(_PAIRS):
+            raise not_a_scan(source, kind)
         return read_nifti(stored)
+
+
+def _other_kind(head: bytes) -> str | None:
+    """Name the kind of a file that people take for a scan by mistake."""
+    kind = next((kind for mark, kind in _OTHER_KINDS.items() if head.startswith(mark)), None)
+    is_text = kind is None and head and b"\0" not in head and _is_text(head)
+    return "a text file" if is_text else kind
+
+
+def _is_text(head: bytes) -> bool:
+    """True for text that may be cut within a letter."""
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4
+    return True
 
 
 def _read_dicom(source: Path | Series) -> StoredImage:
@@ -61,9 +86,20 @@ def _read_dicom(source: Path | Series) -> StoredImage:
     return StoredImage(array, affine, None, notices)
 
 
+def check_exists(path: Path) -> None:
+    """Make sure that a path leads to a file or a folder.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not is_folder(path) and not is_file(path):
+        raise _missing(path)
+
+
 def _missing(path: Path) -> UserError:
     """Return the error about a path at which there is no regular file."""
     if not path.is_symlink():
-        return UserError("does not exist or is no file; give the path of a scan.", place=path)
+        problem = "is not a file" if path.exists() else "does not exist"
+        return UserError(f"{problem}; give the path of a scan.", place=path)
     way = "datalad get or git annex get" if set(_ANNEX) <= set(path.readlink().parts) else "copy its target"
     return UserError(f"is a broken link; fetch its content ({way}).", place=path)

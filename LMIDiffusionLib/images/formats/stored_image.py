@@ -33,6 +33,9 @@ class StoredImage(NamedTuple):
     notices: Notices = ()
 
 
+_WANTED = "give a NIfTI, NRRD, MetaImage or MGH file, or a folder of DICOM files"
+
+
 def not_scalar(place: object) -> UserError:
     """Return the error about colors, vectors or complex numbers."""
     return UserError("holds colors, vectors or complex numbers; give a scalar gray-value volume.", place=place)
@@ -47,7 +50,12 @@ def damaged(place: object, reason: object) -> UserError:
 def unreadable(place: object, reason: object) -> UserError:
     """Return the error about a header that lacks something or says something impossible."""
     text = next(iter(str(reason).splitlines()), "").rstrip(".") or type(reason).__name__
-    return UserError(f"is no readable scan ({text}); convert it to .nii.gz.", place=place)
+    return UserError(f"is no readable scan ({text}); {_WANTED}.", place=place)
+
+
+def not_a_scan(place: object, kind: str) -> UserError:
+    """Return the error about a file of another kind, such as "a JPEG picture"."""
+    return UserError(f"is {kind}, not a scan; {_WANTED}.", place=place)
 
 
 def check_shape(shape: tuple[int, ...], place: object) -> None:

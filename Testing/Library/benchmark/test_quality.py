@@ -185,7 +185,7 @@ def test_an_unusable_pair_is_reported_and_the_others_are_scored(pairs: Path, che
 def test_a_benchmark_without_a_usable_pair_reports_the_reasons(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(f"{PDW},{tmp_path / 'text.nii'}\n")
     (tmp_path / "text.nii").write_text("no volume")
-    with pytest.raises(UserError, match=r"No pair could be scored.*no readable scan"):
+    with pytest.raises(UserError, match=r"No pair could be scored.*is a text file"):
         run_quality_benchmark(options(tmp_path / "pairs.csv", checkpoint, tmp_path / "out", methods=["identity"]))
 
 

@@ -418,7 +418,7 @@ def test_a_log_file_gets_a_line_about_each_scan_and_the_end_names_the_files(
     told = capsys.readouterr()
     first, *lines = told.err.splitlines()
     assert first == "3 of 3 scans to translate on cpu; quality fast"
-    assert lines[0].startswith(f"1 of 3: {SCANS[0]} failed: It is no readable scan")
+    assert lines[0].startswith(f"1 of 3: {SCANS[0]} failed: It is a text file, not a scan")
     assert re.fullmatch(r"2 of 3: other/deep/PDw\.nii translated in \d+ s", lines[1])
     assert re.fullmatch(rf"3 of 3: {SCANS[1]} translated in \d+ s", lines[2])
     assert told.out.splitlines()[-1] == (

@@ -138,6 +138,8 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
     array = np.random.default_rng(0).random((40, 40, 10)).astype(np.float32)
     text, truncated, pickle = folder / "text.nii", folder / "truncated.nii.gz", folder / "pickle.safetensors"
     text.write_text("no image")
+    picture = folder / "picture.nii"
+    picture.write_bytes(b"\xff\xd8\xff\xe0" + bytes(500))
     truncated.write_bytes(volume.read_bytes()[:50_000])
     torch.save({"weights": torch.zeros(3)}, pickle)
     corrupt = folder / "corrupt.safetensors"
@@ -151,11 +153,14 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
     output = folder / "new.nii.gz"
     return {
         "does not exist": [folder / "missing.nii.gz", output],
-        "no readable scan": [text, output],
+        "is a text file, not a scan; give a NIfTI, NRRD": [text, output],
+        "is a JPEG picture, not a scan": [picture, output],
+        "missing-mask.nii does not exist": [volume, output, "--mask", folder / "missing-mask.nii"],
+        "dimensions (40, 40, 10, 2)": [_save(folder / "4d.nii.gz", np.stack([array, array], -1)), existing],
+        "--clusters is used only with --segmentation or --volumes; add one": [volume, output, "--clusters", "3"],
         "an argument is empty; is a variable of the shell unset?": ["", output],
         "File name too long": ["x" * 5000, output],
         "damaged or truncated": [truncated, output],
-        "dimensions": [_save(folder / "4d.nii.gz", np.stack([array, array], -1)), output],
         "colors": [_save(folder / "rgb.nii.gz", colors), output],
         "NaN or infinite": [_save(folder / "nan.nii.gz", holes), output],
         "same value in every voxel": [_save(folder / "constant.nii.gz", np.ones_like(array)), output],
@@ -176,7 +181,7 @@ def _bad_inputs(folder: Path, volume: Path, model: Path) -> dict[str, list[objec
         "must say so in its name": [volume, output, "--sample", folder / "sharp.nii.gz"],
         "must end in .nii.gz or .nii or .nrrd or .mha": [volume, output, "--sample", folder / "sample.mgz"],
         "Two of the given files are the same": [volume, output, "--segmentation", output],
-        "add --segmentation, or leave out --mask": [volume, output, "--mask", _TISSUE],
+        "--mask is used only with --segmentation or --volumes; add one of them.": [volume, output, "--mask", _TISSUE],
         "knows no 4 clusters": [volume, output, "--segmentation", folder / "s.nii", "--clusters", "4"],
         "leave out the mask or --clusters 5": [
             *(volume, output, "--mask", _TISSUE, "--segmentation", folder / "s.nii", "--clusters", "5")

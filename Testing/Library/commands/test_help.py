@@ -51,14 +51,32 @@ def test_options_of_translate_stand_in_four_groups(capsys: pytest.CaptureFixture
     ("name", "needed"),
     [("translate", "scan t1w"), ("translate-cohort", "scans t1w"), ("benchmark quality", "pairs --output scores")],
 )
-def test_an_unknown_option_shows_the_usage_of_its_command(
+def test_an_unknown_option_is_named_with_the_help_of_its_command(
     name: str, needed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*name.split(), *needed.split(), "--no-such-option"])
     shown = capsys.readouterr().err
-    assert shown.startswith(f"usage: lmidiffusion {name} ")
-    assert "unrecognized arguments" in shown and "--no-such-option" in shown
+    assert shown == f"lmidiffusion: There is no --no-such-option.\nSee lmidiffusion {name} --help.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "command"),
+    [
+        ("translate a b --find-brains", "There is no --find-brains; did you mean --find-brain?", " translate"),
+        ("translate a b --segmentaton=c", "There is no --segmentaton; did you mean --segmentation?", " translate"),
+        ("translate a b --quality fsat", "There is no quality fsat; did you mean fast?", " translate"),
+        ("translate-cohort a b grop", "There is no level grop; did you mean group?", " translate-cohort"),
+        ("tranlate a b", "There is no command tranlate; did you mean translate?", ""),
+        ("translate a b --precision 8", "There is no precision 8; choose one of auto, 32, bf16.", " translate"),
+    ],
+)
+def test_a_misspelled_word_is_answered_by_the_likeliest_one(
+    words: str, sentence: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words.split())
+    assert capsys.readouterr().err == f"lmidiffusion: {sentence}\nSee lmidiffusion{command} --help.\n"
 
 
 def test_the_former_name_of_a_command_works_without_being_listed(capsys: pytest.CaptureFixture[str]) -> None:

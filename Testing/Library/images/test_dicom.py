@@ -168,7 +168,9 @@ def test_one_of_several_series_is_chosen_by_its_number_in_the_refusal(tmp_path: 
     volumes = [random_volume(), random_volume(affine_of((1.0, 2.0, 3.0)))]
     save_series(tmp_path, volumes[0], SeriesNumber=12, SeriesDescription="pd_tse")
     save_series(tmp_path, volumes[1], SeriesNumber=3, SeriesDescription="localizer")
-    with pytest.raises(UserError, match=r"2 DICOM series.*--series.* 1: localizer .*number 3.* 2: pd_tse .*7 slices"):
+    with pytest.raises(
+        UserError, match=r"2 DICOM series.*--series N\):\n  1: localizer .*number 3.*\n  2: pd_tse .*7 slices"
+    ):
         read_volume(tmp_path)
     assert_same_in_space(read_volume(Series(tmp_path, 2)), volumes[0])
     assert_same_in_space(read_volume(Series(tmp_path, 1)), volumes[1])
@@ -176,10 +178,36 @@ def test_one_of_several_series_is_chosen_by_its_number_in_the_refusal(tmp_path: 
         read_volume(Series(tmp_path, 3))
 
 
+def test_the_list_of_series_tells_size_and_folder_and_marks_localizers(tmp_path: Path) -> None:
+    affine = affine_of((0.5, 0.75, 3.0))
+    save_series(tmp_path / "SE1", random_volume(affine, shape=(4, 5, 1)), SeriesNumber=1, SliceThickness=6)
+    save_series(tmp_path / "SE2", random_volume(affine, shape=(4, 5, 7)), SeriesNumber=2)
+    with pytest.raises(UserError) as refused:
+        read_volume(tmp_path)
+    _, first, second = str(refused.value).splitlines()
+    assert first == "  1: t2_tse (scanner's number 1), 1 slice, too few for a head, 0.5 x 0.75 x 6 mm, in SE1"
+    assert second == "  2: t2_tse (scanner's number 2), 7 slices, 0.5 x 0.75 x 3 mm, in SE2"
+
+
+def test_what_is_no_series_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty is empty; give"):
+        read_volume(tmp_path / "empty")
+    save_series(tmp_path / "series", random_volume())
+    one = next((tmp_path / "series").iterdir())
+    with pytest.raises(UserError, match=f"is one slice of a DICOM series; give its folder {tmp_path / 'series'}"):
+        read_volume(one)
+    save_series(tmp_path / "color", random_volume(shape=(3, 3, 1)), SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    with pytest.raises(UserError, match=r"is a color picture \(secondary capture\), not a scan; give"):
+        read_volume(next((tmp_path / "color").iterdir()))
+
+
 def test_a_refusal_lists_some_of_very_many_series(tmp_path: Path) -> None:
     for number in range(25):
         save_series(tmp_path, random_volume(shape=(3, 3, 1)), SeriesNumber=number)
-    with pytest.raises(UserError, match=r"25 DICOM series.* 20: t2_tse \(scanner's number 19, 1 slices\); and so on\."):
+    with pytest.raises(
+        UserError, match=r"(?s)25 DICOM series.*\n  20: t2_tse .*number 19\), 1 slice, .*\n  and so on$"
+    ):
         read_volume(tmp_path)
 
 
@@ -187,7 +215,7 @@ def test_two_echoes_or_orientations_of_one_series_are_told_apart(tmp_path: Path)
     first, second = random_volume(), random_volume().with_array(random_volume().array[::-1].copy())
     for echo_time, volume in ((11, first), (96, second)):
         save_series(tmp_path / "echoes", volume, SeriesInstanceUID="1.2.3", EchoTime=echo_time)
-    with pytest.raises(UserError, match=r"1: .*echo time 11.*; 2: .*echo time 96"):
+    with pytest.raises(UserError, match=r"1: .*echo time 11.*\n  2: .*echo time 96"):
         read_volume(tmp_path / "echoes")
     assert_same_in_space(read_volume(Series(tmp_path / "echoes", 1)), first)
     assert_same_in_space(read_volume(Series(tmp_path / "echoes", 2)), second)
@@ -200,7 +228,7 @@ def test_echoes_of_an_enhanced_file_are_told_apart(tmp_path: Path) -> None:
     volume = random_volume()
     frames = [{"EffectiveEchoTime": time} for time in (11.0, 96.0) for _ in range(4)]
     path = save_enhanced(tmp_path / "enhanced", volume, [0, 1, 2, 3, 3, 1, 0, 2], frames=frames)
-    with pytest.raises(UserError, match=r"1: .*echo time 11.*; 2: .*echo time 96"):
+    with pytest.raises(UserError, match=r"1: .*echo time 11.*\n  2: .*echo time 96"):
         read_volume(path)
     assert_same_in_space(read_volume(Series(path, 2)), volume.with_array(volume.array[:, :, :4]))
 
@@ -209,7 +237,8 @@ def refusal_of(source: Path | Series) -> str:
     with pytest.raises(UserError) as refusal:
         read_volume(source)
     message = str(refusal.value)
-    assert message.endswith(".") and "\n" not in message and ". " not in message
+    sentence, *listed = message.split("\n")
+    assert sentence.endswith(":" if listed else ".") and ". " not in sentence
     return message
 
 
@@ -437,9 +466,9 @@ def test_slices_that_make_no_grid_are_refused(tmp_path: Path) -> None:
 def test_slices_that_make_no_volume_are_refused_in_one_sentence(tmp_path: Path) -> None:
     volume = random_volume()
     (tmp_path / "empty").mkdir()
-    assert "no DICOM image" in refusal_of(tmp_path / "empty")
+    assert "is empty" in refusal_of(tmp_path / "empty")
     paths = save_series(tmp_path / "scan", volume)
-    assert "give the folder" in refusal_of(paths[0])
+    assert "give its folder" in refusal_of(paths[0])
     for each in (volume, volume.with_array(volume.array + 1)):
         save_series(tmp_path / "twice", each, SeriesInstanceUID="1.2.3")
     assert "several images of one place" in refusal_of(tmp_path / "twice")
@@ -455,4 +484,4 @@ def test_slices_that_make_no_volume_are_refused_in_one_sentence(tmp_path: Path) 
         dataset.HighBit, dataset.PixelRepresentation = 7, 0
         dataset.PixelData = bytes(dataset.Rows * dataset.Columns * 3)
         dataset.save_as(path)
-    assert "colors" in refusal_of(tmp_path / "colors")
+    assert "color picture" in refusal_of(tmp_path / "colors")

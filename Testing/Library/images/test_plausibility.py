@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from LMIDiffusionLib.images.plausibility import has_bright_noise, resembles
+from LMIDiffusionLib.images.plausibility import check_plausibility, has_bright_noise, resembles
 from LMIDiffusionLib.images.volume import Volume, read_volume
 from LMIDiffusionLib.jobs.demo import sample_scan
 
@@ -53,3 +53,9 @@ def test_noise_about_the_head_is_told_if_it_is_as_bright_as_the_head(head: Volum
     assert not has_bright_noise(clean)
     noisy = np.where(padded < 50, generator.uniform(0, padded.max(), padded.shape), padded)
     assert has_bright_noise(noisy)
+
+
+@pytest.mark.parametrize(("count", "text"), [(1, "has only 1 slice,"), (3, "has only 3 slices,"), (4, "")])
+def test_a_localizer_of_few_slices_gets_a_notice(head: Volume, count: int, text: str) -> None:
+    notices = check_plausibility(head.array[:, :, 8 : 8 + count], "survey")
+    assert [each.message.startswith(f"survey {text}") for each in notices] == ([True] if text else [])

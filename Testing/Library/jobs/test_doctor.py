@@ -58,7 +58,7 @@ def test_a_missing_optional_package_is_named_with_its_remedy_and_translation_sti
     assert diagnosis.problem == ""
     assert rows(diagnosis, "Packages")["deepbet"] == "missing"
     works = rows(diagnosis, "What works")
-    assert works["translate --find-brain"].startswith("no: deepbet cannot be loaded; run: pip install 'LMIDiff")
+    assert works["translate --find-brain"].startswith("no: deepbet cannot be loaded; in the checkout: pip install '.[b")
     assert works["translate-cohort"] == works["prepare, train, benchmark"] == "yes"
 
 
@@ -109,7 +109,7 @@ main(["doctor"])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    sentence = "torch cannot be loaded; run: pip install LMIDiffusionLib"
+    sentence = "torch cannot be loaded; in the checkout: pip install ."
     assert done.stderr == f"lmidiffusion: Nothing can be translated here: {sentence}\n"
     assert re.search(r"torch +missing\n", done.stdout)
     assert re.search(r"deepbet +broken: it needs torch, which is missing\n", done.stdout)
