@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import statistics
 from collections.abc import Iterator, Sequence
@@ -85,6 +86,11 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, lef
             unusual=sum(scan.is_unusual for scan in scans),
             unsure=sum(bool(scan.error_remark) for scan in scans),
             has_errors=any(scan.error is not None for scan in scans),
+            made=[*dict.fromkeys(filter(None, (summary.made for summary in summaries)))],
+            date=datetime.date.today().isoformat(),
+            fewest=_FEWEST,
+            far=_FAR,
+            outline=": outlined in blue what is segmented, in yellow white matter",
             failures=failures,
             left=left,
             table=_base64(table.encode(errors="backslashreplace")),

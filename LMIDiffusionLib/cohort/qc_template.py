@@ -1,5 +1,9 @@
 """Template of the QC page: HTML, style and script of one file that loads nothing from elsewhere."""
 
+from .qc_images import GAP, PLANES, SIDE
+
+_ROWS = round(100 * (3 * (SIDE + GAP) - GAP) / SIDE, 3)
+
 # The title comes first: the start of the file tells whose it is.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -13,12 +17,19 @@ PAGE = """<!DOCTYPE html>
 <body>
 <header>
 <h1>Translated scans</h1>
-<p>{{ scans | length }} are translated, {{ noticed }} of them with a notice; {{ failures | length }} could not be.
+<p>Of {{ scans | length + failures | length + left }} scans
+{{ scans | length }} are translated, {{ noticed }} of them with a notice; {{ failures | length }} could not be.
 {% if unusual %}{{ unusual }} have an unusual volume: far from the median of the others.{% endif %}
 {% if unsure %}{{ unsure }} have an unusually large expected error: look at them first.{% endif %}</p>
 {% if left %}<p class="mark">This run is not finished: {{ left }} {{ "scan is" if left == 1 else "scans are" }} left.
 Reload this page later, or run the same command to continue.</p>{% endif %}
-<p>The volumes have been computed, not measured: for research, not for diagnosis or treatment.</p>
+<p>{% for each in made %}{{ each }}. {% endfor %}Page of {{ date }}.</p>
+<p>Volumes are estimates from a synthetic image, for research, not for diagnosis or treatment. Check: does the outline
+follow the brain? Is white matter labeled gray? Are lesions lost? Compare scans of the same contrast only.</p>
+<p>{% if scans | length < fewest %}Notices are marked. There are too few scans to tell which volume is unusual: from
+{{ fewest }} on, those far from the median are marked too.{% else %}
+Marked: a notice, or a volume or expected error that is more than {{ far }} robust standard deviations from the median
+of all scans (MAD x 1.48).{% endif %}</p>
 <p class="controls">
 <label>Sort by <select id="order">
 <option value="place">name</option>
@@ -42,11 +53,6 @@ Reload this page later, or run the same command to continue.</p>{% endif %}
 {%- if scan.error is not none %} data-error="{{ scan.error }}"{% endif %}
 {%- for column, amount in scan.columns %} data-{{ column }}="{{ amount }}"{% endfor %}>
 <h2>{{ scan.name }}</h2>
-<button type="button" style="--picture: url('{{ scan.picture }}')" aria-label="Enlarge the pictures of {{ scan.name }}">
-{% for view in ("Source", "Translation", "Segmentation") %}
-<span><i role="img" aria-label="{{ view }} of {{ scan.name }} in three planes"></i>{{ view }}</span>
-{% endfor %}
-</button>
 <ul>
 {% for volume in scan.volumes %}
 <li{% if volume.remark %} class="mark" title="{{ volume.remark }}"{% endif %}>
@@ -62,6 +68,12 @@ Reload this page later, or run the same command to continue.</p>{% endif %}
 {% endif %}
 </ul>
 {% for notice in scan.notices %}<p class="mark">{{ notice }}</p>{% endfor %}
+<button type="button" style="--picture: url('{{ scan.picture }}')" aria-label="Enlarge the pictures of {{ scan.name }}">
+{% for view in ("Source", "Translation", "Segmentation") %}
+<span>{{ view }}{{ outline if loop.first }}
+<i role="img" aria-label="{{ view }} of {{ scan.name }} in five planes"></i></span>
+{% endfor %}
+</button>
 </article>
 {% endfor %}
 </main>
@@ -71,38 +83,34 @@ Reload this page later, or run the same command to continue.</p>{% endif %}
 </html>
 """
 
-STYLE = """
+STYLE = (
+    """
 :root { color-scheme: light dark; --line: light-dark(#ccc, #555); --mark: light-dark(#a30, #f96); }
 body { margin: 0 auto; max-width: 110rem; padding: 0 1rem; font: 14px/1.4 system-ui, sans-serif; }
 h1 { margin: 1rem 0 .5rem; } h2 { margin: 0 0 .4rem; font-size: 1em; overflow-wrap: anywhere; }
 p { margin: 0 0 .4em; overflow-wrap: anywhere; }
 .controls { display: flex; flex-wrap: wrap; gap: .4em 1.5em; align-items: baseline; margin: .8em 0; }
-article { display: grid; grid-template: "name pictures volumes" auto "notices pictures volumes" 1fr / 15% 1fr 13rem;
-  gap: .3rem 1rem; padding: .6rem 0; border-top: 1px solid var(--line); }
-article.failed { display: block; } article[hidden] { display: none; }
-article h2 { grid-area: name; } article ul { grid-area: volumes; } article p { grid-column: 1; }
-article button { grid-area: pictures; }
-button { display: flex; gap: .5rem; align-items: start; padding: 0; border: 0; background: none;
-  color: inherit; font: inherit; cursor: zoom-in; }
-button span { flex: 1; min-width: 0; text-align: left; }
-span > i, #large i { display: block; aspect-ratio: 436 / 144;
-  background: #000 var(--picture) 0 0 / 305.5% 100% no-repeat; }
-span:nth-of-type(2) > i, #large i:nth-of-type(2) { background-position: 50% 0; }
-span:nth-of-type(3) > i, #large i:nth-of-type(3) { background-position: 100% 0; }
-ul { margin: 0; padding: 0; list-style: none; }
-li { display: flex; flex-wrap: wrap; gap: 0 .4em; align-items: baseline; }
+article { padding: .6rem 0; border-top: 1px solid var(--line); }
+button { display: block; width: 100%; max-width: SHEETpx; overflow-x: auto; padding: 0; border: 0; background: none;
+  color: inherit; font: inherit; text-align: left; cursor: zoom-in; }
+button span { display: block; min-width: 50rem; }
+span > i, #large i { display: block; aspect-ratio: SHEET / TILE;
+  background: #000 var(--picture) 0 0 / 100% ROWS% no-repeat; }
+span:nth-of-type(2) > i, #large i:nth-of-type(2) { background-position: 0 50%; }
+span:nth-of-type(3) > i, #large i:nth-of-type(3) { background-position: 0 100%; }
+ul { display: flex; flex-wrap: wrap; gap: .2rem 2.5rem; margin: 0 0 .4rem; padding: 0; list-style: none; }
+li { display: flex; flex-wrap: wrap; gap: 0 .4em; align-items: baseline; min-width: 7.5rem; }
 li i { flex: none; width: .8em; height: .8em; border: 1px solid #888; }
 li span:last-of-type { margin-left: auto; white-space: nowrap; font-variant-numeric: tabular-nums; }
-li small { flex-basis: 100%; font-weight: normal; } .mark { color: var(--mark); } li.mark { font-weight: bold; }
-dialog { width: min(96vw, 130vh, 100rem); max-width: none; max-height: none; padding: .6rem; border: 0;
+li small { font-weight: normal; } .mark { color: var(--mark); } li.mark { font-weight: bold; }
+dialog { width: min(96vw, 160vh, 110rem); max-width: none; max-height: none; overflow: auto; padding: .6rem; border: 0;
   cursor: zoom-out; }
 dialog::backdrop { background: rgb(0 0 0 / .8); }
-#large i { margin-bottom: .3rem; }
-@media (max-width: 55rem) {
-  article { grid-template: "name" "pictures" "volumes" / 1fr; }
-  button { flex-direction: column; } button span { flex: none; width: 100%; }
-}
-"""
+#large i { min-width: 80rem; margin-bottom: .3rem; }
+""".replace("SHEET", str(PLANES * (SIDE + GAP) - GAP))
+    .replace("TILE", str(SIDE))
+    .replace("ROWS", str(_ROWS))
+)
 
 SCRIPT = """
 "use strict";

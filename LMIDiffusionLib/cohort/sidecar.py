@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..interface.events import ClassVolume
+from ..interface.presets import PRESETS, Preset
 from ..interface.resources import file_hash
 from .scans import Outputs, Scan
 
@@ -26,12 +27,14 @@ class ScanSummary:
         notices: a sentence each.
         files: size, time and hash of each source, as `fingerprint` returns them.
         expected_error: of the translation, mean over the head; None unless it was asked for.
+        made: checkpoint, version and quality of the translation, for people.
     """
 
     volumes: tuple[ClassVolume, ...]
     notices: tuple[str, ...]
     files: tuple[dict[str, Any], ...] = ()
     expected_error: float | None = None
+    made: str = ""
 
 
 def sidecar(scan: Scan, modality: str, record: dict[str, Any], summary: ScanSummary) -> str:
@@ -164,5 +167,17 @@ def read_summary(outputs: Outputs) -> ScanSummary:
     volumes = [ClassVolume(each["Label"], each["Name"], each["Milliliters"]) for each in segmented["Volumes"]]
     error = translated.get(_ERROR)
     return ScanSummary(
-        tuple(volumes), tuple(translated["Notices"]), expected_error=None if error is None else float(error)
+        tuple(volumes),
+        tuple(translated["Notices"]),
+        expected_error=None if error is None else float(error),
+        made=_made(translated),
+    )
+
+
+def _made(record: dict[str, Any]) -> str:
+    options = record["Options"]
+    preset = Preset(options["Sampler"], options["Steps"], options["Samples"])
+    quality = next((f"quality {name}" for name, each in PRESETS.items() if each == preset), "quality of its own")
+    return (
+        f"Checkpoint {record['Checkpoint']}, {quality} ({preset.samples} x {preset.steps}), version {record['Version']}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import itertools
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from conftest import CohortRun
 from PIL import Image
 
+from LMIDiffusionLib.cohort.qc_images import GAP, PLANES, SIDE
 from LMIDiffusionLib.cohort.qc_page import _error_remark, _remark
 from LMIDiffusionLib.cohort.sidecar import ScanSummary
 from LMIDiffusionLib.images.volume import Volume, write_volume
@@ -111,6 +113,10 @@ def test_a_browser_shows_every_scan_on_a_desk_and_on_a_phone_without_network_req
             "background that is not zero",
             "damaged.nii.gz is no readable",
             "not for diagnosis",
+            "Checkpoint tiny",
+            "quality fast (1 x 1)",
+            "too few scans to tell",
+            "Are lesions lost?",
         ):
             assert part in text
         assert str(output.parent) not in text, "an absolute path"
@@ -160,14 +166,17 @@ def test_expected_errors_far_above_those_of_the_other_scans_are_marked() -> None
     assert not _error_remark(None, scans)
 
 
-def test_the_qc_image_shows_source_translation_and_classes_in_three_planes_each(output: Path) -> None:
+def test_the_qc_image_shows_source_translation_and_classes_in_five_planes_each(output: Path) -> None:
     pictures = sorted((output / "figures").rglob("*.webp"))
     assert len(pictures) == 2
     for path in pictures:
         pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
-        for left in range(0, 9):
-            start = left * 146 + left // 3 * 10
-            tile = pixels[:, start : start + 144]
+        assert pixels.shape[:2] == (3 * SIDE + 2 * GAP, PLANES * SIDE + 4 * GAP)
+        for row, column in itertools.product(range(3), range(PLANES)):
+            top, left = row * (SIDE + GAP), column * (SIDE + GAP)
+            tile = pixels[top : top + SIDE, left : left + SIDE]
             assert tile.std() > 8, "a plane is empty"
-            colored = np.ptp(tile, axis=2) > 40
-            assert (colored.mean() > 0.005) == (left >= 6), "the segmentation alone has colors"
+            colored = (np.ptp(tile, axis=2) > 25).mean()
+            assert row > 0 or 0.0005 < colored < 0.2, "the outline is thin"
+            assert row != 1 or colored == 0, "the translation has no colors"
+            assert row != 2 or colored > 0.005, "the segmentation has colors"
