@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
+from ..images.dicom.headers import is_dicom
 from ..images.files import VOLUME_ENDINGS, real_path, stem
 from ..runs.file_lists import read_file_list
 from .bids import Choice, find_bids_scans, is_data_set
@@ -19,6 +20,8 @@ from .scans import Scan
 
 # Bytes; file systems allow 255, of which the ends of results and temporary names take the rest.
 _LONGEST_STEM = 200
+_START = 132  # bytes of a file, the last of which mark it as DICOM
+_ONE_FOLDER = "translate its series by lmidiffusion translate, or put each into a folder of its own"
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,27 @@ def find_cohort(source: str, output: Path, choice: Choice = Choice(), *, target:
         cohort = _of_files(_fixed_folder(path), _matches(source, output))
     if cohort.left_out and not cohort.scans:
         raise UserError(f"{source} holds no scans but label maps and {target} scans; name them by a pattern.")
+    if not cohort.scans and path.is_dir() and (series := _first_series(path)) is not None:
+        pattern = "/".join([str(path).rstrip("/"), *("*" for _ in series.relative_to(path).parts)])
+        advice = f"give a quoted pattern of the series' folders, e.g. '{pattern}'" if series != path else _ONE_FOLDER
+        raise UserError(f"No scan was found in {source}. It holds DICOM files; {advice}.")
     if not cohort.scans:
         raise UserError(f"No scan was found in {source}; give a folder with files {', '.join(VOLUME_ENDINGS)}.")
     return _distinct(cohort)
+
+
+def _first_series(folder: Path) -> Path | None:
+    """Return the folder of the first DICOM file in a folder and its subfolders; None if there is none."""
+    paths = (Path(place, name) for place, _, files in os.walk(folder) for name in files if name != "DICOMDIR")
+    return next((path.parent for path in paths if _begins_as_dicom(path)), None)
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(_START))
+    except OSError:
+        return False
 
 
 def _of_folder(folder: Path, output: Path, target: str) -> Cohort:

@@ -133,6 +133,10 @@ def as_volume(given: VolumeLike) -> tuple[Volume, Notices]:
         stored = voxels_of(given, place)
     elif isinstance(given, str | Path | Series):
         stored = read_image(given if isinstance(given, Series) else Path(given))
+    elif hasattr(given, "__array__"):
+        raise UserError(
+            f"{type(given).__name__} has no place in space; make a volume of it: lmi.Volume(array, affine)."
+        )
     else:
         raise UserError(f"{type(given).__name__} is no scan; give a Volume, a path or an image of nibabel.")
     array = stored.array if isinstance(given, Volume) else _without_single_axes(stored.array)

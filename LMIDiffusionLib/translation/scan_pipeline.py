@@ -50,6 +50,10 @@ class SegmentationSettings:
     mask: VolumeLike | Literal["found"] | None = None
     clusters: int | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.mask, str) and self.mask != FOUND and not Path(self.mask).exists():
+            raise UserError(f'does not exist; give the path of a mask, or "{FOUND}".', place=self.mask)
+
 
 @dataclass(frozen=True)
 class ScanSettings:
@@ -229,7 +233,7 @@ def _extras(
 def translate(
     scan: VolumeLike,
     model: Checkpoint | DiffusionTranslator | str | Path = DEFAULT_CHECKPOINT,
-    options: TranslationOptions = TranslationOptions(),
+    options: TranslationOptions | str = TranslationOptions(),
     *,
     extras: Iterable[Extra] = (),
     device: torch.device | str = "auto",
@@ -241,7 +245,7 @@ def translate(
         scan: a volume, an image of nibabel, a file, a folder of DICOM files, or one of several series in it; of any
             contrast, orientation, spacing, intensity scale and real dtype.
         model: a checkpoint, its name or its path; or a translator that has been built from one, for several scans.
-        options: of the translation.
+        options: of the translation, or the name of a preset such as "fast".
         extras: results that take draws: an expected error, a sample.
         device: to compute on, unless the translator has its own; as `select_device` takes it.
         on_progress: called after every step; an exception that it raises ends the translation.
@@ -257,7 +261,8 @@ def translate(
         if isinstance(event, Progress):
             on_progress(event)
 
-    settings = ScanSettings(translator.checkpoint, options, extras=frozenset(extras))
+    chosen = TranslationOptions.from_preset(options) if isinstance(options, str) else options
+    settings = ScanSettings(translator.checkpoint, chosen, extras=frozenset(extras))
     result = translate_scan(scan, translator, settings, report=report)
     warn(result.notices)
     return result

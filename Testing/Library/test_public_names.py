@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[Callable[[lmi.Volume], Any], str]] = {
     "affine of 3 x 3": (lambda volume: lmi.Volume(volume.array, volume.affine[:3, :3]), r"shape \(4, 4\)"),
     "affine of zeros": (lambda volume: lmi.Volume(volume.array, volume.affine * 0), "singular"),
     "no affine": (lambda volume: lmi.Volume(volume.array, None), r"shape \(4, 4\)"),  # type: ignore[arg-type]
-    "bare array": (lambda volume: volume.array, "ndarray is no scan; give a Volume"),
+    "bare array": (lambda volume: volume.array, "ndarray has no place in space; make a volume of it: lmi.Volume"),
     "missing file": (lambda volume: "no/such/file.nii", r"^no/such/file\.nii does not exist"),
 }
 

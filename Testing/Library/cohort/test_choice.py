@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CohortRun
+from dicom_files import save_series
 
 from LMIDiffusionLib.cohort.inputs import find_cohort
 from LMIDiffusionLib.images.volume import Volume, read_volume, write_volume
@@ -89,6 +90,16 @@ def test_every_suffix_that_matches_nothing_is_refused(
     assert run_cohort(raw, tmp_path / "out", "--suffix", "FLAIR", "FLARE") == 2
     assert "no scan with the suffix FLARE" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_dicom_files_alone_is_answered_by_a_pattern_of_its_series(
+    thin_scan: Volume, tmp_path: Path, run_cohort: CohortRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_series(tmp_path / "CD/study/SE1", thin_scan.with_array(thin_scan.array.astype(np.int16)))
+    assert run_cohort(tmp_path / "CD", tmp_path / "out") == 2
+    advice = f"It holds DICOM files; give a quoted pattern of the series' folders, e.g. '{tmp_path / 'CD'}/*/*'."
+    assert advice in capsys.readouterr().err
+    assert run_cohort(f"{tmp_path / 'CD'}/*/*", tmp_path / "out", "--dry-run") == 0
 
 
 def test_several_labels_may_be_separated_by_commas_and_group_has_nothing_to_do(

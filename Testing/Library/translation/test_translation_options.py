@@ -2,15 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from translating import run
 
 from LMIDiffusionLib.errors import UserError
 from LMIDiffusionLib.images.volume import Volume
 from LMIDiffusionLib.interface.presets import DEFAULT_PRESET, PRESETS, Preset
+from LMIDiffusionLib.model.checkpoint import Checkpoint
 from LMIDiffusionLib.model.samplers import SAMPLERS
 from LMIDiffusionLib.translation.lmi_diffusion import LMIDiffusion
 from LMIDiffusionLib.translation.options import TranslationOptions
+from LMIDiffusionLib.translation.scan_pipeline import SegmentationSettings, translate
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -66,3 +69,14 @@ def test_a_slice_range_outside_the_volume_is_refused_with_the_valid_range(
         run(method, head, slices=chosen)
     assert f"{chosen[0]}:{chosen[1]}" in str(refusal.value)
     assert str(refusal.value).endswith(".")
+
+
+def test_a_preset_is_known_by_its_name_and_a_misspelled_mask_is_refused_at_once(
+    head: Volume, tiny_checkpoint: Checkpoint
+) -> None:
+    named, built = (translate(head, tiny_checkpoint, each) for each in ("fast", TranslationOptions.from_preset("fast")))
+    np.testing.assert_array_equal(named.volume.array, built.volume.array)
+    with pytest.raises(UserError, match="There is no quality quick"):
+        translate(head, tiny_checkpoint, "quick")
+    with pytest.raises(UserError, match='fuond does not exist; give the path of a mask, or "found"'):
+        SegmentationSettings(mask="fuond")
