@@ -112,7 +112,9 @@ def test_several_labels_may_be_separated_by_commas_and_group_has_nothing_to_do(
             write_volume(raw / f"sub-{person}/anat/sub-{person}_{suffix}.nii.gz", thin_scan)
     (raw / "dataset_description.json").write_text(json.dumps({"Name": "Raw", "BIDSVersion": "1.9.0"}))
     assert run_cohort(raw, tmp_path / "out", "participant", "--dry-run", "--participant-label", "01,sub-03") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("2 translate")
+    lines = capsys.readouterr().out.splitlines()
+    own = "sub-01/anat/sub-01_T1w.nii.gz: left out: It is a T1w scan already; sub-01 has a T1w of its own."
+    assert own in lines and lines[-1] == "2 translate; 2 left out"
     assert run_cohort(raw, tmp_path / "out", "group") == 0
     assert capsys.readouterr().out == "Nothing to do for group: qc.html and volumes.csv are always complete.\n"
     assert run_cohort(raw, tmp_path / "out", "--suffix", "T2W") == 2
