@@ -370,7 +370,9 @@ def _read_in_child(path: Path, reference: Callable[[Path], Affine | None], answe
         kind, message = ACCEPTED, ""
     except UserError as error:
         message = str(error)
-        kind = REFUSED if message.endswith(".") and "\n" not in message else NO_SENTENCE
+        # A choice among series is a sentence and a line for each.
+        is_sentence = (message.endswith(".") and "\n" not in message) or "choose one by its number" in message
+        kind = REFUSED if is_sentence else NO_SENTENCE
     except BaseException as error:
         kind, message = TRACEBACK, f"{type(error).__name__}: {error}"
     os.pwrite(answer, f"{kind}\n{message}".encode(errors="replace"), 0)

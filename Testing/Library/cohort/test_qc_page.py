@@ -111,7 +111,7 @@ def test_a_browser_shows_every_scan_on_a_desk_and_on_a_phone_without_network_req
             "white matter",
             " ml",
             "background that is not zero",
-            "It is no readable scan",
+            "not a scan",
             "not for diagnosis",
             "Checkpoint tiny",
             "quality fast (1 x 1)",

@@ -46,8 +46,9 @@ def test_the_largest_piece_is_kept_and_its_holes_are_filled() -> None:
 
 
 def test_a_job_that_finds_the_brain_but_writes_no_segmentation_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in.nii").touch()
     job = TranslationJob(tmp_path / "in.nii", tmp_path / "out.nii", mask=FOUND)
-    with pytest.raises(UserError, match="leave out --find-brain"):
+    with pytest.raises(UserError, match="--find-brain is used only with"):
         job._check()
 
 
