@@ -1,4 +1,4 @@
-"""What `refine` gains for people that it has not seen, by the number of people that it is given and by seed.
+"""Gain of `refine` for people that it has not seen, by the number of people that it is given and by seed.
 
 python tools/measure_refine.py PAIRS OUTPUT --source FLAIR --pool 1,2,3,4 --test 5,6 [--people 1 2 4] [--seeds 3]
 

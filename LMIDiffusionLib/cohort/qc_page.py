@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ..interface.events import ClassVolume
+from ..segmentation.classes import TISSUES
 from ..segmentation.volume_table import volume_table
 from . import qc_template
 from .qc_images import NO_COLOR, color_of
@@ -44,6 +45,12 @@ class _Scan:
     notices: tuple[str, ...]
     error: float | None
     error_remark: str
+
+    @property
+    def outlines(self) -> str:
+        """Colors of the lines on the source; white matter has one where tissues are known."""
+        has_tissues = TISSUES[-1] in {volume.name for volume in self.volumes}
+        return "what is segmented outlined in blue" + ", white matter in yellow" * has_tissues
 
     @property
     def is_unusual(self) -> bool:
@@ -90,7 +97,6 @@ def qc_page(done: Sequence[Outputs], failures: Sequence[tuple[str, str]], *, lef
             date=datetime.date.today().isoformat(),
             fewest=_FEWEST,
             far=_FAR,
-            outline=": outlined in blue what is segmented, in yellow white matter",
             failures=failures,
             left=left,
             table=_base64(table.encode(errors="backslashreplace")),

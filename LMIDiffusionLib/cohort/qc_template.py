@@ -70,7 +70,7 @@ of all scans (MAD x 1.48).{% endif %}</p>
 {% for notice in scan.notices %}<p class="mark">{{ notice }}</p>{% endfor %}
 <button type="button" style="--picture: url('{{ scan.picture }}')" aria-label="Enlarge the pictures of {{ scan.name }}">
 {% for view in ("Source", "Translation", "Segmentation") %}
-<span>{{ view }}{{ outline if loop.first }}
+<span>{{ view }}{% if loop.first %}: {{ scan.outlines }}{% endif %}
 <i role="img" aria-label="{{ view }} of {{ scan.name }} in five planes"></i></span>
 {% endfor %}
 </button>

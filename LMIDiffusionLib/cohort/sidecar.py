@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import __version__
 from ..interface.events import ClassVolume
-from ..interface.presets import PRESETS, Preset
 from ..interface.resources import file_hash
+from ..translation.options import TranslationOptions
 from .scans import Outputs, Scan
 
 _LIBRARY = "LMIDiffusion"
@@ -175,9 +175,6 @@ def read_summary(outputs: Outputs) -> ScanSummary:
 
 
 def _made(record: dict[str, Any]) -> str:
-    options = record["Options"]
-    preset = Preset(options["Sampler"], options["Steps"], options["Samples"])
-    quality = next((f"quality {name}" for name, each in PRESETS.items() if each == preset), "quality of its own")
-    return (
-        f"Checkpoint {record['Checkpoint']}, {quality} ({preset.samples} x {preset.steps}), version {record['Version']}"
-    )
+    used = record["Options"]
+    options = TranslationOptions(used["Sampler"], used["Steps"], used["Samples"])
+    return f"Checkpoint {record['Checkpoint']}, {options.quality}, version {record['Version']}"

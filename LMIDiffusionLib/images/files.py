@@ -108,7 +108,7 @@ def check_output(path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> No
         raise UserError(f"The output {path} must end in {' or '.join(endings)}.")
     folder = real_path(path).parent
     try:
-        is_folder, exists = path.is_dir(), path.exists() or _is_annexed(path)
+        is_folder, exists = path.is_dir(), path.exists() or is_annexed(path)
     except PermissionError as error:
         raise UserError(f"The folder {folder} cannot be entered; choose another.") from error
     except OSError as error:
@@ -139,14 +139,14 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _is_annexed(path: Path) -> bool:
-    """True for a link to the store of git-annex, whose files bear the names of their content."""
+def is_annexed(path: Path) -> bool:
+    """Tell whether a path is a link to the store of git-annex, whose files bear the names of their content."""
     return path.is_symlink() and set(_ANNEX) <= set(real_path(path).parts)
 
 
 def _destination(path: Path) -> Path:
     """Return the file to write: what a link leads to, but the link itself in place of a file that others may share."""
-    return path if _is_annexed(path) else real_path(path)
+    return path if is_annexed(path) else real_path(path)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def _host(port: int, processes: int) -> object:
             wait_for_workers=False,
             multi_tenant=True,
             master_listen_fd=listener.detach(),
-            use_libuv=False,  # PyTorch 2.6 gives a socket to the other kind alone
+            use_libuv=False,  # the store built on libuv cannot take over a socket in PyTorch 2.6
         )
 
 

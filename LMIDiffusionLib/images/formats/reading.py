@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UserError
 from ..dicom.headers import is_dicom, lacks_preamble
 from ..dicom.series import Series, read_series
-from ..files import is_file, is_folder
+from ..files import is_annexed, is_file, is_folder
 from .metaimage import read_metaimage
 from .mgh import is_mgh, read_mgh
 from .nifti import read_nifti
@@ -29,7 +29,6 @@ _OTHER_KINDS = {
     b"PK\3\4": "a ZIP archive",
 }
 _PAIRS = (".img", ".img.gz", ".hdr")  # of Analyze, in which voxels begin with any bytes
-_ANNEX = ("annex", "objects")
 
 
 def read_image(source: Path | Series) -> StoredImage:
@@ -101,5 +100,5 @@ def _missing(path: Path) -> UserError:
     if not path.is_symlink():
         problem = "is not a file" if path.exists() else "does not exist"
         return UserError(f"{problem}; give the path of a scan.", place=path)
-    way = "datalad get or git annex get" if set(_ANNEX) <= set(path.readlink().parts) else "copy its target"
+    way = "datalad get or git annex get" if is_annexed(path) else "copy its target"
     return UserError(f"is a broken link; fetch its content ({way}).", place=path)

@@ -114,7 +114,7 @@ def test_a_browser_shows_every_scan_on_a_desk_and_on_a_phone_without_network_req
             "not a scan",
             "not for diagnosis",
             "Checkpoint tiny",
-            "quality fast (1 x 1)",
+            "quality fast, version",
             "too few scans to tell",
             "Are lesions lost?",
         ):

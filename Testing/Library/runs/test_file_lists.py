@@ -102,7 +102,7 @@ def test_a_cell_of_200_kilobytes_is_no_csv(folder: Path, rows: str) -> None:
 
 
 def test_a_folder_in_place_of_a_list_is_told_from_a_missing_one(folder: Path) -> None:
-    with pytest.raises(UserError, match="is no file; give a CSV file"):
+    with pytest.raises(UserError, match="is not a file; give a CSV file"):
         read_file_list(folder, required=("source",))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's list of sockets")
 
-# What each process listens on, as it sees itself: the host part of every listening socket.
+# Each process lists the addresses of its own listening sockets.
 _LISTENING = """
 import ipaddress, json, os, sys
 from pathlib import Path
