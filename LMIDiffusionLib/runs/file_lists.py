@@ -52,8 +52,8 @@ def read_file_list(
     columns = (*required, *optional)
     form = f"rows {','.join(required)}" + "".join(f"[,{name}]" for name in optional)
     if not is_file(path):
-        problem = "is not a file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {problem}; give a CSV file with {form}.")
+        lack = "is not a file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {lack}; give a CSV file with {form}.")
     try:
         lines = list(_cells(_text(path, form)))
     except csv.Error as error:
